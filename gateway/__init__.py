@@ -1,0 +1,1 @@
+"""The credit gateway: GraphQL in, one SQL statement, bytes out; every answer authorized and accounted for."""

@@ -1,0 +1,32 @@
+"""Who asks, for what, and therefore how the database is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.storage.levels import PUBLIC, Access
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The outcome of authentication, authorization and purpose of one request; made by auth/, read by everyone else.
+
+    `scope` is the JSON text that the scoped view schemas read from gateway.scope (None where access is not scoped):
+    {"organisation": <subject id>, "matter": "GRANT", "subject": <own subject id>, "regions": [...], "kinds": [...],
+    "list": "..."}; absent keys mean no narrowing. `withheld` is the JSON text that disclosures keep of the narrowing.
+    """
+
+    access: Access
+    client_id: str | None = None
+    organisation_uscc: str | None = None
+    matter: str | None = None
+    case_number: str | None = None
+    on_behalf_of: str | None = None
+    max_subjects: int | None = None
+    sources: frozenset[str] = frozenset()  # codes of the sources that the matter allows
+    scope: str | None = None
+    withheld: str = "{}"
+    hops: int = 0
+
+
+ANONYMOUS = Principal(PUBLIC)

@@ -1,0 +1,476 @@
+"""The catalogue: every relation that a view offers, its columns with their levels, and which rows each view has.
+
+In: nothing. Out: frozen definitions. `views.py` makes the SQL of the view schemas from them (the second wall); the engine
+takes its identifiers and types from them and from nowhere else. Adding a column here is all that a new stored field
+needs besides its place in the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.storage.levels import Level
+
+P, R, I = Level.PUBLIC, Level.RESTRICTED, Level.INTERNAL  # noqa: E741
+
+# How a column's value is printed as JSON (gateway/engine/sql.py): `code` needs no escaping, `json` is JSON already.
+KINDS = ("key", "code", "text", "date", "timestamp", "bool", "int", "decimal", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a view: expression over the base tables, lowest level, and masked forms for lower levels."""
+
+    name: str
+    sql: str
+    kind: str = "text"
+    level: Level = P
+    null: bool = False
+    masked: Mapping[Level, str] = field(default_factory=dict)
+
+    def at(self, level: Level) -> str | None:
+        """The expression that a view of `level` has, None where it lacks the column."""
+        if level < self.level:
+            return None
+        return self.masked.get(level, self.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A view: base tables with to-one joins on unique keys (they vanish when unselected), columns, row conditions.
+
+    `rows` has a condition by access name (`public`, `restricted`, `internal`, `self`); a missing one means all rows.
+    `subject` is the base column with the subject that narrowing goes by, None where narrowing doesn't apply.
+    `orders`: name of an order → its ORDER BY; each becomes a view of its own, since a barrier view keeps a sort outside.
+    """
+
+    name: str
+    base: str
+    columns: tuple[Column, ...]
+    level: Level = P
+    rows: Mapping[str, str] = field(default_factory=dict)
+    subject: str | None = None
+    orders: Mapping[str, str] = field(default_factory=dict)
+    group_by: str = ""
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name}.{name}")
+
+
+def _detail(name: str, level: Level = P) -> Column:
+    """A field of one kind of record, kept in record.detail under its name; jsonb prints itself as JSON, quotes and all."""
+    return Column(name, f"(r.detail -> '{name}')::text", "json", level, null=True)
+
+
+def _subject_inline(prefix: str, alias: str, region: str) -> tuple[Column, ...]:
+    """A subject's identity, standing in the row that refers to it: to-one joins inside the view cost least."""
+    return (
+        Column(f"{prefix}_node_id", f"{alias}.node_id", "code", null=True),
+        Column(f"{prefix}_external_id", f"{alias}.external_id", "key", null=True),
+        Column(f"{prefix}_uscc", f"{alias}.uscc", "code", null=True),
+        Column(f"{prefix}_name", f"{alias}.name", "text", null=True),
+        Column(f"{prefix}_kind", f"{alias}.kind", "code", null=True),
+        Column(f"{prefix}_region_code", f"{region}.code", "code", null=True),
+        Column(f"{prefix}_region_name", f"{region}.name", "text", null=True),
+        Column(f"{prefix}_region_local", f"{region}.local", "bool", null=True),
+    )
+
+
+def _source_inline(alias: str, health: str, prefix: str = "source_") -> tuple[Column, ...]:
+    return (
+        Column(f"{prefix}code", f"{alias}.code", "code"),
+        Column(f"{prefix}name", f"{alias}.name", "text"),
+        Column(f"{prefix}kind", f"{alias}.kind", "code"),
+        Column(f"{prefix}healthy", f"coalesce({health}.healthy, true)", "bool"),
+        Column(f"{prefix}last_answer_at", f"{health}.last_answer_at", "timestamp", R, null=True),
+    )
+
+
+def _published_below_restricted(column: str) -> dict[Level, str]:
+    """basis, amount, facts: of disciplinary action and accountability null in the public view."""
+    return {P: f"case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.{column} end"}
+
+
+# Conditions on rows (DESIGN: who sees which rows) ---------------------------------------------------------------------
+
+SCOPE = "(select current_setting('gateway.scope')::jsonb)"
+_MATTER = "(select coalesce((select m.{flag} from auth.matter m where m.code = " + SCOPE + " ->> 'matter'), false))"
+SHOWS_SERVANTS = _MATTER.format(flag="shows_servants")
+SHOWS_WITHDRAWN = _MATTER.format(flag="shows_withdrawn")
+SCOPE_ORGANISATION = f"(select ({SCOPE} ->> 'organisation')::bigint)"
+SCOPE_SUBJECT = f"(select ({SCOPE} ->> 'subject')::bigint)"
+
+_IN_FORCE = "r.status in ('ACTIVE', 'CORRECTED')"
+_WITHIN_TERM = "r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today())"
+
+
+def _servants(subject: str) -> str:
+    return (
+        f"{SHOWS_SERVANTS} or exists (select from core.publication_order o where o.subject_id = {subject}"
+        " and core.today() between o.valid_from and o.valid_until)"
+    )
+
+
+RECORD_ROWS = {
+    "public": f"r.subject_class = 'ORGANISATION' and {_IN_FORCE} and r.published and {_WITHIN_TERM}",
+    "restricted": f"r.subject_class = 'ORGANISATION' and {_IN_FORCE}",
+    "self": f"r.subject_id = {SCOPE_SUBJECT}",
+    "internal": (
+        f"(r.subject_class <> 'SERVANT' or {_servants('r.subject_id')})"
+        f" and ({_IN_FORCE} or r.authority_id = {SCOPE_ORGANISATION} or {SHOWS_WITHDRAWN})"
+    ),
+}
+SUBJECT_ROWS = {
+    "public": "s.class = 'ORGANISATION'",
+    "restricted": "s.class = 'ORGANISATION'",
+    "self": f"s.id = {SCOPE_SUBJECT}",
+    "internal": f"(s.class <> 'SERVANT' or {_servants('s.id')})",
+}
+STATUS = (
+    "case when r.status in ('ACTIVE', 'CORRECTED') and r.published_until < core.today() then 'EXPIRED' else r.status end"
+)
+
+# Relations ------------------------------------------------------------------------------------------------------------
+
+SUBJECT = Relation(
+    "subject",
+    "core.subject s left join core.region g on g.code = s.region_code"
+    " left join core.person_identity pi on pi.subject_id = s.id",
+    (
+        Column("id", "s.id", "key"),
+        Column("external_id", "s.external_id", "key"),
+        Column("node_id", "s.node_id", "code"),
+        Column("uscc", "s.uscc", "code", null=True),
+        Column("name", "s.name", "text"),
+        Column("kind", "s.kind", "code"),
+        Column("registered_on", "s.registered_on", "date", null=True),
+        Column("region_code", "g.code", "code", null=True),
+        Column("region_name", "g.name", "text", null=True),
+        Column("region_local", "g.local", "bool", null=True),
+        Column(
+            "legal_representative",
+            "s.legal_representative",
+            "text",
+            null=True,
+            masked=dict.fromkeys(
+                (P, R),
+                "case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**'"
+                " else s.legal_representative end",
+            ),
+        ),
+        Column(
+            "former_names",
+            "(select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text"
+            " from core.former_name f where f.subject_id = s.id)",
+            "json",
+        ),
+        Column(
+            "roles",
+            "(select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o"
+            " where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today()))",
+            "json",
+        ),
+        Column("identity_number", "pi.masked", "code", I, null=True),
+    ),
+    rows=SUBJECT_ROWS,
+    subject="s.id",
+)
+
+_RECORD_BASE = (
+    "core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code"
+    " left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION'"
+    " left join core.region ag on ag.code = a.region_code"
+    " left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code"
+)
+
+RECORD = Relation(
+    "record",
+    _RECORD_BASE,
+    (
+        Column("id", "r.id", "key"),
+        Column("external_id", "r.external_id", "key"),
+        Column("node_id", "r.node_id", "code"),
+        Column("subject_id", "r.subject_id", "key"),
+        Column("authority_id", "a.id", "key", null=True),
+        Column("kind", "r.kind", "code"),
+        Column("area", "r.area", "code"),
+        Column("severity", "r.severity", "code", null=True),
+        Column("catalogue_item", "r.catalogue_item", "text"),
+        Column("title", "r.title", "text"),
+        Column("document_number", "r.document_number", "text", null=True),
+        Column("decided_on", "r.decided_on", "date"),
+        Column("published_from", "r.published_from", "date", null=True),
+        Column("published_until", "r.published_until", "date", null=True),
+        Column("status", STATUS, "code", masked={P: "r.status"}),
+        Column("under_objection", "r.under_objection", "bool"),
+        Column("repairable_from", "r.repairable_from", "date", null=True),
+        Column("basis", "r.basis", "text", null=True, masked=_published_below_restricted("basis")),
+        Column("amount", "r.amount", "decimal", null=True, masked=_published_below_restricted("amount")),
+        Column("facts", "r.facts", "text", null=True, masked=_published_below_restricted("facts")),
+        Column("version", "r.version", "int", R),
+        *_subject_inline("subject", "s", "sg"),
+        *_subject_inline("authority", "a", "ag"),
+        *_source_inline("o", "h"),
+        # The nine kinds' own fields
+        _detail("penalty_kinds"),
+        _detail("offence"),
+        _detail("content"),
+        _detail("fine"),
+        _detail("confiscated"),
+        _detail("licence_effect"),
+        _detail("valid_from"),
+        _detail("valid_until"),
+        _detail("licence_kind"),
+        _detail("certificate_name"),
+        _detail("certificate_number"),
+        _detail("case_number"),
+        _detail("court"),
+        _detail("cause"),
+        _detail("result"),
+        _detail("obligation", R),
+        _detail("performance"),
+        _detail("sanction", R),
+        _detail("effective_until", R),
+        _detail("form", R),
+        _detail("breach"),
+        _detail("contract"),
+        _detail("counterparty", R),
+        _detail("promise"),
+        _detail("due_on"),
+        _detail("rectified_on"),
+        _detail("honour_level"),
+        _detail("list_name"),
+        _detail("removed_on"),
+        _detail("grounds"),
+    ),
+    rows=RECORD_ROWS,
+    subject="r.subject_id",
+    orders={
+        "decided_desc": "r.decided_on desc, r.external_id desc",
+        "decided_asc": "r.decided_on, r.external_id",
+        "published_desc": "r.published_from desc, r.external_id desc",
+        "published_asc": "r.published_from, r.external_id",
+    },
+)
+
+RECORD_COUNT = Relation(
+    "record_count",
+    "core.record r",
+    (
+        Column("subject_id", "r.subject_id", "key"),
+        Column("area", "r.area", "code"),
+        Column("kind", "r.kind", "code"),
+        Column("count", "count(*)", "int"),
+    ),
+    rows=RECORD_ROWS,
+    subject="r.subject_id",
+    group_by="r.subject_id, r.area, r.kind",
+)
+
+RECORD_VERSION = Relation(
+    "record_version",
+    "core.record_version v join core.record r on r.id = v.record_id",
+    (
+        Column("record_id", "v.record_id", "key", I),
+        Column("version", "v.version", "int", I),
+        Column("known_from", "v.known_at", "timestamp", I),
+        Column(
+            "known_until",
+            "(select n.known_at from core.record_version n where n.record_id = v.record_id and n.version = v.version + 1)",
+            "timestamp",
+            I,
+            null=True,
+        ),
+        Column("status", "v.status", "code", I),
+        Column("reason", "v.reason", "text", I, null=True),
+        Column("entered_by", "v.entered_by", "text", I, null=True),
+        Column("received_at", "v.received_at", "timestamp", I),
+        Column("original", "v.original", "text", I, null=True),
+    ),
+    level=I,
+    rows={"internal": RECORD_ROWS["internal"]},
+    subject="r.subject_id",
+)
+
+SUCCESSION = Relation(
+    "succession",
+    "core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION'"
+    " join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION'",
+    (
+        Column("predecessor_id", "c.predecessor_id", "key"),
+        Column("successor_id", "c.successor_id", "key"),
+        Column("effective_on", "c.effective_on", "date", null=True),
+    ),
+)
+
+WITHDRAWAL = Relation(
+    "withdrawal",
+    "core.withdrawal w join core.subject s on s.id = w.subject_id"
+    " left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code",
+    (
+        Column("subject_id", "w.subject_id", "key"),
+        Column("authority_id", "w.authority_id", "key"),
+        Column("withdrawn_on", "w.withdrawn_on", "date"),
+        Column("reason", "w.reason", "text"),
+        *_subject_inline("authority", "a", "ag"),
+    ),
+    rows=SUBJECT_ROWS,
+    subject="w.subject_id",
+)
+
+SOURCE = Relation(
+    "source",
+    "core.source o left join core.source_health h on h.source_code = o.code",
+    (Column("position", "o.position", "key"), *_source_inline("o", "h", "")),
+)
+
+REGION_CLOSURE = Relation(
+    "region_closure",
+    "core.region_closure c",
+    (Column("ancestor", "c.ancestor", "key"), Column("code", "c.code", "key")),
+)
+
+CODE_LABEL = Relation(
+    "code_label",
+    "core.code_label l",
+    (
+        Column("list", "l.list", "key"),
+        Column("position", "l.position", "key"),
+        Column("code", "l.code", "text"),
+        Column("zh", "l.zh", "text"),
+        Column("en", "l.en", "text"),
+        Column("valid_from", "l.valid_from", "date", null=True),
+        Column("valid_to", "l.valid_to", "date", null=True),
+    ),
+    rows={
+        "public": "l.level = 'PUBLIC'",
+        "restricted": "l.level in ('PUBLIC', 'RESTRICTED')",
+        "self": "l.level in ('PUBLIC', 'RESTRICTED') or l.list in ('RecordStatus', 'SubjectKind')",
+    },
+)
+
+MATTER = Relation(
+    "matter",
+    "auth.matter m",
+    (
+        Column("code", "m.code", "code", R),
+        Column("name", "m.name", "text", R),
+        Column("legal_basis", "m.legal_basis", "text", R),
+        Column("sources_required", "m.sources_required", "key", R),
+    ),
+    level=R,
+    rows=dict.fromkeys(
+        ("restricted", "self", "internal"),
+        "m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today())",
+    ),
+)
+
+RELATIONS: dict[str, Relation] = {
+    relation.name: relation
+    for relation in (
+        SUBJECT,
+        RECORD,
+        RECORD_COUNT,
+        RECORD_VERSION,
+        SUCCESSION,
+        WITHDRAWAL,
+        SOURCE,
+        REGION_CLOSURE,
+        CODE_LABEL,
+        MATTER,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFunction:
+    """Rows out of a source's answers, which come as a jsonb parameter: {uscc: {part: [row, …]}}.
+
+    A function of the view's schema returns that view's columns and no others; below `level` there is no such function.
+    """
+
+    name: str
+    source: str
+    part: str
+    columns: tuple[Column, ...]
+    level: Level = P
+
+
+def _row(name: str, level: Level = P, null: bool = True) -> Column:
+    return Column(name, f"(x -> '{name}')::text", "json", level, null)
+
+
+SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
+    function.name: function
+    for function in (
+        SourceFunction(
+            "courts_answer",
+            "COURTS",
+            "answer",
+            (
+                _row("status", null=False),
+                _row("as_of"),
+                _row("reason", R),
+            ),
+        ),
+        SourceFunction(
+            "courts_dishonest",
+            "COURTS",
+            "dishonest",
+            (
+                _row("case_number", null=False),
+                _row("court", null=False),
+                _row("filed_on"),
+                _row("published_on"),
+                Column("grounds", "coalesce((x -> 'grounds')::text, '[]')", "json"),
+                _row("performance"),
+                _row("basis_document"),
+                _row("duty", R),
+            ),
+        ),
+        SourceFunction(
+            "courts_enforcement",
+            "COURTS",
+            "enforcement",
+            (
+                _row("case_number", R, null=False),
+                _row("court", R, null=False),
+                _row("filed_on", R),
+                _row("state", R),
+                _row("amount", R),
+            ),
+            R,
+        ),
+        SourceFunction(
+            "courts_consumption",
+            "COURTS",
+            "consumption",
+            (
+                _row("case_number", R, null=False),
+                _row("court", R, null=False),
+                _row("ordered_on", R),
+            ),
+            R,
+        ),
+        SourceFunction(
+            "courts_judgments",
+            "COURTS",
+            "judgments",
+            (
+                _row("case_number", R, null=False),
+                _row("court", R, null=False),
+                _row("cause", R),
+                _row("judged_on", R),
+                _row("result", R),
+                _row("obligation", R),
+                _row("performance", R),
+            ),
+            R,
+        ),
+    )
+}

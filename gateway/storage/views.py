@@ -1,0 +1,103 @@
+"""The second wall as SQL: the view schemas, made from the catalogue.
+
+In: the catalogue. Out: the text of migrations/views.sql, which `migrate` applies whenever it differs from what the
+database has. Nothing is kept in these schemas, so they are dropped and made anew.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+from gateway.storage.catalogue import RELATIONS, SCOPE, SOURCE_FUNCTIONS, Relation, SourceFunction
+from gateway.storage.levels import ACCESSES, Access
+
+_HEADER = """\
+-- Made from gateway/storage/catalogue.py by `python -m gateway.storage.views`; a test holds both together.
+-- One schema a view, one role a schema. Barrier views: no function of the asker's sees a row that the view hides.
+"""
+
+
+def _narrowing(subject: str) -> list[str]:
+    """The registration's narrowing, from the scope: regions with all below them, kinds of subject, a list."""
+    return [
+        f"(select {SCOPE} -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc"
+        f" on rc.code = n.region_code where n.id = {subject} and rc.ancestor = any"
+        f" (array (select jsonb_array_elements_text({SCOPE} -> 'regions'))))",
+        f"(select {SCOPE} -> 'kinds' is null) or exists (select from core.subject n where n.id = {subject}"
+        f" and n.kind = any (array (select jsonb_array_elements_text({SCOPE} -> 'kinds'))))",
+        f"(select {SCOPE} -> 'list' is null) or exists (select from auth.client_list cl"
+        f" where cl.subject_id = {subject} and cl.list = (select {SCOPE} ->> 'list'))",
+    ]
+
+
+def conditions(relation: Relation, access: Access) -> list[str]:
+    """All that a row must meet to be in the view of `access`; for scoped ones first of all that there is a scope."""
+    found = []
+    if access.scoped:
+        # A condition without columns is checked before any row is read: no scope is an error, never an empty answer.
+        found.append(f"(select {SCOPE} is not null)")
+    name = "restricted" if access.name == "restricted_scoped" else access.name
+    if name in relation.rows:
+        found.append(relation.rows[name])
+    if access.scoped and access.name != "self" and relation.subject is not None:
+        found.extend(_narrowing(relation.subject))
+    return found
+
+
+def view(relation: Relation, access: Access, order: str = "") -> str:
+    """CREATE VIEW for a relation, in one of its orders or in none."""
+    columns = [(c.name, c.at(access.level)) for c in relation.columns]
+    listed = ",\n    ".join(f"{sql} as {name}" for name, sql in columns if sql is not None)
+    where = "\n  and ".join(f"({condition})" for condition in conditions(relation, access))
+    name = f"{relation.name}_{order}" if order else relation.name
+    return (
+        f"create view {access.schema}.{name} with (security_barrier) as select\n    {listed}\nfrom {relation.base}"
+        + (f"\nwhere {where}" if where else "")
+        + (f"\ngroup by {relation.group_by}" if relation.group_by else "")
+        + (f"\norder by {relation.orders[order]}" if order else "")
+        + ";\n"
+    )
+
+
+def function(definition: SourceFunction, access: Access) -> str:
+    """CREATE FUNCTION: the rows of one subject's part of a source's answers, with this view's columns alone."""
+    columns = [(c.name, c.at(access.level)) for c in definition.columns]
+    table = ", ".join(f"{name} text" for name, sql in columns if sql is not None)
+    listed = ", ".join(sql for _, sql in columns if sql is not None)
+    part = f"answers -> subject -> '{definition.part}'"
+    rows = f"jsonb_array_elements({part}) x" if definition.part != "answer" else f"(select {part} as x) q"
+    return (
+        f"create function {access.schema}.{definition.name}(answers jsonb, subject text) returns table ({table})\n"
+        f"    language sql stable parallel safe as $$ select {listed} from {rows} $$;\n"
+    )
+
+
+def statements(access: Access) -> list[str]:
+    """Everything of one view schema, rights included."""
+    made = [
+        f"drop schema if exists {access.schema} cascade;\n",
+        f"create schema {access.schema};\n",
+        f"revoke all on schema {access.schema} from public;\n",
+    ]
+    for relation in RELATIONS.values():
+        if access.level >= relation.level:
+            made.append(view(relation, access))
+            made.extend(view(relation, access, order) for order in relation.orders)
+    for definition in SOURCE_FUNCTIONS.values():
+        if access.level >= definition.level:
+            made.append(function(definition, access))
+    made.append(f"revoke execute on all functions in schema {access.schema} from public;\n")
+    made.append(f"grant usage on schema {access.schema} to @{access.name}@;\n")
+    made.append(f"grant select on all tables in schema {access.schema} to @{access.name}@;\n")
+    made.append(f"grant execute on all functions in schema {access.schema} to @{access.name}@;\n")
+    made.append(f"grant execute on function core.today() to @{access.name}@;\n")
+    return made
+
+
+def sql() -> str:
+    """The whole file."""
+    return _HEADER + "\n" + "\n".join("".join(statements(access)) for access in ACCESSES)
+
+
+if __name__ == "__main__":
+    pathlib.Path(__file__).with_name("migrations").joinpath("views.sql").write_text(sql(), encoding="utf-8")
