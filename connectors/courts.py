@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final
 
-from connectors.base import Answer, Failure, FailureKind, Outcome, Purpose, Row, SubjectRef
+from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, Row, SubjectRef
 from connectors.http import (
     DEFAULT_MAX_BODY_BYTES,
     HttpClient,
@@ -81,11 +81,11 @@ class CourtsSettings:
         object.__setattr__(self, "service_ids", MappingProxyType(dict(self.service_ids)))
 
 
-class CourtsConnector:
-    """`connectors.base.Connector` for the courts. Repeats nothing but a call whose secret had expired, once."""
+class CourtsConnector(Connector):
+    """The connector for the courts. Repeats nothing but a call whose secret had expired, once."""
 
-    code: str = "courts"
-    parts: tuple[str, ...] = ("dishonest", "enforcement", "consumption", "judgments")
+    code = "courts"
+    parts = ("dishonest", "enforcement", "consumption", "judgments")
 
     def __init__(self, settings: CourtsSettings) -> None:
         self._settings = settings

@@ -15,6 +15,7 @@
     │   ├── StorageUnavailable     STORAGE_UNAVAILABLE        503
     │   ├── LedgerUnavailable      LEDGER_UNAVAILABLE         503
     │   └── Internal               INTERNAL                   500, masked: an id that is in the log, nothing else
+    ├── Refused                several client errors at once: the request errors of one document
     └── OperatorError          never reaches a client: settings, migrations, embedded PostgreSQL, files
         ├── SettingsError
         ├── StorageError           (MigrationError, EmbeddedPostgresError below it)
@@ -161,6 +162,24 @@ CLIENT_ERRORS: tuple[type[ClientError], ...] = (
     LedgerUnavailable,
     Internal,
 )
+
+
+class Refused(GatewayError):
+    """A request refused before execution, for one or more reasons; there is no data. `errors` is never empty."""
+
+    def __init__(self, errors: Sequence[ClientError]) -> None:
+        super().__init__("; ".join(error.en for error in errors))
+        self.errors = tuple(errors)
+
+    @property
+    def code(self) -> str:
+        """The code of the first, which the disclosure of the refusal keeps."""
+        return self.errors[0].code
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the first."""
+        return self.errors[0].status
 
 
 class OperatorError(GatewayError):

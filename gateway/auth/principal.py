@@ -28,5 +28,15 @@ class Principal:
     withheld: str = "{}"
     hops: int = 0
 
+    @property
+    def view(self) -> str:
+        """The contract's name, as `viewer { view }` tells it."""
+        return self.access.contract
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether a code outside the asker's scope must not be told from one that is not on record."""
+        return self.access.name == "self" or self.withheld != "{}"
+
 
 ANONYMOUS = Principal(PUBLIC)

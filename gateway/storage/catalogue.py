@@ -28,6 +28,7 @@ class Column:
     level: Level = P
     null: bool = False
     masked: Mapping[Level, str] = field(default_factory=dict)
+    empty: str = "null"  # the JSON that stands for a missing row (a code that is not on record)
 
     def at(self, level: Level) -> str | None:
         """The expression that a view of `level` has, None where it lacks the column."""
@@ -53,6 +54,7 @@ class Relation:
     subject: str | None = None
     orders: Mapping[str, str] = field(default_factory=dict)
     group_by: str = ""
+    shows: str = ""  # column with the UUID of the subject whose information a row is
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -72,6 +74,7 @@ def _subject_inline(prefix: str, alias: str, region: str) -> tuple[Column, ...]:
     return (
         Column(f"{prefix}_node_id", f"{alias}.node_id", "code", null=True),
         Column(f"{prefix}_external_id", f"{alias}.external_id", "key", null=True),
+        Column(f"{prefix}_on_record", "true", "bool"),
         Column(f"{prefix}_uscc", f"{alias}.uscc", "code", null=True),
         Column(f"{prefix}_name", f"{alias}.name", "text", null=True),
         Column(f"{prefix}_kind", f"{alias}.kind", "code", null=True),
@@ -146,6 +149,7 @@ SUBJECT = Relation(
         Column("external_id", "s.external_id", "key"),
         Column("node_id", "s.node_id", "code"),
         Column("uscc", "s.uscc", "code", null=True),
+        Column("on_record", "true", "bool", empty="false"),
         Column("name", "s.name", "text"),
         Column("kind", "s.kind", "code"),
         Column("registered_on", "s.registered_on", "date", null=True),
@@ -168,17 +172,20 @@ SUBJECT = Relation(
             "(select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text"
             " from core.former_name f where f.subject_id = s.id)",
             "json",
+            empty="[]",
         ),
         Column(
             "roles",
             "(select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o"
             " where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today()))",
             "json",
+            empty="[]",
         ),
         Column("identity_number", "pi.masked", "code", I, null=True),
     ),
     rows=SUBJECT_ROWS,
     subject="s.id",
+    shows="external_id",
 )
 
 _RECORD_BASE = (
@@ -256,6 +263,7 @@ RECORD = Relation(
         "published_desc": "r.published_from desc, r.external_id desc",
         "published_asc": "r.published_from, r.external_id",
     },
+    shows="subject_external_id",
 )
 
 RECORD_COUNT = Relation(
@@ -297,16 +305,20 @@ RECORD_VERSION = Relation(
     subject="r.subject_id",
 )
 
-SUCCESSION = Relation(
-    "succession",
-    "core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION'"
-    " join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION'",
-    (
-        Column("predecessor_id", "c.predecessor_id", "key"),
-        Column("successor_id", "c.successor_id", "key"),
-        Column("effective_on", "c.effective_on", "date", null=True),
-    ),
-)
+def _linked(name: str, here: str, there: str) -> Relation:
+    """Subjects at the other end of a succession, with all of a subject's columns."""
+    return Relation(
+        name,
+        f"core.succession c join {SUBJECT.base.replace('core.subject s', f'core.subject s on s.id = c.{there}', 1)}",
+        (Column(here, f"c.{here}", "key"), *SUBJECT.columns),
+        rows=SUBJECT_ROWS,
+        subject="s.id",
+        shows="external_id",
+    )
+
+
+PREDECESSOR = _linked("predecessor", "successor_id", "predecessor_id")
+SUCCESSOR = _linked("successor", "predecessor_id", "successor_id")
 
 WITHDRAWAL = Relation(
     "withdrawal",
@@ -361,13 +373,24 @@ MATTER = Relation(
         Column("code", "m.code", "code", R),
         Column("name", "m.name", "text", R),
         Column("legal_basis", "m.legal_basis", "text", R),
-        Column("sources_required", "m.sources_required", "key", R),
     ),
     level=R,
     rows=dict.fromkeys(
         ("restricted", "self", "internal"),
         "m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today())",
     ),
+)
+
+REQUIRED_SOURCE = Relation(
+    "required_source",
+    "auth.matter m cross join lateral unnest(m.sources_required) u(source_code)"
+    " join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code",
+    (
+        Column("matter_code", "m.code", "key", R),
+        Column("position", "o.position", "key", R),
+        *_source_inline("o", "h", ""),
+    ),
+    level=R,
 )
 
 RELATIONS: dict[str, Relation] = {
@@ -377,12 +400,14 @@ RELATIONS: dict[str, Relation] = {
         RECORD,
         RECORD_COUNT,
         RECORD_VERSION,
-        SUCCESSION,
+        PREDECESSOR,
+        SUCCESSOR,
         WITHDRAWAL,
         SOURCE,
         REGION_CLOSURE,
         CODE_LABEL,
         MATTER,
+        REQUIRED_SOURCE,
     )
 }
 

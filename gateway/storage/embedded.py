@@ -3,7 +3,7 @@
 In: a data directory. Out: a running server that is shared by all processes that name the same directory, and is stopped
 by the last of them. Called by app and cli where GATEWAY_DATABASE_URL is unset, before workers start.
 
-What it promises, and tests/storage/test_embedded.py holds:
+What it promises, and tests/storage/test_embedded*.py hold:
 - only through a unix socket in a folder that its account and root alone can enter, and only with a password
   (scram-sha-256; no trust, no peer, no TCP), the superuser included; passwords are random, in files of mode 0600;
 - it works in any folder and as root (PostgreSQL itself refuses root: it then runs as the system account

@@ -33,6 +33,7 @@ from gateway.storage.embedded_errors import EmbeddedPostgresError
 
 SUPERUSER = "postgres"
 _MAJOR = "18"
+_DRAFT = "postgres.new-"
 _LOCALE = "C.UTF-8" if sys.platform != "darwin" else "en_US.UTF-8"
 _SOCKET_PATH_LIMIT = 107 if sys.platform != "darwin" else 103  # sun_path less its closing zero
 _POLL = 0.01
@@ -70,6 +71,9 @@ class Cluster:
 
     def ensure_initialised(self, password: str, *, fsync: bool) -> None:
         """Make the cluster if there is none; refuse one of another major version."""
+        for leftover in self.data_dir.glob(f"{_DRAFT}*"):
+            # A start was killed here. Its initdb may still be writing, so no draft's name is used twice.
+            shutil.rmtree(leftover, ignore_errors=True)
         version = self._read("PG_VERSION").strip() if self.pgdata.exists() else None
         if version == _MAJOR:
             return
@@ -78,10 +82,7 @@ class Cluster:
                 f"{self.pgdata} is of PostgreSQL {version or 'an unknown version'}, the programs are {_MAJOR}: "
                 "dump it with the old version and load it into a new GATEWAY_DATA_DIR, or restore the folder"
             )
-        draft = self.data_dir / "postgres.new"
-        if draft.exists():
-            shutil.rmtree(draft)  # a start was interrupted here
-        draft.mkdir(0o700)
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self.data_dir))
         self.account.owns(draft)
         command = [
             str(self.binaries / "initdb"),

@@ -15,6 +15,8 @@ from gateway.storage.embedded_server import RunningServer
 from gateway.storage.secrets import scram_matches, scram_verifier
 
 _TIMEOUT = 30.0  # seconds to connect, and for each statement
+_AS_IT_SHOULD_BE = "rolcanlogin and rolcreaterole and not (rolsuper or rolcreatedb or rolreplication or rolbypassrls)"
+_OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = current_database()"
 _LONGEST_NAME = 63  # bytes of an identifier: PostgreSQL would cut it silently
 
 
@@ -31,10 +33,14 @@ async def create_database(server: RunningServer, name: str) -> None:
             with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(f"create database {quoted} template template0 encoding 'UTF8'")
     async with _superuser(server, name) as connection, connection.transaction():
-        await _one_at_a_time(connection, name)
-        await connection.execute(f"revoke create, temporary on database {quoted} from public")
-        await connection.execute("revoke create on schema public from public")
-        await connection.execute("revoke usage on language plpgsql from public")
+        await _one_at_a_time(connection)
+        for test, rights, on in (
+            ("has_database_privilege('public', current_database(), $1)", "create, temporary", f"database {quoted}"),
+            ("has_schema_privilege('public', 'public', $1)", "create", "schema public"),
+            ("has_language_privilege('public', 'plpgsql', $1)", "usage", "language plpgsql"),
+        ):
+            if await connection.fetchval(f"select {test}", rights):  # any of them
+                await connection.execute(f"revoke {rights} on {on} from public")
 
 
 async def ensure_migrate_role(server: RunningServer, database: str) -> str:
@@ -47,16 +53,17 @@ async def ensure_migrate_role(server: RunningServer, database: str) -> str:
     quoted = _identifier(role)
     password = server.secrets.secret(role)
     async with _superuser(server, database) as connection, connection.transaction():
-        await _one_at_a_time(connection, role)
-        existing = await connection.fetchrow("select rolpassword from pg_authid where rolname = $1", role)
-        if existing is None:
+        await _one_at_a_time(connection)
+        if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", role):
             await connection.execute(f"create role {quoted}")
-        attributes = "login createrole nosuperuser nocreatedb noreplication nobypassrls"
-        verifier = None if existing is None else existing["rolpassword"]
+        if not await connection.fetchval(f"select {_AS_IT_SHOULD_BE} from pg_roles where rolname = $1", role):
+            attributes = "login createrole nosuperuser nocreatedb noreplication nobypassrls"
+            await connection.execute(f"alter role {quoted} {attributes}")
+        verifier = await connection.fetchval("select rolpassword from pg_authid where rolname = $1", role)
         if not scram_matches(verifier, password):
-            attributes += f" password '{scram_verifier(password)}'"
-        await connection.execute(f"alter role {quoted} {attributes}")
-        await connection.execute(f"alter database {_identifier(database)} owner to {quoted}")
+            await connection.execute(f"alter role {quoted} password '{scram_verifier(password)}'")
+        if await connection.fetchval(_OWNER) != role:
+            await connection.execute(f"alter database {_identifier(database)} owner to {quoted}")
     return server.dsn(database, role, password)
 
 
@@ -76,9 +83,13 @@ async def _superuser(server: RunningServer, database: str) -> AsyncIterator[asyn
         await connection.close(timeout=_TIMEOUT)
 
 
-async def _one_at_a_time(connection: asyncpg.Connection, what: str) -> None:
-    """Catalogue rows cannot be changed by two transactions at once ("tuple concurrently updated"): queue instead."""
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"credit-gateway {what}")
+async def _one_at_a_time(connection: asyncpg.Connection) -> None:
+    """Processes that prepare this database queue here until the transaction ends.
+
+    A row of a catalogue cannot be changed by two transactions at once ("tuple concurrently updated"). For the same
+    reason nothing is written that is as it should be: migrations may be granting rights meanwhile.
+    """
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended('credit-gateway: prepare database', 0))")
 
 
 def _identifier(name: str) -> str:

@@ -440,6 +440,22 @@ async def test_no_server_is_unreachable(
     await courts.connector.close()
 
 
+async def test_a_connection_must_come_within_its_own_timeout(upstream: Upstream) -> None:
+    """TCP is accepted at once, but TLS is never spoken."""
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        upstream.url = "https://{}:{}".format(*server.sockets[0].getsockname())
+        courts = Courts(upstream, connect_timeout=0.2)
+        start = asyncio.get_running_loop().time()
+        assert (await courts.failure()).kind is FailureKind.UNREACHABLE
+        assert 0.19 <= asyncio.get_running_loop().time() - start < 0.3
+        await courts.connector.close()
+
+
 @pytest.mark.parametrize("reply", [silent, trickle])
 @pytest.mark.parametrize("where", ["reply", "refresh"])
 async def test_the_deadline_holds_within_100_ms(upstream: Upstream, courts: Courts, where: str, reply: Handler) -> None:

@@ -9,6 +9,7 @@ create view v_public.subject with (security_barrier) as select
     s.external_id as external_id,
     s.node_id as node_id,
     s.uscc as uscc,
+    true as on_record,
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
@@ -43,6 +44,7 @@ create view v_public.record with (security_barrier) as select
     case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.facts end as facts,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -51,6 +53,7 @@ create view v_public.record with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -111,6 +114,7 @@ create view v_public.record_decided_desc with (security_barrier) as select
     case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.facts end as facts,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -119,6 +123,7 @@ create view v_public.record_decided_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -180,6 +185,7 @@ create view v_public.record_decided_asc with (security_barrier) as select
     case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.facts end as facts,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -188,6 +194,7 @@ create view v_public.record_decided_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -249,6 +256,7 @@ create view v_public.record_published_desc with (security_barrier) as select
     case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.facts end as facts,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -257,6 +265,7 @@ create view v_public.record_published_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -318,6 +327,7 @@ create view v_public.record_published_asc with (security_barrier) as select
     case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.facts end as facts,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -326,6 +336,7 @@ create view v_public.record_published_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -372,11 +383,42 @@ create view v_public.record_count with (security_barrier) as select
 from core.record r
 where (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED') and r.published and r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today()))
 group by r.subject_id, r.area, r.kind;
-create view v_public.succession with (security_barrier) as select
-    c.predecessor_id as predecessor_id,
+create view v_public.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
-    c.effective_on as effective_on
-from core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION' join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION';
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
+create view v_public.successor with (security_barrier) as select
+    c.predecessor_id as predecessor_id,
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
 create view v_public.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -384,6 +426,7 @@ create view v_public.withdrawal with (security_barrier) as select
     w.reason as reason,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -431,6 +474,7 @@ create view v_restricted.subject with (security_barrier) as select
     s.external_id as external_id,
     s.node_id as node_id,
     s.uscc as uscc,
+    true as on_record,
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
@@ -466,6 +510,7 @@ create view v_restricted.record with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -474,6 +519,7 @@ create view v_restricted.record with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -541,6 +587,7 @@ create view v_restricted.record_decided_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -549,6 +596,7 @@ create view v_restricted.record_decided_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -617,6 +665,7 @@ create view v_restricted.record_decided_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -625,6 +674,7 @@ create view v_restricted.record_decided_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -693,6 +743,7 @@ create view v_restricted.record_published_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -701,6 +752,7 @@ create view v_restricted.record_published_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -769,6 +821,7 @@ create view v_restricted.record_published_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -777,6 +830,7 @@ create view v_restricted.record_published_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -829,11 +883,42 @@ create view v_restricted.record_count with (security_barrier) as select
 from core.record r
 where (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
 group by r.subject_id, r.area, r.kind;
-create view v_restricted.succession with (security_barrier) as select
-    c.predecessor_id as predecessor_id,
+create view v_restricted.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
-    c.effective_on as effective_on
-from core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION' join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION';
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
+create view v_restricted.successor with (security_barrier) as select
+    c.predecessor_id as predecessor_id,
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
 create view v_restricted.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -841,6 +926,7 @@ create view v_restricted.withdrawal with (security_barrier) as select
     w.reason as reason,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -874,10 +960,18 @@ where (l.level in ('PUBLIC', 'RESTRICTED'));
 create view v_restricted.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
-    m.legal_basis as legal_basis,
-    m.sources_required as sources_required
+    m.legal_basis as legal_basis
 from auth.matter m
 where (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_restricted.required_source with (security_barrier) as select
+    m.code as matter_code,
+    o.position as position,
+    o.code as code,
+    o.name as name,
+    o.kind as kind,
+    coalesce(h.healthy, true) as healthy,
+    h.last_answer_at as last_answer_at
+from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code;
 create function v_restricted.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
@@ -902,6 +996,7 @@ create view v_restricted_scoped.subject with (security_barrier) as select
     s.external_id as external_id,
     s.node_id as node_id,
     s.uscc as uscc,
+    true as on_record,
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
@@ -941,6 +1036,7 @@ create view v_restricted_scoped.record with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -949,6 +1045,7 @@ create view v_restricted_scoped.record with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1020,6 +1117,7 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1028,6 +1126,7 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1100,6 +1199,7 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1108,6 +1208,7 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1180,6 +1281,7 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1188,6 +1290,7 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1260,6 +1363,7 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1268,6 +1372,7 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1328,12 +1433,50 @@ where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
 group by r.subject_id, r.area, r.kind;
-create view v_restricted_scoped.succession with (security_barrier) as select
-    c.predecessor_id as predecessor_id,
+create view v_restricted_scoped.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
-    c.effective_on as effective_on
-from core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION' join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION'
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+create view v_restricted_scoped.successor with (security_barrier) as select
+    c.predecessor_id as predecessor_id,
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
 create view v_restricted_scoped.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -1341,6 +1484,7 @@ create view v_restricted_scoped.withdrawal with (security_barrier) as select
     w.reason as reason,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1381,11 +1525,20 @@ where ((select (select current_setting('gateway.scope')::jsonb) is not null))
 create view v_restricted_scoped.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
-    m.legal_basis as legal_basis,
-    m.sources_required as sources_required
+    m.legal_basis as legal_basis
 from auth.matter m
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_restricted_scoped.required_source with (security_barrier) as select
+    m.code as matter_code,
+    o.position as position,
+    o.code as code,
+    o.name as name,
+    o.kind as kind,
+    coalesce(h.healthy, true) as healthy,
+    h.last_answer_at as last_answer_at
+from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
+where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted_scoped.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
@@ -1410,6 +1563,7 @@ create view v_self.subject with (security_barrier) as select
     s.external_id as external_id,
     s.node_id as node_id,
     s.uscc as uscc,
+    true as on_record,
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
@@ -1446,6 +1600,7 @@ create view v_self.record with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1454,6 +1609,7 @@ create view v_self.record with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1522,6 +1678,7 @@ create view v_self.record_decided_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1530,6 +1687,7 @@ create view v_self.record_decided_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1599,6 +1757,7 @@ create view v_self.record_decided_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1607,6 +1766,7 @@ create view v_self.record_decided_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1676,6 +1836,7 @@ create view v_self.record_published_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1684,6 +1845,7 @@ create view v_self.record_published_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1753,6 +1915,7 @@ create view v_self.record_published_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1761,6 +1924,7 @@ create view v_self.record_published_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1815,12 +1979,44 @@ from core.record r
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 group by r.subject_id, r.area, r.kind;
-create view v_self.succession with (security_barrier) as select
-    c.predecessor_id as predecessor_id,
+create view v_self.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
-    c.effective_on as effective_on
-from core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION' join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION'
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.successor with (security_barrier) as select
+    c.predecessor_id as predecessor_id,
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -1828,6 +2024,7 @@ create view v_self.withdrawal with (security_barrier) as select
     w.reason as reason,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -1865,11 +2062,20 @@ where ((select (select current_setting('gateway.scope')::jsonb) is not null))
 create view v_self.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
-    m.legal_basis as legal_basis,
-    m.sources_required as sources_required
+    m.legal_basis as legal_basis
 from auth.matter m
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_self.required_source with (security_barrier) as select
+    m.code as matter_code,
+    o.position as position,
+    o.code as code,
+    o.name as name,
+    o.kind as kind,
+    coalesce(h.healthy, true) as healthy,
+    h.last_answer_at as last_answer_at
+from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
+where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_self.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_self.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
@@ -1894,6 +2100,7 @@ create view v_internal.subject with (security_barrier) as select
     s.external_id as external_id,
     s.node_id as node_id,
     s.uscc as uscc,
+    true as on_record,
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
@@ -1934,6 +2141,7 @@ create view v_internal.record with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -1942,6 +2150,7 @@ create view v_internal.record with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2013,6 +2222,7 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -2021,6 +2231,7 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2093,6 +2304,7 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -2101,6 +2313,7 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2173,6 +2386,7 @@ create view v_internal.record_published_desc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -2181,6 +2395,7 @@ create view v_internal.record_published_desc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2253,6 +2468,7 @@ create view v_internal.record_published_asc with (security_barrier) as select
     r.version as version,
     s.node_id as subject_node_id,
     s.external_id as subject_external_id,
+    true as subject_on_record,
     s.uscc as subject_uscc,
     s.name as subject_name,
     s.kind as subject_kind,
@@ -2261,6 +2477,7 @@ create view v_internal.record_published_asc with (security_barrier) as select
     sg.local as subject_region_local,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2337,12 +2554,52 @@ where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
-create view v_internal.succession with (security_barrier) as select
-    c.predecessor_id as predecessor_id,
+create view v_internal.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
-    c.effective_on as effective_on
-from core.succession c join core.subject p on p.id = c.predecessor_id and p.class = 'ORGANISATION' join core.subject n on n.id = c.successor_id and n.class = 'ORGANISATION'
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    s.legal_representative as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    pi.masked as identity_number
+from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+create view v_internal.successor with (security_barrier) as select
+    c.predecessor_id as predecessor_id,
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    s.legal_representative as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    pi.masked as identity_number
+from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
 create view v_internal.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -2350,6 +2607,7 @@ create view v_internal.withdrawal with (security_barrier) as select
     w.reason as reason,
     a.node_id as authority_node_id,
     a.external_id as authority_external_id,
+    true as authority_on_record,
     a.uscc as authority_uscc,
     a.name as authority_name,
     a.kind as authority_kind,
@@ -2389,11 +2647,20 @@ where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create view v_internal.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
-    m.legal_basis as legal_basis,
-    m.sources_required as sources_required
+    m.legal_basis as legal_basis
 from auth.matter m
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_internal.required_source with (security_barrier) as select
+    m.code as matter_code,
+    o.position as position,
+    o.code as code,
+    o.name as name,
+    o.kind as kind,
+    coalesce(h.healthy, true) as healthy,
+    h.last_answer_at as last_answer_at
+from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
+where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_internal.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)

@@ -1,0 +1,126 @@
+"""create_app: the only place where objects are wired.
+
+In: settings and an opened, prepared database. Out: an ASGI app whose lifespan opens and closes what it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from connectors.base import Connector
+from connectors.courts import CourtsConnector, CourtsSettings
+from gateway.auth.assertion import UsedAssertions
+from gateway.auth.authenticate import Authenticator
+from gateway.auth.clients import ClientStore
+from gateway.auth.keys import KeyStore
+from gateway.auth.server import AuthorizationServer
+from gateway.auth.tokens import Tokens
+from gateway.engine.account import Account
+from gateway.engine.execute import Engine, Limits
+from gateway.ledger.disclosures import Ledger
+from gateway.schema.contracts import build_contracts, sdl
+from gateway.settings import CourtsSource, Settings
+from gateway.sources.ask import Sources
+from gateway.sources.policy import courts_policy
+from gateway.storage.database import Database
+from gateway.storage.levels import ACCESSES
+from gateway.storage.pool import Pool
+from gateway.web.front import Front
+from gateway.web.graphiql import ASSETS, graphiql_page
+from gateway.web.graphql import GraphQLEndpoint
+from gateway.web.health import health_routes, schema_routes
+from gateway.web.oauth import oauth_routes
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a caller may put in another's place: benchmarks their null ledger, tests their clocks. No setting can."""
+
+    account: Account | None = None
+    connectors: Mapping[str, Connector] | None = None
+    registry: CollectorRegistry | None = None
+
+
+def connectors_of(settings: Settings) -> dict[str, Connector]:
+    """The connectors that the operator has set up."""
+    made: dict[str, Connector] = {}
+    if settings.courts.base_url:
+        made["COURTS"] = CourtsConnector(courts_settings(settings.courts))
+    return made
+
+
+def courts_settings(source: CourtsSource) -> CourtsSettings:
+    """The courts connector's own settings."""
+    return CourtsSettings(
+        base_url=source.base_url,
+        requester_id=source.requester_id,
+        app_key=source.app_key.get_secret_value(),
+        service_ids={
+            "dishonest": source.service_dishonest,
+            "enforcement": source.service_enforcement,
+            "consumption": source.service_consumption,
+            "judgments": source.service_judgments,
+            "refresh": source.service_refresh,
+        },
+        connect_timeout=source.connect_timeout,
+        budget=source.budget,
+        concurrency=source.concurrency,
+        requests_per_second=source.requests_per_second,
+    )
+
+
+def create_app(settings: Settings, database: Database, parts: Parts | None = None) -> Front:
+    """The gateway as an ASGI app. The database must have been prepared (storage.database.prepare)."""
+    parts = parts or Parts()
+    registry = parts.registry or CollectorRegistry()
+    contracts = build_contracts()
+    pools = {
+        access.name: Pool(database.dsn(access.name), size=settings.pool_size, timeout=settings.database_timeout)
+        for access in ACCESSES
+    }
+    service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout)
+    ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout)
+    ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
+    connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
+    sources = Sources([courts_policy(settings.courts, settings.workers)], connectors, service, registry)
+    limits = Limits(settings.max_cost, settings.max_cost_public, budget=settings.request_budget)
+    engine = Engine(contracts, pools, parts.account or ledger, sources, limits)
+
+    keys = KeyStore(settings.data_dir / "keys")
+    clients = ClientStore(service)
+    tokens = Tokens(keys, issuer=settings.issuer, audience=settings.audience, seconds=settings.token_seconds)
+    server = AuthorizationServer(
+        issuer=settings.issuer, clients=clients, tokens=tokens, keys=keys, assertions=UsedAssertions(service)
+    )
+    endpoint = GraphQLEndpoint(
+        engine, Authenticator(tokens, clients), max_body_bytes=settings.max_body_bytes, page=graphiql_page()
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await sources.close()
+            await ledger.close()
+            for pool in (*pools.values(), service, ledger_pool):
+                await pool.close()
+
+    checks = {"database": pools["public"].ping, "ledger": ledger_pool.ping, "service": service.ping}
+    routes: list[Route | Mount] = [
+        *oauth_routes(server),
+        *health_routes(checks),
+        *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
+    ]
+    if ASSETS.is_dir():
+        routes.append(Mount("/graphql/assets", StaticFiles(directory=ASSETS)))
+    rest = Starlette(routes=routes, lifespan=lifespan)
+    rest.state.registry = registry
+    return Front(endpoint, rest)

@@ -1,0 +1,179 @@
+"""From the headers of a request to its Principal: who asks, through which view, and for what.
+
+In: Authorization and Credit-Purpose. Out: a Principal, which never exceeds what the client is registered for at this
+moment; or Unauthenticated, Forbidden, PurposeRequired, MatterNotGranted, BadUserInput, StorageUnavailable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.auth.clients import SUBJECT_SELF, VIEW_INTERNAL, VIEW_RESTRICTED, Client, ClientStore, Matter
+from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.auth.purpose import SELF_MATTER, Purpose, agree, parse_header, self_purpose
+from gateway.auth.tokens import AccessToken, Tokens, bad_token
+from gateway.errors import Forbidden, MatterNotGranted, PurposeRequired, Unauthenticated
+from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, Access
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)  # RFC 6750 §2.1
+_KEPT = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    principal: Principal
+    expires_at: float
+    client: Client
+
+
+class Authenticator:
+    """Keeps its verdicts, bounded, by the whole text of both headers: until the token expires, and no longer than the
+    client's registration is fresh. Refusals are not kept."""
+
+    def __init__(self, tokens: Tokens, clients: ClientStore, *, clock: Callable[[], float] = time.time) -> None:
+        self._tokens = tokens
+        self._clients = clients
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str | None], _Verdict] = OrderedDict()
+
+    def cached(self, authorization: str | None, purpose: str | None, now: float | None = None) -> Principal | None:
+        """The Principal, where no waiting is needed to know it; None where `authenticate` must be asked."""
+        if authorization is None:
+            return ANONYMOUS
+        verdict = self._kept.get((authorization, purpose))
+        if verdict is None:
+            return None
+        if (self._clock() if now is None else now) >= verdict.expires_at or not self._clients.fresh(verdict.client):
+            return None
+        return verdict.principal
+
+    async def authenticate(
+        self, authorization: str | None, purpose: str | None, *, now: float | None = None
+    ) -> Principal:
+        """The Principal of a request with these headers at `now` (Unix seconds; by default the clock's).
+
+        Raises the ClientErrors that the module's docstring names. A token that does not hold is never anonymous.
+        """
+        now = self._clock() if now is None else now
+        found = self.cached(authorization, purpose, now)
+        if found is not None:
+            return found
+        bearer = _BEARER.fullmatch(authorization or "")
+        if bearer is None:
+            raise bad_token()
+        token = self._tokens.verify(bearer[1], now=now)
+        client = await self._clients.get(token.client_id)
+        if client is None or client.disabled or client.version != token.version:
+            self._kept.pop((authorization or "", purpose), None)
+            raise bad_token()
+        header = None if purpose is None else parse_header(purpose)
+        principal = decide(client, token, header)
+        self._keep((authorization or "", purpose), _Verdict(principal, token.expires_at, client))
+        return principal
+
+    def _keep(self, key: tuple[str, str | None], verdict: _Verdict) -> None:
+        self._kept[key] = verdict
+        self._kept.move_to_end(key)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
+def decide(client: Client, token: AccessToken, header: Purpose | None) -> Principal:
+    """What the token gives its client now. Pure: the same registration, token and header give the same Principal."""
+    if not token.scopes <= client.scopes:
+        raise Unauthenticated(
+            "the client is no longer registered for a scope of this token; request a new one",
+            "客户端登记已不包含该令牌的权限范围，请重新申请令牌",
+        )
+    stated = agree(token.purpose, header)
+    if SUBJECT_SELF in token.scopes:
+        return _own_account(client, token, stated)
+    if not token.scopes:
+        return Principal(PUBLIC, client_id=client.id, organisation_uscc=client.organisation_uscc)
+    purpose = _required(stated)
+    matter = granted(client, purpose, own=False)
+    return _principal(client, purpose, matter, _access(client, token.scopes, matter))
+
+
+def granted(client: Client, purpose: Purpose, *, own: bool) -> Matter:
+    """The matter of the purpose, if the client is registered for it and it is in force; `own` for subject:self.
+
+    Raises MatterNotGranted, the same for a matter that does not exist.
+    """
+    matter = client.matters.get(purpose.matter)
+    # SELF shows what was repaired and revoked: in a view it would show everybody's, whatever a row of a client says.
+    if matter is None or (purpose.matter == SELF_MATTER) != own:
+        raise MatterNotGranted(
+            "the client is not registered for this matter, or there is no such matter",
+            "客户端未登记该事项，或该事项不存在",
+        )
+    return matter
+
+
+def _access(client: Client, scopes: frozenset[str], matter: Matter) -> Access:
+    if VIEW_INTERNAL in scopes:
+        return INTERNAL
+    if VIEW_RESTRICTED in scopes:
+        return RESTRICTED_SCOPED if client.narrowed or matter.opens else RESTRICTED
+    raise Unauthenticated("the token has a scope that is not known here", "令牌含有未知的权限范围")
+
+
+def _own_account(client: Client, token: AccessToken, stated: Purpose | None) -> Principal:
+    if token.scopes != {SUBJECT_SELF}:
+        raise Unauthenticated(
+            "the scope subject:self stands alone; request a token without a view",
+            "权限范围 subject:self 不能与其他视图同时使用，请重新申请令牌",
+        )
+    purpose = self_purpose() if stated is None else stated
+    matter = granted(client, purpose, own=True)
+    if client.subject_id is None:
+        raise Forbidden(
+            "the subject of this account is not on record here, so there is nothing of its own to see",
+            "该账户所属主体未在本库登记，没有可供查询的本单位信息",
+        )
+    return _principal(client, purpose, matter, SELF)
+
+
+def _required(stated: Purpose | None) -> Purpose:
+    if stated is None:
+        raise PurposeRequired(
+            "above the public view a request needs a purpose: authorization_details in the token, or the header "
+            'Credit-Purpose: matter="…", case="…"',
+            "公开视图以外的查询必须说明用途：在令牌的 authorization_details 或请求头 "
+            'Credit-Purpose: matter="…", case="…" 中给出',
+        )
+    return stated
+
+
+def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access) -> Principal:
+    narrowing: dict[str, Any] = {}
+    if access is not SELF:  # its one subject is all that it sees; its view knows no narrowing
+        given = {"regions": client.regions, "kinds": client.kinds, "list": client.list}
+        narrowing = {name: value for name, value in given.items() if value is not None}
+    scope: dict[str, Any] = {"matter": matter.code}
+    if client.organisation_id is not None:
+        scope["organisation"] = client.organisation_id
+    if access is SELF:
+        scope["subject"] = client.subject_id
+    return Principal(
+        access=access,
+        client_id=client.id,
+        organisation_uscc=client.organisation_uscc,
+        matter=matter.code,
+        case_number=purpose.case_number,
+        on_behalf_of=purpose.on_behalf_of,
+        max_subjects=purpose.max_subjects,
+        sources=matter.sources,
+        scope=_json(scope | narrowing) if access.scoped else None,
+        withheld=_json(narrowing),
+    )
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,171 @@
+"""`credit-gateway clients add | list | disable`: who may ask, and the most that they may see."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from joserfc.jwk import ECKey
+
+from gateway.auth.clients import SUBJECT_SELF, Client, ClientStore
+from gateway.auth.purpose import SELF_MATTER
+from gateway.auth.registration import Registration, register
+from gateway.cli.common import fail, note, run_with_pool, show_json, show_table
+from gateway.errors import OperatorError
+from gateway.storage.pool import Pool
+
+app = typer.Typer(help="Register, list and disable clients.", no_args_is_help=True)
+
+_MAX_FILE = 65_536
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="What people call the client")],
+    client_id: Annotated[str, typer.Option("--id", help="Its id: A-Z a-z 0-9 . _ -, at most 80; never used again")],
+    organisation: Annotated[str, typer.Option(help="USCC of the organisation that it asks for")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="view:restricted, view:internal or subject:self; none: the public view")
+    ] = None,
+    matter: Annotated[list[str] | None, typer.Option(help="Code of a matter that it may act in; repeatable")] = None,
+    jwks: Annotated[Path | None, typer.Option(help="File with its public keys (JWKS) for private_key_jwt")] = None,
+    generate_key: Annotated[
+        Path | None, typer.Option(help="Make a key, write its private JWK to this new file (0600), register the public")
+    ] = None,
+    secret: Annotated[bool, typer.Option("--secret", help="For development: a secret, printed once")] = False,
+    subject: Annotated[
+        str | None, typer.Option(help="USCC of the subject whose own account this is (scope subject:self)")
+    ] = None,
+    region: Annotated[list[str] | None, typer.Option(help="Narrow to a region and all below it; repeatable")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Narrow to a kind of subject; repeatable")] = None,
+    list_name: Annotated[str | None, typer.Option("--list", help="Narrow to a named list of subjects")] = None,
+) -> None:
+    """Register a client. Exactly one of --jwks, --generate-key and --secret says how it authenticates.
+
+    With --subject the scope is subject:self and the matter SELF, nothing else. A secret goes to stdout, alone.
+    """
+    if (jwks is not None) + (generate_key is not None) + secret != 1:
+        raise typer.BadParameter("give exactly one of --jwks, --generate-key and --secret")
+    if subject is not None:
+        scope, matter = scope or [SUBJECT_SELF], matter or [SELF_MATTER]
+
+    async def work(pool: Pool) -> str | None:
+        keys = None if jwks is None else _read_jwks(jwks)
+        if generate_key is not None:
+            keys = _generate(generate_key)
+        wanted = Registration(
+            id=client_id,
+            name=name,
+            organisation_uscc=organisation,
+            scopes=tuple(scope or ()),
+            matters=tuple(matter or ()),
+            subject_uscc=subject,
+            regions=tuple(region) if region else None,
+            kinds=tuple(kind) if kind else None,
+            list=list_name,
+            jwks=keys,
+            secret=secret,
+        )
+        try:
+            return await register(ClientStore(pool), wanted)
+        except BaseException:
+            if generate_key is not None:
+                generate_key.unlink(missing_ok=True)  # of a client that does not exist
+            raise
+
+    made = run_with_pool("service", work)
+    note(f"registered {client_id}")
+    if generate_key is not None:
+        note(f"its private key is in {generate_key}; move it to the client and keep no copy")
+    if made is not None:
+        note("its secret follows, once and never again; in production use --jwks or --generate-key")
+        typer.echo(made)
+
+
+@app.command("list")
+def list_clients(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:
+    """All clients, disabled ones too; neither keys nor secrets are shown."""
+
+    async def work(pool: Pool) -> tuple[Client, ...]:
+        return await ClientStore(pool).list()
+
+    found = run_with_pool("service", work)
+    if as_json:
+        show_json([_describe(client) for client in found])
+        return
+    columns = ("id", "name", "organisation", "scopes", "matters", "narrowed to", "by", "state")
+    show_table(columns, [_row(client) for client in found])
+
+
+@app.command("disable")
+def disable(client_id: Annotated[str, typer.Argument(help="The client's id")]) -> None:
+    """Disable a client for good: its tokens end within two seconds."""
+
+    async def work(pool: Pool) -> bool:
+        return await ClientStore(pool).disable(client_id)
+
+    if not run_with_pool("service", work):
+        fail(f"no enabled client {client_id}; see: credit-gateway clients list")
+    note(f"disabled {client_id}")
+
+
+def _read_jwks(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = json.loads(file.read(_MAX_FILE))
+    except OSError as error:
+        raise OperatorError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError:
+        raise OperatorError(f"{path} is not JSON") from None
+    if isinstance(data, dict) and "kty" in data:
+        return {"keys": [data]}  # a single JWK is meant as a set of one
+    if not isinstance(data, dict):
+        raise OperatorError(f"{path} is neither a JWKS nor a JWK")
+    return data
+
+
+def _generate(path: Path) -> dict[str, Any]:
+    key = ECKey.generate_key("P-256")
+    named = {"kid": key.thumbprint(), "alg": "ES256", "use": "sig"}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({**key.as_dict(private=True), **named}, file)
+            file.write("\n")
+    except OSError as error:
+        raise OperatorError(f"cannot write {path}: {error.strerror}; it must be a new file") from error
+    return {"keys": [{**key.as_dict(private=False), **named}]}
+
+
+def _describe(client: Client) -> dict[str, Any]:
+    return {
+        "id": client.id,
+        "name": client.name,
+        "organisation": client.organisation_uscc,
+        "scopes": sorted(client.scopes),
+        "matters": list(client.registered_matters),
+        "subject": client.subject_uscc,
+        "regions": client.regions,
+        "kinds": client.kinds,
+        "list": client.list,
+        "authentication": "private_key_jwt" if client.keys else "secret",
+        "disabled": client.disabled,
+        "version": client.version,
+    }
+
+
+def _row(client: Client) -> tuple[str, ...]:
+    narrowing = [*(client.regions or ()), *(client.kinds or ()), *([client.list] if client.list else [])]
+    return (
+        client.id,
+        client.name,
+        client.organisation_uscc,
+        " ".join(sorted(client.scopes)) or "public",
+        " ".join(client.registered_matters),
+        client.subject_uscc or " ".join(narrowing),
+        "keys" if client.keys else "secret",
+        "disabled" if client.disabled else "enabled",
+    )

@@ -1,0 +1,88 @@
+"""What the commands share: settings, the database, and errors as one line on stderr.
+
+In: a coroutine function. Out: its result, or an exit with status 1 and one line that says what to do next. Results go
+to stdout, everything else to stderr, so that output can be piped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.errors import ClientError, OperatorError
+from gateway.settings import load
+from gateway.storage.database import Database, open_database
+from gateway.storage.pool import Pool
+from gateway.storage.secrets import SecretFileError
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Turn what this project raises on purpose into one line on stderr and exit status 1; all else is a bug."""
+    try:
+        yield
+    except ClientError as error:
+        fail(error.en)
+    except (OperatorError, SecretFileError) as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit status 1."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def note(message: str) -> None:
+    """A line for the reader, on stderr."""
+    typer.echo(message, err=True)
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of `work()`, run to its end; errors are reported."""
+    with reported():
+        return asyncio.run(work())
+    raise AssertionError("reported() does not return")  # for the type checker: it leaves by an exception
+
+
+def run_with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """The result of `work(database)` on the database of the settings; errors are reported."""
+    with reported(), open_database(load()) as database:
+        return asyncio.run(work(database))
+    raise AssertionError("reported() does not return")
+
+
+def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> T:
+    """The result of `work(pool)` with connections of one role (gateway.storage.roles); errors are reported."""
+
+    async def with_pool(database: Database) -> T:
+        pool = Pool(database.dsn(role), size=1, name="credit-gateway cli")
+        try:
+            return await work(pool)
+        finally:
+            await pool.close()
+
+    return run_with_database(with_pool)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout."""
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def show_json(value: object) -> None:
+    """JSON on stdout, for programs."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

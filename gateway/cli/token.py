@@ -1,0 +1,115 @@
+"""`credit-gateway token`: an access token from a running server, alone on stdout.
+
+    curl -H "Authorization: Bearer $(credit-gateway token --client dept-a --key dept-a.jwk …)" …
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from gateway.auth import jose
+from gateway.auth.jose import JwtError
+from gateway.auth.server import ASSERTION_TYPE
+from gateway.cli.common import run
+from gateway.errors import OperatorError
+from gateway.settings import load
+
+_SECONDS = 60  # lifetime of the assertion
+_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+_MAX_ANSWER = 65_536
+
+
+def token(
+    client: Annotated[str, typer.Option(help="The client's id")],
+    secret_file: Annotated[Path | None, typer.Option(help="File with the client's secret")] = None,
+    key: Annotated[Path | None, typer.Option(help="File with the client's private JWK")] = None,
+    matter: Annotated[str | None, typer.Option(help="Code of the matter, GRANT for instance")] = None,
+    case: Annotated[str | None, typer.Option(help="Case number")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="view:restricted, view:internal or subject:self")] = None,
+    max_subjects: Annotated[int | None, typer.Option(help="Most subjects that one request may ask for")] = None,
+    on_behalf_of: Annotated[str | None, typer.Option(help="USCC of the organisation that is really asking")] = None,
+    url: Annotated[str | None, typer.Option(help="The issuer; by default GATEWAY_ISSUER")] = None,
+) -> None:
+    """Fetch an access token from the server's /oauth/token and print it, and nothing else, on stdout."""
+    if (secret_file is None) == (key is None):
+        raise typer.BadParameter("give exactly one of --secret-file and --key")
+    if (matter is None) != (case is None):
+        raise typer.BadParameter("--matter and --case go together")
+
+    async def work() -> str:
+        issuer = url if url is not None else load().issuer
+        form = {"grant_type": "client_credentials", "client_id": client, "scope": " ".join(scope or ())}
+        if matter is not None:
+            detail = {"type": "credit_purpose", "matter": matter, "case_number": case}
+            more = {"max_subjects": max_subjects, "on_behalf_of": on_behalf_of}
+            details = [detail | {name: value for name, value in more.items() if value is not None}]
+            form["authorization_details"] = json.dumps(details, ensure_ascii=False)
+        if secret_file is not None:
+            form["client_secret"] = _read(secret_file).strip()
+        elif key is not None:
+            form["client_assertion_type"] = ASSERTION_TYPE
+            form["client_assertion"] = make_assertion(client, issuer, _read(key), now=time.time())
+        return await _fetch(issuer, form)
+
+    typer.echo(run(work))
+
+
+def make_assertion(client_id: str, issuer: str, jwk: str, *, now: float) -> str:
+    """A client assertion (RFC 7523 §3) for the issuer, signed with a private JWK. Raises OperatorError."""
+    try:
+        data = json.loads(jwk)
+        key = jose.import_key(data)
+        algorithm = jose.algorithms_of(key)[0]
+    except (ValueError, AttributeError, JwtError):
+        # Without the cause: its text may quote the key.
+        raise OperatorError("the key file is not a JWK of type EC (P-256), OKP (Ed25519) or RSA") from None
+    if not key.is_private:
+        raise OperatorError("the key file has a public key; the private one is needed to sign")
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": issuer,
+        "iat": int(now),
+        "exp": int(now) + _SECONDS,
+        "jti": secrets.token_urlsafe(16),
+    }
+    return jose.sign(claims, key, algorithm=algorithm, typ="JWT", kid=data.get("kid"))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_MAX_ANSWER)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
+
+
+async def _fetch(issuer: str, form: dict[str, str]) -> str:
+    endpoint = f"{issuer.rstrip('/')}/oauth/token"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT) as session,
+            # A redirect would carry the credentials to wherever it points.
+            session.post(endpoint, data=form, allow_redirects=False) as response,
+        ):
+            body = b""
+            async for chunk in response.content.iter_chunked(8_192):
+                body += chunk
+                if len(body) > _MAX_ANSWER:
+                    raise OperatorError(f"{endpoint} answered at length; is this the issuer?")
+        answer: Any = json.loads(body)
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise OperatorError(f"{endpoint} did not answer ({type(error).__name__}); is the server running?") from None
+    except ValueError:
+        raise OperatorError(f"{endpoint} did not answer with JSON; is this the issuer?") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
+        said = answer if isinstance(answer, dict) else {}
+        raise OperatorError(f"refused: {said.get('error', 'no token')}: {said.get('error_description', '')}")
+    return str(answer["access_token"])

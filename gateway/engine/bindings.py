@@ -1,0 +1,149 @@
+"""Where a field's value lives, and which rows a relation means. Set by schema/, made by resolvers/, read by the planner.
+
+In: nothing. Out: frozen bindings, carried by the fields of the contract schemas under extensions["binding"].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gateway.engine.values import Arguments, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the row at hand (its name in the catalogue, without the prefix of an inlined object)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromRequest:
+    """A value that no row has: something of who asks, as a parameter. `kind` as in the catalogue."""
+
+    value: Value
+    kind: str = "text"
+    null: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`column operator value`. `any`: value is an array; `below`: a region with all below it; `after`/`before`: (day, id)."""
+
+    column: str
+    operator: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a connection, forward: at most `first` rows after the cursor's place."""
+
+    first: Value
+    cursor: str  # letter that cursors of this order begin with
+    order_column: str
+    descending: bool
+    has_after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows: a relation of the catalogue with conditions; not how to fetch them.
+
+    `match` joins with the row at hand: (column here, column there). `order` names one of the relation's ordered views,
+    `sort` orders small relations by columns. `keys` asks for one row per key, in the keys' order, absent ones included.
+    `cost` is how many rows are expected where no page or key says it.
+    """
+
+    relation: str
+    match: tuple[tuple[str, str], ...] = ()
+    where: tuple[Condition, ...] = ()
+    order: str = ""
+    sort: tuple[str, ...] = ()
+    page: Page | None = None
+    keys: SubjectKeys | None = None
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKeys:
+    """USCCs asked for: as text, as node ids and as UUIDs (UUIDv5), so that one not on record has its id too.
+
+    `many` is false for a single code. `absent` says what stands for a code that is not on record: a subject with
+    onRecord false, or null.
+    """
+
+    usccs: Value
+    node_ids: Value
+    uuids: Value
+    many: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An object that may be of several relations (node): type or interface name, and the rows that would have it."""
+
+    alternatives: tuple[tuple[str, Rows], ...]
+
+
+Resolve: TypeAlias = Callable[[Arguments], Rows | Choice]
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """An object, a list or a connection of rows, as the resolver says. `shown`: its subjects count as disclosed."""
+
+    resolve: Resolve
+    shown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A to-one object whose columns stand in the row at hand under `prefix`; null where `presence` is null.
+
+    Where a selection needs more than stands there, `otherwise` says which row to fetch. `shown` then holds for it.
+    """
+
+    prefix: str
+    presence: str | None = None
+    otherwise: Resolve | None = None
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A source's section of a subject: an object whose fields read the answers that came as a parameter."""
+
+    source: str
+    answer: str  # function of the catalogue with status, time and reason
+    basic: str  # the part that is asked where a selection names no list, only the answer
+
+
+@dataclass(frozen=True, slots=True)
+class SectionAnswer:
+    """The answer's own object in a section: status, time, reason, and the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A list in a section: rows of one function of the catalogue."""
+
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """An object without a row of its own (viewer): its fields say where they live."""
+
+
+Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | SectionAnswer | Part | Empty
+
+
+@dataclass(frozen=True, slots=True)
+class Discriminator:
+    """How a row of an interface tells its type: column, and (value, type name) pairs."""
+
+    column: str
+    types: tuple[tuple[str, str], ...]

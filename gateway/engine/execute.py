@@ -1,0 +1,383 @@
+"""The way of a request, stage by stage: `Engine.answer`.
+
+In: a principal and a request (document, operation name, variables). Out: the bytes of the response, whose disclosure is
+durable; or Refused, with no data. Pools, ledger and sources are handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphql import DocumentNode, GraphQLSchema, execute_sync
+from graphql.language import OperationDefinitionNode, SelectionSetNode
+
+from gateway.auth.principal import Principal
+from gateway.engine import plan as p
+from gateway.engine import sql
+from gateway.engine.account import Account, Disclosure
+from gateway.engine.cost import cost, sizes
+from gateway.engine.documents import Document, Documents, Operation
+from gateway.engine.planner import Planner
+from gateway.engine.selection import Document as Collected
+from gateway.engine.selection import collect
+from gateway.engine.values import Value
+from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
+from gateway.sources.ask import Sources, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What arrives: a document's text, the operation's name, the variables as JSON gave them."""
+
+    query: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request; `cost` in rows."""
+
+    cost: int
+    cost_public: int
+    subjects: int = 1_000
+    subjects_public: int = 20
+    budget: float = 5.0
+
+
+class RowSource(Protocol):
+    """A pool, as the engine needs it."""
+
+    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Mapping[str, Any]:
+        """The one row of a statement."""
+        ...
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A plan with what was made from it."""
+
+    plan: p.Plan
+    body: sql.Statement | None  # None: no row is needed
+    sizes: tuple[tuple[Value, bool], ...]
+    keys: Mapping[str, Keys]
+    costs: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How a source's subjects are found: from the arguments (`given`), else by a statement."""
+
+    given: tuple[tuple[Value, bool, tuple[str, ...]], ...]  # codes, whether a list, parts
+    statement: sql.Statement | None
+    parts: tuple[str, ...]
+
+
+class Engine:
+    """Answers queries. One for each process; safe for any number of requests at once."""
+
+    def __init__(
+        self,
+        contracts: Mapping[str, GraphQLSchema],
+        pools: Mapping[str, RowSource],
+        account: Account,
+        sources: Sources,
+        limits: Limits,
+        *,
+        plans: int = 2_000,
+    ) -> None:
+        self._documents = Documents(contracts)
+        self._pools = pools
+        self._account = account
+        self._sources = sources
+        self._limits = limits
+        self._plans: OrderedDict[tuple[Any, ...], Compiled] = OrderedDict()
+        self._most_plans = plans
+
+    async def answer(self, principal: Principal, request: Request) -> bytes:
+        """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too."""
+        try:
+            return await self._answer(principal, request)
+        except ClientError as error:
+            await self._account_for_refusal(principal, request, error.code)
+            raise Refused([error]) from error
+        except Refused as refused:
+            await self._account_for_refusal(principal, request, refused.code)
+            raise
+
+    async def _answer(self, principal: Principal, request: Request) -> bytes:
+        document = self._documents.get(principal.access.contract, request.query)
+        operation = document.operation(request.operation_name)
+        variables, shape = operation.coerce(request.variables)
+        compiled = self._compiled(document, operation, variables, shape, principal)
+        self._check_sizes(compiled, variables, principal)
+        fed: dict[str, Any] = {
+            f"introspection:{key}": _introspect(document, operation, key, request.variables)
+            for key in compiled.plan.introspection
+        }
+        if compiled.body is None:
+            await self._account_for(principal, request, document, b"", None, "{}")
+            return b'{"data":' + _without_rows(compiled.plan, fed) + b"}"
+        consulted = "{}"
+        if compiled.plan.sources:
+            consulted = await self._consult(compiled, variables, principal, fed)
+        arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
+        row = await self._pools[principal.access.name].fetchrow(compiled.body.text, arguments, principal.scope)
+        if principal.access.disclosed:
+            shown: bytes = row["shown"]
+            _check_shown(shown, principal)
+            await self._account_for(principal, request, document, shown, row["snapshot"], consulted)
+        elif compiled.plan.sources:
+            self._refresh(compiled, row["shown"])
+        return _response(row, request.language, narrowed=principal.narrowed)
+
+    # Plan ------------------------------------------------------------------------------------------------------------
+
+    def _compiled(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        shape: tuple[Any, ...],
+        principal: Principal,
+    ) -> Compiled:
+        conditions = {name: variables.get(name) for name in operation.conditions}
+        key = (
+            principal.access.name,
+            principal.narrowed,
+            document.hash,
+            id(operation),
+            tuple(conditions.values()),
+            shape,
+        )
+        found = self._plans.get(key)
+        if found is not None:
+            self._plans.move_to_end(key)
+            return found
+        made = compile_operation(document, operation, variables, principal)
+        self._plans[key] = made
+        if len(self._plans) > self._most_plans:
+            self._plans.popitem(last=False)
+        return made
+
+    def _check_sizes(self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> None:
+        """Sizes within their limits, cost within the contract's. Raises BadUserInput, QueryTooCostly."""
+        public = not principal.access.disclosed
+        most = self._limits.subjects_public if public else self._limits.subjects
+        if principal.max_subjects is not None:
+            most = min(most, principal.max_subjects)
+        found = []
+        for value, is_list in compiled.sizes:
+            resolved = value.resolve(variables, principal, {})
+            size = len(resolved) if is_list else resolved
+            if is_list and size > most:
+                raise BadUserInput(f"at most {most} subjects in one request", f"一次请求最多 {most} 个主体")
+            found.append(size)
+        key = tuple(found)
+        total = compiled.costs.get(key)
+        if total is None:
+            by_value = {value: size for (value, _), size in zip(compiled.sizes, found, strict=True)}
+            total = cost(compiled.plan.fields, by_value.__getitem__)
+            if len(compiled.costs) < 1_000:
+                compiled.costs[key] = total
+        limit = self._limits.cost_public if public else self._limits.cost
+        if total > limit:
+            raise QueryTooCostly(
+                f"the query may read {total} rows, {limit} are allowed; ask for shorter lists",
+                f"该查询可能读取 {total} 行，上限为 {limit} 行，请缩短列表",
+            )
+
+    # Sources ---------------------------------------------------------------------------------------------------------
+
+    async def _consult(
+        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, fed: dict[str, Any]
+    ) -> str:
+        """Feed the answers of the plan's sources; returns their statuses for the disclosure, as JSON."""
+        deadline = asyncio.get_running_loop().time() + self._limits.budget
+        wanted = []
+        for source, keys in compiled.keys.items():
+            by_subject: dict[str, dict[str, None]] = {}
+            if keys.statement is None:
+                for value, is_list, parts in keys.given:
+                    codes = value.resolve(variables, principal, fed)
+                    for code in codes if is_list else (codes,):
+                        by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
+            else:
+                arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
+                row = await self._pools[principal.access.name].fetchrow(
+                    keys.statement.text, arguments, principal.scope
+                )
+                for code in dict.fromkeys(row["shown"].decode().split(",")):
+                    if code:
+                        by_subject[code] = dict.fromkeys(keys.parts)
+            self._check_keys(len(by_subject), principal)
+            grouped: dict[tuple[str, ...], list[str]] = {}
+            for code, parts_of in by_subject.items():
+                grouped.setdefault(tuple(parts_of), []).append(code)
+            wanted += [Wanted(source, parts, tuple(codes)) for parts, codes in grouped.items()]
+        consulted = await self._sources.consult(wanted, principal, deadline)
+        for source in compiled.keys:
+            fed[f"answers:{source}"] = consulted.parameters.get(source, "{}")
+        return consulted.statuses
+
+    def _check_keys(self, count: int, principal: Principal) -> None:
+        most = self._limits.subjects if principal.access.disclosed else self._limits.subjects_public
+        if count > most:
+            raise QueryTooCostly(
+                f"sources would be asked about {count} subjects, at most {most} are allowed",
+                f"需要向来源查询 {count} 个主体，上限为 {most} 个",
+            )
+
+    def _refresh(self, compiled: Compiled, shown: bytes) -> None:
+        """The public view never waits for a source: what it showed may be refreshed afterwards, at low priority."""
+        codes = tuple(dict.fromkeys(code for code in shown.decode().split(",") if code))
+        for source, keys in compiled.keys.items():
+            if codes:
+                self._sources.refresh(source, keys.parts, codes)
+
+    # Account ---------------------------------------------------------------------------------------------------------
+
+    async def _account_for(
+        self,
+        principal: Principal,
+        request: Request,
+        document: Document | None,
+        shown: bytes,
+        snapshot: bytes | None,
+        sources: str,
+        outcome: str = "ANSWERED",
+    ) -> None:
+        if not principal.access.disclosed:
+            return
+        await self._account.record(
+            Disclosure(
+                client_id=principal.client_id or "",
+                organisation_uscc=principal.organisation_uscc or "",
+                view=principal.access.contract,
+                matter=principal.matter or "",
+                case_number=principal.case_number or "",
+                on_behalf_of=principal.on_behalf_of,
+                outcome=outcome,
+                operation_name=request.operation_name,
+                document_hash=document.hash if document is not None else None,
+                variables=_storable(request.variables),
+                subject_ids=shown,
+                snapshot=snapshot,
+                sources=sources,
+                withheld=principal.withheld,
+            )
+        )
+
+    async def _account_for_refusal(self, principal: Principal, request: Request, code: str) -> None:
+        if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
+            await self._account_for(principal, request, None, b"", None, "{}", code)
+
+
+def compile_operation(
+    document: Document, operation: Operation, variables: Mapping[str, Any], principal: Principal
+) -> Compiled:
+    """Plan and SQL of one operation for one shape of its variables. No I/O."""
+    collected = Collected(document.schema, document.fragments, variables)
+    made = Planner(collected, variables).plan(operation.node)
+    how = sql.reading(principal.access, narrowed=principal.narrowed)
+    keys = {source: _keys(made, how, source) for source in made.sources}
+    needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
+    return Compiled(made, sql.body_statement(made, how) if needs_rows else None, sizes(made), keys)
+
+
+def _keys(made: p.Plan, how: sql.Reading, source: str) -> Keys:
+    """From the arguments where every section stands directly at a subject asked for by code; else by a statement.
+
+    Under a narrowing always by a statement: a code passes the scope before any source is asked about it.
+    """
+    sections = [f for f in p.walk(made.fields) if isinstance(f, p.Section) and f.source == source]
+    parts = tuple(dict.fromkeys(part for section in sections for part in section.parts))
+    given = []
+    direct = 0
+    for root in made.fields:
+        if isinstance(root, p.One | p.Many) and root.rows.keys is not None:
+            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.source == source]
+            direct += len(own)
+            if own:
+                asked = tuple(dict.fromkeys(part for section in own for part in section.parts))
+                given.append((root.rows.keys.usccs, root.rows.keys.many, asked))
+    if direct == len(sections) and not how.reports_denied:
+        return Keys(tuple(given), None, parts)
+    return Keys((), sql.keys_statement(made, how, source), parts)
+
+
+def _check_shown(shown: bytes, principal: Principal) -> None:
+    if principal.max_subjects is not None and len(set(shown.split(b","))) > principal.max_subjects:
+        raise BadUserInput(
+            f"the answer would show more than the {principal.max_subjects} subjects that the token allows",
+            f"答复涉及的主体超过令牌允许的 {principal.max_subjects} 个",
+        )
+
+
+def _storable(variables: Mapping[str, Any]) -> str | None:
+    if not variables:
+        return None
+    # PostgreSQL's text has no NUL; escaped as JSON has it, it stays readable.
+    return json.dumps(variables, ensure_ascii=True, separators=(",", ":"))
+
+
+def _response(row: Mapping[str, Any], language: str, *, narrowed: bool) -> bytes:
+    body: bytes = row["body"]
+    if narrowed and row["denied"] != b"{}":
+        errors = _denied(json.loads(row["denied"]), json.loads(body), language)
+        if errors:
+            return b'{"errors":' + json.dumps(errors, ensure_ascii=False).encode() + b',"data":' + body + b"}"
+    return b'{"data":' + body + b"}"
+
+
+def _denied(
+    denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], language: str
+) -> list[dict[str, object]]:
+    """FORBIDDEN at the path of each code that the asker's scope does not have, or that is not on record: the same."""
+    errors = []
+    for key, places in denied.items():
+        for place in places:
+            path = [key, place - 1] if isinstance(body[key], list) else [key]
+            message = "not within the scope of this client, or not on record"
+            errors.append(Forbidden(message, "不在本客户端的授权范围内，或无记录", path=path).as_json(language))
+    return errors
+
+
+# Introspection -------------------------------------------------------------------------------------------------------
+
+
+def _introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
+    """One introspection field of the asker's own contract, answered by graphql-core."""
+    root = document.schema.query_type
+    assert root is not None
+    conditions = operation.coerce(variables)[0]
+    collected = collect(
+        Collected(document.schema, document.fragments, conditions), root, [operation.node.selection_set]
+    )
+    only = OperationDefinitionNode(
+        operation=operation.node.operation,
+        name=operation.node.name,
+        variable_definitions=operation.node.variable_definitions,
+        directives=(),
+        selection_set=SelectionSetNode(selections=tuple(collected[key])),
+    )
+    result = execute_sync(
+        document.schema,
+        DocumentNode(definitions=(only, *document.fragments.values())),
+        variable_values=dict(variables),
+    )
+    return json.dumps((result.data or {}).get(key), ensure_ascii=False)
+
+
+def _without_rows(plan: p.Plan, fed: Mapping[str, Any]) -> bytes:
+    parts = []
+    for found in plan.fields:
+        value = json.dumps(found.name) if isinstance(found, p.TypeName) else fed[f"introspection:{found.key}"]
+        parts.append(f"{json.dumps(found.key)}:{value}")
+    return ("{" + ",".join(parts) + "}").encode()

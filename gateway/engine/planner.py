@@ -1,0 +1,239 @@
+"""From a validated operation to its plan: the operation is walked once.
+
+In: an operation, the contract schema with its bindings, the shape of the variables. Out: a frozen Plan. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    get_named_type,
+)
+
+from gateway.engine import bindings as b
+from gateway.engine import plan as p
+from gateway.engine.arguments import read_arguments
+from gateway.engine.selection import Document, collect, names_types
+from gateway.engine.values import Fed, Value
+from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
+
+_PAGE_INFO = ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor")
+
+
+class Planner:
+    """Plans one operation. `given` has, for each variable, its coerced value or nothing; only its shape is read."""
+
+    def __init__(self, document: Document, given: Mapping[str, Any]) -> None:
+        self._document = document
+        self._given = given
+        self._sources: list[str] = []
+
+    @property
+    def _schema(self) -> GraphQLSchema:
+        return self._document.schema
+
+    def plan(self, operation: OperationDefinitionNode) -> p.Plan:
+        """The plan of an operation of type query."""
+        root = self._schema.query_type
+        assert root is not None
+        fields: list[p.Field] = []
+        introspection: list[str] = []
+        for key, nodes in collect(self._document, root, [operation.selection_set]).items():
+            if nodes[0].name.value in ("__schema", "__type"):
+                introspection.append(key)
+                fields.append(p.Given(key, Value(Fed(f"introspection:{key}")), "json", null=True))
+            else:
+                fields.append(self._field(root, key, nodes, _Place("", "")))
+        name = operation.name.value if operation.name else None
+        return p.Plan(name, tuple(fields), tuple(introspection), tuple(dict.fromkeys(self._sources)))
+
+    # One field -------------------------------------------------------------------------------------------------------
+
+    def _field(
+        self, parent: GraphQLObjectType | GraphQLInterfaceType, key: str, nodes: list[FieldNode], place: _Place
+    ) -> p.Field:
+        name = nodes[0].name.value
+        if name == "__typename":
+            if place.discriminator is not None and isinstance(parent, GraphQLInterfaceType):
+                return p.TypeNameOf(key, place.column(place.discriminator.column), place.discriminator.types)
+            return p.TypeName(key, parent.name)
+        field = parent.fields[name]
+        binding: b.Binding = field.extensions["binding"]
+        named = get_named_type(field.type)
+        match binding:
+            case b.Column(column):
+                return p.Leaf(key, place.column(column))
+            case b.FromRequest(value, kind, null):
+                return p.Given(key, value, kind, null)
+            case b.Empty():
+                return p.Same(key, self._body(named, nodes, place))
+            case b.Inline():
+                return self._inline(binding, field, named, key, nodes, place)
+            case b.Related(resolve, shown):
+                return self._related(resolve, shown, field, named, key, nodes)
+            case b.Section():
+                return self._section(binding, named, key, nodes)
+            case b.SectionAnswer():
+                fields = self._fields(named, nodes, _Place("", place.relation, place.source))
+                return p.SectionAnswer(key, fields)
+            case b.Part(function):
+                return p.PartRows(key, function, self._fields(named, nodes, _Place("", function)))
+
+    def _fields(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> tuple[p.Field, ...]:
+        assert isinstance(named, GraphQLObjectType | GraphQLInterfaceType)
+        collected = collect(self._document, named, _sets(nodes))
+        return tuple(self._field(named, key, inner, place) for key, inner in collected.items())
+
+    def _body(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> p.Body:
+        """The fields of an object or, where an interface's types differ, of each of its types."""
+        if not isinstance(named, GraphQLInterfaceType):
+            return p.Body((p.Variant(None, self._fields(named, nodes, place)),))
+        discriminator: b.Discriminator = named.extensions["discriminator"]
+        place = _Place(place.prefix, place.relation, place.source, discriminator)
+        if not names_types(self._document, _sets(nodes)):
+            return p.Body((p.Variant(None, self._fields(named, nodes, place)),))
+        by_fields: dict[tuple[p.Field, ...], list[str]] = {}
+        for value, type_name in discriminator.types:
+            fields = self._fields(self._schema.type_map[type_name], nodes, place)
+            by_fields.setdefault(fields, []).append(value)
+        variants = tuple(p.Variant(tuple(values), fields) for fields, values in by_fields.items())
+        return p.Body(variants, place.column(discriminator.column))
+
+    # Objects and lists -----------------------------------------------------------------------------------------------
+
+    def _inline(
+        self, binding: b.Inline, field: GraphQLField, named: GraphQLNamedType, key: str, nodes: list[FieldNode], at: _Place
+    ) -> p.Field:
+        place = _Place(at.prefix + binding.prefix, at.relation, at.source)
+        if binding.otherwise is not None and not self._stands_in_row(named, nodes, place):
+            return self._related(binding.otherwise, binding.shown, field, named, key, nodes)
+        presence = None if binding.presence is None else at.column(binding.presence)
+        return p.Same(key, self._body(named, nodes, place), presence)
+
+    def _stands_in_row(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> bool:
+        """Whether all that is selected of an inlined object are columns of the row at hand."""
+        assert isinstance(named, GraphQLObjectType)
+        relation = RELATIONS[place.relation]
+        names = {column.name for column in relation.columns}
+        for inner in collect(self._document, named, _sets(nodes)).values():
+            name = inner[0].name.value
+            if name == "__typename":
+                continue
+            binding = named.fields[name].extensions["binding"]
+            if isinstance(binding, b.Column):
+                if place.column(binding.name) not in names:
+                    return False
+            elif isinstance(binding, b.Inline):
+                if binding.presence is None or place.column(binding.presence) not in names:
+                    return False
+            else:
+                return False
+        return True
+
+    def _related(
+        self,
+        resolve: b.Resolve,
+        shown: bool,
+        field: GraphQLField,
+        named: GraphQLNamedType,
+        key: str,
+        nodes: list[FieldNode],
+    ) -> p.Field:
+        rows = resolve(read_arguments(field, nodes[0], self._given))
+        if isinstance(rows, b.Choice):
+            return p.OneOf(
+                key,
+                tuple(
+                    p.One(key, own, self._body(self._schema.type_map[name], nodes, _Place("", own.relation)), shown)
+                    for name, own in rows.alternatives
+                    if name in self._schema.type_map
+                ),
+            )
+        if rows.page is not None:
+            return self._connection(rows, rows.page, shown, named, key, nodes)
+        body = self._body(named, nodes, _Place("", rows.relation))
+        is_list = _is_list(field)
+        return p.Many(key, rows, body, shown) if is_list else p.One(key, rows, body, shown)
+
+    def _connection(
+        self, rows: b.Rows, page: b.Page, shown: bool, named: GraphQLNamedType, key: str, nodes: list[FieldNode]
+    ) -> p.Connection:
+        assert isinstance(named, GraphQLObjectType)
+        items: list[p.ConnectionItem] = []
+        for own, inner in collect(self._document, named, _sets(nodes)).items():
+            match inner[0].name.value:
+                case "__typename":
+                    items.append(p.TypeName(own, named.name))
+                case "totalCount":
+                    items.append(p.TotalCount(own))
+                case "pageInfo":
+                    collected = collect(self._document, _object(named, "pageInfo"), _sets(inner))
+                    items.append(p.PageInfo(own, tuple((k, n[0].name.value) for k, n in collected.items())))
+                case "edges":
+                    items.append(self._edges(own, _object(named, "edges"), inner, rows))
+        return p.Connection(key, rows, page, tuple(items), shown)
+
+    def _edges(self, key: str, edge: GraphQLObjectType, nodes: list[FieldNode], rows: b.Rows) -> p.Edges:
+        items: list[p.EdgeItem] = []
+        for own, inner in collect(self._document, edge, _sets(nodes)).items():
+            match inner[0].name.value:
+                case "__typename":
+                    items.append(p.TypeName(own, edge.name))
+                case "cursor":
+                    items.append(p.Cursor(own))
+                case "node":
+                    node_type = get_named_type(edge.fields["node"].type)
+                    items.append(p.EdgeNode(own, self._body(node_type, inner, _Place("", rows.relation))))
+        return p.Edges(key, tuple(items))
+
+    # Sources ---------------------------------------------------------------------------------------------------------
+
+    def _section(self, binding: b.Section, named: GraphQLNamedType, key: str, nodes: list[FieldNode]) -> p.Section:
+        self._sources.append(binding.source)
+        fields = self._fields(named, nodes, _Place("", binding.answer, binding.source))
+        parts = tuple(
+            dict.fromkeys(SOURCE_FUNCTIONS[f.function].part for f in p.walk(fields) if isinstance(f, p.PartRows))
+        )
+        return p.Section(key, binding.source, binding.answer, parts or (binding.basic,), fields)
+
+
+class _Place:
+    """Where fields are read: relation, prefix of an inlined object, source of a section, the interface's discriminator."""
+
+    __slots__ = ("discriminator", "prefix", "relation", "source")
+
+    def __init__(
+        self, prefix: str, relation: str, source: str = "", discriminator: b.Discriminator | None = None
+    ) -> None:
+        self.prefix = prefix
+        self.relation = relation
+        self.source = source
+        self.discriminator = discriminator
+
+    def column(self, name: str) -> str:
+        """The full name of a column in the row at hand."""
+        return self.prefix + name
+
+
+def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:
+    return [node.selection_set for node in nodes if node.selection_set is not None]
+
+
+def _object(parent: GraphQLObjectType, name: str) -> GraphQLObjectType:
+    named = get_named_type(parent.fields[name].type)
+    assert isinstance(named, GraphQLObjectType)
+    return named
+
+
+def _is_list(field: GraphQLField) -> bool:
+    return "[" in str(field.type)

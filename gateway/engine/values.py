@@ -1,0 +1,155 @@
+"""Values of arguments as a plan sees them: known where they steer the plan, else a reference that a request resolves.
+
+In: literals and variables of a document. Out: frozen `Value` leaves that become parameters of the statement, each with
+the conversion that turns a client's text into what PostgreSQL takes, or raises BadUserInput before any SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from gateway.auth.principal import Principal
+from gateway.errors import BadUserInput
+
+Variables: TypeAlias = Mapping[str, Any]
+Convert: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FromVariable:
+    """The value of a variable, or what stands in it under `path` (keys of input objects)."""
+
+    name: str
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A literal, or an argument's default. Lists are tuples."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list literal with variables in it."""
+
+    items: tuple[FromVariable | Constant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FromPrincipal:
+    """An attribute of who asks."""
+
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What the executor itself feeds in: answers of a source, the result of an introspection field."""
+
+    name: str
+
+
+Origin: TypeAlias = FromVariable | Constant | ListOf | FromPrincipal | Fed
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One parameter of the statement: where it comes from, its type in PostgreSQL, what to do with it on the way."""
+
+    origin: Origin
+    type: str = "text"
+    convert: Convert | None = None
+
+    def typed(self, type: str, convert: Convert | None = None) -> Value:
+        """The same value as another type, converted."""
+        return Value(self.origin, type, convert)
+
+    def resolve(self, variables: Variables, principal: Principal, fed: Mapping[str, Any]) -> Any:
+        """What the statement gets. Raises BadUserInput where the conversion refuses it."""
+        if isinstance(self.origin, Fed):
+            return fed[self.origin.name]
+        found = _origin(self.origin, variables, principal)
+        if isinstance(found, str) and not _storable(found):
+            raise BadUserInput("text must not have NUL or lone surrogates", "文本不得含有 NUL 或孤立代理字符")
+        return found if self.convert is None else self.convert(found)
+
+
+def _origin(
+    origin: FromVariable | Constant | ListOf | FromPrincipal, variables: Variables, principal: Principal
+) -> Any:
+    match origin:
+        case FromVariable(name, path):
+            found = variables.get(name)
+            for key in path:
+                found = found[key]
+            return found
+        case Constant(value):
+            return list(value) if isinstance(value, tuple) else value
+        case ListOf(items):
+            return [_origin(item, variables, principal) for item in items]
+        case FromPrincipal(attribute):
+            return getattr(principal, attribute)
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL's text can hold it: no NUL, valid UTF-8."""
+    if text.isascii():
+        return "\0" not in text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value that steers the plan (an order, a direction): part of the plan's key, never a parameter."""
+
+    value: Any
+
+
+Argument: TypeAlias = "Value | Known | None | Mapping[str, Argument]"
+
+
+class Arguments(Mapping[str, Argument]):
+    """The arguments of one field. Absent ones are missing, null ones are None, input objects are mappings."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, given: Mapping[str, Argument]) -> None:
+        self._given = given
+
+    def __getitem__(self, name: str) -> Argument:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def value(self, name: str) -> Value | None:
+        """The argument as a parameter; None where it is absent or null."""
+        found = self._given.get(name)
+        if isinstance(found, Known):
+            return Value(Constant(found.value))
+        if found is None or isinstance(found, Value):
+            return found
+        raise TypeError(f"argument {name} is an input object")
+
+    def known(self, name: str, default: Any) -> Any:
+        """The argument's value at planning time, for enums that steer the plan."""
+        found = self._given.get(name)
+        if isinstance(found, Known):
+            return found.value
+        return default
+
+    def object(self, name: str) -> Arguments:
+        """An input object's own fields; empty where absent or null."""
+        found = self._given.get(name)
+        return Arguments(found) if isinstance(found, Mapping) else Arguments({})

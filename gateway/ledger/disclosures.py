@@ -1,0 +1,200 @@
+"""Disclosures, durable before anything leaves: many requests share one insert and therefore one fsync."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Final, TypeAlias
+
+import asyncpg
+from prometheus_client import CollectorRegistry, Histogram
+
+from gateway.errors import LedgerUnavailable, StorageUnavailable
+from gateway.storage.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+_BATCH: Final = 256  # rows of one insert
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+# The database is there and refuses the data: only the row that it refuses may fail.
+_REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
+_Entry: TypeAlias = "tuple[list[object], asyncio.Future[None]]"  # a row's values, and who waits for it
+
+
+def new_id() -> str:
+    """128 random bits in hex: the id of a disclosure, which nobody can guess."""
+    return os.urandom(16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """A row of ledger.disclosure; `at` is the database's own.
+
+    `outcome` is ANSWERED or the code of a refusal. `subject_ids` is the comma-separated text of UUIDs, and `snapshot`
+    the text of the pg_snapshot, both as the body statement returned them. `variables` (identity numbers blinded),
+    `sources` and `withheld` are JSON text. `document_hash` is the SHA-256 of the document, `id` hex.
+    """
+
+    client_id: str
+    organisation_uscc: str
+    view: str
+    matter: str
+    case_number: str
+    outcome: str
+    on_behalf_of: str | None = None
+    operation_name: str | None = None
+    document_hash: bytes | None = None
+    variables: str | bytes | None = None
+    subject_ids: str | bytes = b""
+    snapshot: str | bytes | None = None
+    sources: str | bytes = b"{}"
+    withheld: str | bytes = b"{}"
+    id: str = field(default_factory=new_id)
+
+
+_COLUMNS: Final = tuple(column.name for column in fields(Disclosure))
+_values = attrgetter(*_COLUMNS)
+# asyncpg takes the elements of a text[] as str alone, whatever the pool's codec for text.
+_MAYBE_BYTES: Final = tuple(_COLUMNS.index(n) for n in ("variables", "subject_ids", "snapshot", "sources", "withheld"))
+_TYPES: Final = {"document_hash": "bytea"}
+_CASTS: Final = {"id": "d.id::uuid", "subject_ids": "string_to_array(d.subject_ids, ',')::uuid[]"}
+_INSERT: Final = (
+    f"insert into ledger.disclosure ({', '.join(_COLUMNS)})"
+    f" select {', '.join(_CASTS.get(name, f'd.{name}') for name in _COLUMNS)} from unnest("
+    + ", ".join(f"${i}::{_TYPES.get(name, 'text')}[]" for i, name in enumerate(_COLUMNS, 1))
+    + f") d ({', '.join(_COLUMNS)})"
+)
+
+
+def _row(disclosure: Disclosure) -> list[object]:
+    row: list[object] = list(_values(disclosure))
+    for i in _MAYBE_BYTES:
+        value = row[i]
+        if isinstance(value, bytes):
+            row[i] = value.decode()
+    return row
+
+
+def ledger_unavailable() -> LedgerUnavailable:
+    """What a client gets for any fault here. A row that was written after all is harmless: it disclosed nothing."""
+    return LedgerUnavailable(
+        "the disclosure could not be recorded, so nothing was disclosed; try again later",
+        "查询记录无法写入，因此未披露任何信息，请稍后再试",
+    )
+
+
+class Ledger:
+    """Group commit over `pool` (role `ledger`, `width` connections or more). `timeout` in seconds, of each disclosure.
+
+    While `width` inserts are under way, disclosures gather; the next insert takes all of them. With nothing under way
+    one goes at once.
+    """
+
+    def __init__(self, pool: Pool, registry: CollectorRegistry, *, timeout: float, width: int = 2) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._width = width
+        self._gathered: list[_Entry] = []
+        # All that wait, oldest first: since the timeout is the same for all, one timer watches the head.
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._inserts: set[asyncio.Task[None]] = set()
+        self._sizes = Histogram(
+            "credit_ledger_batch_disclosures", "Disclosures of one insert", buckets=_SIZES, registry=registry
+        )
+        self._seconds = Histogram(
+            "credit_ledger_insert_seconds", "Duration of an insert with its fsync", buckets=_SECONDS, registry=registry
+        )
+
+    async def record(self, disclosure: Disclosure) -> None:
+        """Return once the disclosure is durable. Raises LedgerUnavailable where it isn't within the timeout."""
+        try:
+            row = _row(disclosure)
+        except UnicodeDecodeError as error:
+            raise ledger_unavailable() from error
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._gathered.append((row, future))
+        self._waiting.append((loop.time() + self._timeout, future))
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout, self._expire)
+        if len(self._inserts) < self._width:
+            # A task runs in the next turn of the loop: whoever records in this turn is in the same insert.
+            task = loop.create_task(self._insert())
+            self._inserts.add(task)
+        await future
+
+    async def close(self) -> None:
+        """Wait for the inserts under way; disclosures that come later are refused by the closed pool."""
+        if self._inserts:
+            await asyncio.wait(set(self._inserts))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        """Refuse those whose time is over, and watch the next."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now):
+            future = self._waiting.popleft()[1]
+            if not future.done():
+                future.set_exception(ledger_unavailable())
+        self._timer = loop.call_at(self._waiting[0][0], self._expire) if self._waiting else None
+
+    async def _insert(self) -> None:
+        """Insert what has gathered until nothing has."""
+        task = asyncio.current_task()
+        try:
+            while self._gathered:
+                batch = self._gathered[:_BATCH]
+                del self._gathered[:_BATCH]
+                # Who was refused by the timer or has gone gets no answer and needs no row.
+                batch = [entry for entry in batch if not entry[1].done()]
+                if batch:
+                    await self._write(batch)
+                while self._waiting and self._waiting[0][1].done():
+                    self._waiting.popleft()
+        finally:
+            if task is not None:
+                self._inserts.discard(task)
+
+    async def _write(self, batch: Sequence[_Entry]) -> None:
+        """One insert; its outcome goes to every future of the batch, never to the caller."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._pool.execute(_INSERT, list(zip(*[entry[0] for entry in batch], strict=True)))
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, _REFUSED) and len(batch) > 1:
+                half = len(batch) // 2
+                await self._write(batch[:half])
+                await self._write(batch[half:])
+                return
+            self._refuse(batch)
+        except BaseException as error:
+            self._refuse(batch)
+            if not isinstance(error, Exception):
+                raise
+            logger.error("ledger: %s: %s", type(error).__name__, error)
+        else:
+            self._sizes.observe(len(batch))
+            self._seconds.observe(loop.time() - began)
+            for _, future in batch:
+                if not future.done():
+                    future.set_result(None)
+
+    def _refuse(self, batch: Sequence[_Entry]) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(ledger_unavailable())

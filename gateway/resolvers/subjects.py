@@ -1,0 +1,78 @@
+"""Which subjects: by code, by place in another row, the asker's own organisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.engine.bindings import Condition, Rows, SubjectKeys
+from gateway.engine.values import Arguments, FromPrincipal, Value
+from gateway.errors import BadUserInput
+from gateway.storage.identifiers import node_id, organisation_uuid
+
+MOST_SUBJECTS = 1000
+
+
+def _node_id(uscc: str) -> str:
+    return node_id("S", organisation_uuid(uscc))
+
+
+def _each(convert: Callable[[str], Any]) -> Callable[[Any], list[Any]]:
+    def all_of(usccs: Any) -> list[Any]:
+        return [convert(uscc) for uscc in usccs]
+
+    return all_of
+
+
+def _bounded(usccs: Any) -> list[str]:
+    if not 1 <= len(usccs) <= MOST_SUBJECTS:
+        raise BadUserInput(
+            f"usccs must have from 1 to {MOST_SUBJECTS} codes", f"usccs 必须包含 1 到 {MOST_SUBJECTS} 个代码"
+        )
+    return list(usccs)
+
+
+_node_ids = _each(_node_id)
+_uuids = _each(organisation_uuid)
+
+
+def by_uscc(arguments: Arguments) -> Rows:
+    """Query.subject: one code."""
+    uscc = arguments.value("uscc")
+    assert uscc is not None
+    keys = SubjectKeys(uscc, uscc.typed("text", _node_id), uscc.typed("uuid", organisation_uuid), many=False)
+    return Rows("subject", keys=keys)
+
+
+def by_usccs(arguments: Arguments) -> Rows:
+    """Query.subjects: codes in order, each answered by itself."""
+    usccs = arguments.value("usccs")
+    assert usccs is not None
+    keys = SubjectKeys(
+        usccs.typed("text[]", _bounded), usccs.typed("text[]", _node_ids), usccs.typed("uuid[]", _uuids), many=True
+    )
+    return Rows("subject", keys=keys)
+
+
+def at(column: str) -> Callable[[Arguments], Rows]:
+    """The subject whose internal id stands in `column` of the row at hand."""
+
+    def resolve(_: Arguments) -> Rows:
+        return Rows("subject", match=((column, "id"),))
+
+    return resolve
+
+
+def own_organisation(_: Arguments) -> Rows:
+    """Viewer.organisation."""
+    return Rows("subject", where=(Condition("uscc", "=", (Value(FromPrincipal("organisation_uscc"), "text"),)),))
+
+
+def predecessors(_: Arguments) -> Rows:
+    """Subject.predecessors."""
+    return Rows("predecessor", match=(("id", "successor_id"),), cost=3)
+
+
+def successors(_: Arguments) -> Rows:
+    """Subject.successors."""
+    return Rows("successor", match=(("id", "predecessor_id"),), cost=3)

@@ -1,0 +1,208 @@
+"""Contracts: one annotated schema, filtered when it is built. What lies above a contract does not exist in it.
+
+In: the Strawberry schema. Out: a graphql-core schema for each contract, whose fields carry `binding` and `level` in
+their extensions. Raises SchemaError where a field has no level or anything has no description: the build fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    GraphQLType,
+    get_named_type,
+    is_introspection_type,
+    is_specified_scalar_type,
+    print_schema,
+    specified_directives,
+)
+from strawberry.schema.config import StrawberryConfig
+
+from gateway.engine.bindings import Discriminator
+from gateway.schema.enums import HIDDEN, STEERING
+from gateway.schema.query import Query
+from gateway.schema.scalars import SCALARS
+from gateway.schema.subjects import RECORD_TYPES
+from gateway.storage.levels import CONTRACTS, Level
+
+_LEVEL = {"PUBLIC": Level.PUBLIC, "RESTRICTED": Level.RESTRICTED, "INTERNAL": Level.INTERNAL, "SELF": Level.RESTRICTED}
+# A subject's own account sees all of its own rows: their statuses and kinds are in its contract.
+_OWN_ROWS = frozenset({"RecordStatus", "SubjectKind"})
+DISCRIMINATORS = {
+    "CreditRecord": Discriminator("kind", tuple((code, type_.__name__) for code, type_ in RECORD_TYPES)),
+}
+
+
+class SchemaError(Exception):
+    """The schema is not fit to be served: a level, a binding or a description is missing."""
+
+
+def annotated_schema() -> GraphQLSchema:
+    """Everything, as Strawberry makes it."""
+    schema = strawberry.Schema(
+        query=Query,
+        types=[type_ for _, type_ in RECORD_TYPES],
+        config=StrawberryConfig(scalar_map=dict(SCALARS)),
+    )
+    return schema._schema
+
+
+def build_contracts(source: GraphQLSchema | None = None) -> dict[str, GraphQLSchema]:
+    """All contracts by name."""
+    source = source or annotated_schema()
+    return {name: _Contract(source, name).build() for name in CONTRACTS}
+
+
+def sdl(schema: GraphQLSchema) -> str:
+    """The contract as text (SDL)."""
+    return print_schema(schema) + "\n"
+
+
+class _Contract:
+    def __init__(self, source: GraphQLSchema, name: str) -> None:
+        self._source = source
+        self._name = name
+        self._level = _LEVEL[name]
+        self._made: dict[str, GraphQLNamedType] = {}
+
+    def build(self) -> GraphQLSchema:
+        query = self._named(self._source.query_type)
+        reachable = [
+            self._named(named)
+            for named in self._source.type_map.values()
+            if isinstance(named, GraphQLObjectType) and named.name in {t for d in DISCRIMINATORS.values() for _, t in d.types}
+        ]
+        assert isinstance(query, GraphQLObjectType)
+        return GraphQLSchema(
+            query=query,
+            types=reachable,
+            directives=specified_directives,
+            description=f"Credit gateway, contract {self._name}",
+        )
+
+    def _named(self, named: Any) -> GraphQLNamedType:
+        if is_specified_scalar_type(named) or is_introspection_type(named):
+            return named  # type: ignore[no-any-return]
+        if named.name not in self._made:
+            self._made[named.name] = self._make(named)
+        return self._made[named.name]
+
+    def _type(self, type_: GraphQLType) -> Any:
+        if isinstance(type_, GraphQLNonNull):
+            return GraphQLNonNull(self._type(type_.of_type))
+        if isinstance(type_, GraphQLList):
+            return GraphQLList(self._type(type_.of_type))
+        return self._named(type_)
+
+    def _make(self, named: GraphQLNamedType) -> GraphQLNamedType:
+        _described(named.description, named.name)
+        match named:
+            case GraphQLScalarType():
+                return GraphQLScalarType(
+                    named.name,
+                    parse_value=named.parse_value,
+                    description=named.description,
+                    specified_by_url=named.specified_by_url,
+                )
+            case GraphQLEnumType():
+                return self._enum(named)
+            case GraphQLInputObjectType():
+                return GraphQLInputObjectType(
+                    named.name, lambda: self._inputs(named), description=named.description, out_type=None
+                )
+            case GraphQLInterfaceType():
+                return GraphQLInterfaceType(
+                    named.name,
+                    lambda: self._fields(named),
+                    interfaces=lambda: [self._named(i) for i in named.interfaces],  # type: ignore[misc]
+                    description=named.description,
+                    extensions={"discriminator": DISCRIMINATORS.get(named.name)},
+                )
+            case GraphQLObjectType():
+                return GraphQLObjectType(
+                    named.name,
+                    lambda: self._fields(named),
+                    interfaces=lambda: [self._named(i) for i in named.interfaces],  # type: ignore[misc]
+                    description=named.description,
+                )
+            case _:
+                raise SchemaError(f"{named.name}: a type of this kind has no place in a contract yet")
+
+    def _enum(self, named: GraphQLEnumType) -> GraphQLEnumType:
+        hidden = HIDDEN.get(named.name, {})
+        own = self._name == "SELF" and named.name in _OWN_ROWS
+        values = {}
+        for name, value in named.values.items():
+            _described(value.description, f"{named.name}.{name}")
+            if own or hidden.get(name, Level.PUBLIC) <= self._level:
+                kwargs = value.to_kwargs()
+                values[name] = type(value)(name, description=kwargs["description"])
+        return GraphQLEnumType(
+            named.name, values, description=named.description, extensions={"steers": named.name in STEERING}
+        )
+
+    def _fields(self, named: GraphQLObjectType | GraphQLInterfaceType) -> dict[str, GraphQLField]:
+        made = {}
+        for name, field in named.fields.items():
+            where = f"{named.name}.{name}"
+            _described(field.description, where)
+            metadata = field.extensions["strawberry-definition"].metadata
+            if metadata.get("inherits"):
+                level = None
+            elif "level" in metadata and "binding" in metadata:
+                level = metadata["level"]
+            else:
+                raise SchemaError(f"{where} has no view level")
+            if level is None or level <= self._level:
+                made[name] = GraphQLField(
+                    self._type(field.type),
+                    {argument: self._argument(definition, f"{where}({argument})") for argument, definition in field.args.items()},
+                    description=field.description,
+                    extensions={"binding": metadata.get("binding"), "level": level},
+                )
+        return made
+
+    def _argument(self, argument: GraphQLArgument, where: str) -> GraphQLArgument:
+        _described(argument.description, where)
+        return GraphQLArgument(
+            self._type(argument.type), default_value=argument.default_value, description=argument.description
+        )
+
+    def _inputs(self, named: GraphQLInputObjectType) -> dict[str, GraphQLInputField]:
+        made = {}
+        for name, field in named.fields.items():
+            _described(field.description, f"{named.name}.{name}")
+            default = field.default_value
+            made[name] = GraphQLInputField(
+                self._type(field.type),
+                default_value=getattr(default, "value", default),
+                description=field.description,
+            )
+        return made
+
+
+def _described(description: str | None, where: str) -> None:
+    if not description:
+        raise SchemaError(f"{where} has no description")
+
+
+def reachable_types(schema: GraphQLSchema) -> set[str]:
+    """Names of the types that a contract has, introspection and built-in scalars apart."""
+    return {
+        name
+        for name, named in schema.type_map.items()
+        if not is_introspection_type(named) and not is_specified_scalar_type(get_named_type(named))
+    }

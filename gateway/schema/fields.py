@@ -1,0 +1,85 @@
+"""How a field is written: description, level, binding. A field without a level fails the build (contracts.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import strawberry
+
+from gateway.engine import bindings as b
+from gateway.engine.values import FromPrincipal, Value
+from gateway.storage.levels import Level
+
+P, R, I = Level.PUBLIC, Level.RESTRICTED, Level.INTERNAL  # noqa: E741
+
+
+def _field(description: str, level: Level, binding: b.Binding, resolver: Callable[..., Any] | None = None) -> Any:
+    metadata = {"level": level, "binding": binding}
+    if resolver is not None:
+        return strawberry.field(resolver=resolver, description=description, metadata=metadata)
+    return strawberry.field(description=description, metadata=metadata)
+
+
+def column(name: str, description: str, level: Level = P) -> Any:
+    """A column of the row at hand."""
+    return _field(description, level, b.Column(name))
+
+
+def inline(
+    prefix: str,
+    description: str,
+    level: Level = P,
+    *,
+    presence: str | None = None,
+    otherwise: b.Resolve | None = None,
+) -> Any:
+    """A to-one object whose columns stand in the row at hand; `otherwise` fetches what does not."""
+    return _field(description, level, b.Inline(prefix, presence, otherwise, shown=True))
+
+
+def related(
+    resolve: b.Resolve,
+    description: str,
+    level: Level = P,
+    *,
+    shown: bool = True,
+    arguments: Callable[..., Any] | None = None,
+) -> Any:
+    """Rows as a resolver says. `arguments` is a function whose signature gives the field's arguments and type."""
+    return _field(description, level, b.Related(resolve, shown), arguments)
+
+
+def section(source: str, answer: str, basic: str, description: str, level: Level = P) -> Any:
+    """A source's section of a subject; `basic` is the part to ask where no list is selected."""
+    return _field(description, level, b.Section(source, answer, basic))
+
+
+def section_answer(description: str, level: Level = P) -> Any:
+    """What the source said, in its section."""
+    return _field(description, level, b.SectionAnswer())
+
+
+def part(function: str, description: str, level: Level = P) -> Any:
+    """A list of a section."""
+    return _field(description, level, b.Part(function))
+
+
+def of_principal(attribute: str, description: str, level: Level = P, *, kind: str = "text", null: bool = True) -> Any:
+    """A value of who asks."""
+    return _field(description, level, b.FromRequest(Value(FromPrincipal(attribute)), kind, null))
+
+
+def empty(description: str, level: Level = P) -> Any:
+    """An object that has no row of its own."""
+    return _field(description, level, b.Empty())
+
+
+def inherits(description: str) -> Any:
+    """A field of a connection, an edge or PageInfo: it has the level of the field that returns it."""
+    return strawberry.field(description=description, metadata={"inherits": True})
+
+
+def by_engine() -> Any:
+    """The body of functions that only give a signature."""
+    raise NotImplementedError("resolved by the engine")

@@ -1,0 +1,96 @@
+"""The root: what can be asked, and who asks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from gateway.resolvers import records as record_rows
+from gateway.resolvers import reference
+from gateway.resolvers import subjects as subject_rows
+from gateway.schema.enums import View
+from gateway.schema.fields import R, by_engine, column, empty, of_principal, related
+from gateway.schema.scalars import Date, Uscc
+from gateway.schema.sources import Source
+from gateway.schema.subjects import CreditRecordConnection, Node, Subject, After, Filter, First, Order
+
+
+@strawberry.type(description="A code with its labels")
+class CodeLabel:
+    code: str = column("code", "The code")
+    zh: str = column("zh", "Chinese label")
+    en: str = column("en", "English label")
+    valid_from: Date | None = column("valid_from", "First day on which it holds")
+    valid_to: Date | None = column("valid_to", "Last day on which it holds")
+
+
+@strawberry.type(description="What a department asks for: its legal basis decides what it gets")
+class Matter:
+    code: str = column("code", "Its code", R)
+    name: str = column("name", "Its name", R)
+    legal_basis: str = column("legal_basis", "Its legal basis", R)
+    required_sources: list[Source] = related(
+        reference.required_sources, "Sources without which there is no verdict", R
+    )
+
+
+@strawberry.type(description="Who asks")
+class Viewer:
+    view: View = of_principal("view", "The view in which this request is answered", kind="code", null=False)
+    client_id: str | None = of_principal("client_id", "The client; null for the public")
+    organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation", shown=False)
+    matter: Matter | None = related(reference.own_matter, "What the request is for", R)
+
+
+def _node(id: Annotated[strawberry.ID, strawberry.argument(description="An id that this gateway gave")]) -> Node | None:
+    return by_engine()
+
+
+def _subject(
+    uscc: Annotated[Uscc, strawberry.argument(description="统一社会信用代码")],
+) -> Subject | None:
+    return by_engine()
+
+
+def _subjects(
+    usccs: Annotated[list[Uscc], strawberry.argument(description="Codes, at most 1,000; in the public view 20")],
+) -> list[Subject | None]:
+    return by_engine()
+
+
+def _records(
+    filter: Filter = strawberry.UNSET,
+    order_by: Order = strawberry.UNSET,
+    first: First = 20,
+    after: After = strawberry.UNSET,
+) -> CreditRecordConnection:
+    return by_engine()
+
+
+def _code_list(
+    name: Annotated[str, strawberry.argument(description="Name of an enum, or of a code table such as UsccPrefix")],
+) -> list[CodeLabel]:
+    return by_engine()
+
+
+@strawberry.type(description="Questions")
+class Query:
+    node: Node | None = related(reference.node, "What an id stands for; null where unknown or hidden", arguments=_node)
+    subject: Subject | None = related(
+        subject_rows.by_uscc,
+        "A subject by its code. A valid code that is not on record: null in PUBLIC, above it a Subject with onRecord false",
+        arguments=_subject,
+    )
+    subjects: list[Subject | None] = related(
+        subject_rows.by_usccs, "Subjects in the order asked, each as by subject", arguments=_subjects
+    )
+    records: CreditRecordConnection = related(
+        record_rows.everywhere, "Records of all subjects, as far as the view has them", arguments=_records
+    )
+    sources: list[Source] = related(reference.sources, "The sources of credit information")
+    viewer: Viewer = empty("Who asks")
+    code_list: list[CodeLabel] = related(
+        reference.code_list, "A code list with its labels in Chinese and English", arguments=_code_list
+    )
+    matters: list[Matter] = related(reference.matters, "What can be asked for", R)

@@ -1,0 +1,141 @@
+"""Kept answers: a bounded LRU in the process over core.source_answer.
+
+In: keys (source, part, USCC). Out: the newest answer of each that is not past its stale limit, fresh or not. Rows are
+text from the connector to the body statement: they are pasted, never parsed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from gateway.sources.policy import SourcePolicy
+from gateway.sources.told import Told, told
+from gateway.storage.pool import Pool, storage_unavailable
+
+Key: TypeAlias = tuple[str, str, str]  # source, part, USCC
+
+_RECHECK: Final = 2.0  # s before the database, which other processes write to, is asked again for the same
+_ABSENT: Final = 20_000  # keys remembered as not kept
+_OVERHEAD: Final = 600  # bytes of an entry besides its rows: key, slot, Told and its texts
+
+# One descent of the index for each key; the newest answer alone is read.
+_FIND: Final = """
+select k.i::int8 as i, extract(epoch from a.asked_at)::float8 as asked_at, a.rows
+from unnest($1::text[], $2::text[], $3::text[], $4::float8[]) with ordinality k (source, part, uscc, since, i)
+cross join lateral (
+    select s.asked_at, s.rows::text as rows from core.source_answer s
+    where s.uscc = k.uscc and s.source_code = k.source and s.part = k.part and s.asked_at > to_timestamp(k.since)
+    order by s.asked_at desc limit 1
+) a"""
+
+
+class _Slot:
+    __slots__ = ("checked", "size", "told")
+
+    def __init__(self, told: Told, checked: float) -> None:
+        self.told = told
+        self.checked = checked  # when the database was last known to have nothing newer
+        self.size = sys.getsizeof(told.rows) + _OVERHEAD
+
+
+class KeptAnswers:
+    """Newest answers by key; at most `entries` and `size` bytes in memory, everything else in the database."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, SourcePolicy],
+        pool: Pool,
+        *,
+        entries: int = 50_000,
+        size: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policies = policies
+        self._pool = pool
+        self._entries = entries
+        self._limit = size
+        self._clock = clock
+        self._size = 0
+        self._slots: OrderedDict[Key, _Slot] = OrderedDict()
+        self._absent: OrderedDict[Key, float] = OrderedDict()
+
+    async def find(self, keys: Sequence[Key], deadline: float) -> dict[Key, Told]:
+        """What is kept of `keys`, by one statement at most. `deadline` in loop time, s.
+
+        Raises StorageUnavailable where the database fails or is not back by the deadline. Past the deadline nothing is
+        asked and what the process has is all.
+        """
+        now = self._clock()
+        found: dict[Key, Told] = {}
+        missing: list[Key] = []
+        slots = self._slots
+        for key in keys:
+            slot = slots.get(key)
+            if slot is None:
+                if now - self._absent.get(key, 0.0) >= _RECHECK:
+                    missing.append(key)
+                continue
+            if slot.told.until > now:
+                found[key] = slot.told
+                slots.move_to_end(key)
+            if slot.told.fresh_until <= now and now - slot.checked >= _RECHECK:
+                missing.append(key)
+        if missing and asyncio.get_running_loop().time() < deadline:
+            await self._load(missing, found, now, deadline)
+        return found
+
+    def fresh(self, key: Key) -> bool:
+        """Whether the process itself has a fresh answer."""
+        slot = self._slots.get(key)
+        return slot is not None and slot.told.fresh_until > self._clock()
+
+    def put(self, key: Key, answer: Told, checked: float | None = None) -> Told:
+        """Keep `answer` in the process, unless a newer one is there; returns the newest."""
+        checked = self._clock() if checked is None else checked
+        self._absent.pop(key, None)
+        old = self._slots.get(key)
+        if old is not None:
+            if old.told.asked_at >= answer.asked_at:
+                old.checked = max(old.checked, checked)
+                return old.told
+            self._size -= old.size
+        slot = _Slot(answer, checked)
+        self._slots[key] = slot
+        self._slots.move_to_end(key)
+        self._size += slot.size
+        while self._slots and (len(self._slots) > self._entries or self._size > self._limit):
+            self._size -= self._slots.popitem(last=False)[1].size
+        return answer
+
+    async def _load(self, keys: list[Key], found: dict[Key, Told], now: float, deadline: float) -> None:
+        arguments = (
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            [key[2] for key in keys],
+            [now - self._policies[key[0]].horizon for key in keys],
+        )
+        try:
+            async with asyncio.timeout_at(deadline):
+                rows = await self._pool.fetch(_FIND, arguments)
+        except TimeoutError:
+            raise storage_unavailable() from None
+        got = {row["i"]: row for row in rows}
+        for i, key in enumerate(keys, 1):
+            row = got.get(i)
+            if row is not None:
+                answer = told(self._policies[key[0]], row["asked_at"], row["rows"].decode())
+                answer = self.put(key, answer, now)
+                if answer.until > now:
+                    found[key] = answer
+            elif (slot := self._slots.get(key)) is not None:
+                slot.checked = now
+            else:
+                self._absent[key] = now
+                self._absent.move_to_end(key)
+                if len(self._absent) > _ABSENT:
+                    self._absent.popitem(last=False)

@@ -1,0 +1,320 @@
+"""The way to one source: its flights, its queue, its limits and its breaker.
+
+In: questions (part, USCC) with the time by which they must start. Out: flights that end with a reply. Nothing is called
+that nobody waits for; a call that has begun goes on without its waiters, and its answer is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, SubjectRef
+from gateway.sources.breaker import Breaker, State
+from gateway.sources.flight import Flight, FlightKey
+from gateway.sources.metrics import SourceMetrics
+from gateway.sources.policy import SourcePolicy
+from gateway.sources.throttle import Throttle
+from gateway.sources.told import BREAKER_OPEN, BUDGET, CONNECTOR, NoAnswer, Reply, Told, read
+
+logger = logging.getLogger(__name__)
+
+_REFRESHES: Final = 1_000  # queued for the public view at most
+_GRACE: Final = 0.25  # s beyond its deadline that a connector gets before it is cut off
+_JITTER: Final = (0.05, 0.2)  # s before a call is repeated: at least, and at random on top
+
+_REPEATED: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.SERVER_ERROR})
+# What says that the source is ill, rather than that it has something against this question.
+_ILL: Final = frozenset(
+    {
+        FailureKind.TIMEOUT,
+        FailureKind.UNREACHABLE,
+        FailureKind.THROTTLED,
+        FailureKind.SERVER_ERROR,
+        FailureKind.MALFORMED,
+        FailureKind.CREDENTIALS,
+    }
+)
+
+
+class Lane:
+    """One source. `answered(part, uscc, answer)` and `turned(state)` are told what happens, in the event loop."""
+
+    def __init__(
+        self,
+        policy: SourcePolicy,
+        connector: Connector,
+        metrics: SourceMetrics,
+        answered: Callable[[str, str, Told], None],
+        turned: Callable[[State], None],
+        *,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.policy = policy
+        self.parts = frozenset(connector.parts)
+        self._connector = connector
+        self._metrics = metrics
+        self._answered = answered
+        self._clock = clock
+        self._chance = chance
+        self._breaker = Breaker(policy.breaker_failures, policy.breaker_seconds, turned)
+        self._throttle = Throttle(policy.requests_per_second, policy.concurrency)
+        self._flights: dict[FlightKey, Flight] = {}
+        self._high: deque[deque[Flight]] = deque()  # one queue a request, served in turn: a long one holds up nobody
+        self._low: OrderedDict[FlightKey, Flight] = OrderedDict()
+        self._event = asyncio.Event()
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def join(self, questions: Sequence[tuple[str, str]], purpose: Purpose | None, start_by: float) -> list[Flight]:
+        """Flights for (part, USCC) questions, those under way included; `leave` is owed for all of them.
+
+        `start_by` in loop time, s.
+        """
+        barred = self._closed or self._breaker.bars(asyncio.get_running_loop().time())
+        joined: list[Flight] = []
+        fresh: list[Flight] = []
+        for part, uscc in questions:
+            key = (part, uscc, purpose)
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = Flight(part, uscc, purpose, start_by)
+                if barred:
+                    flight.future.set_result(NoAnswer(BREAKER_OPEN))
+                else:
+                    self._flights[key] = flight
+                    fresh.append(flight)
+            elif self._low.pop(key, None) is not None:  # somebody waits for it now
+                flight.start_by = start_by
+                fresh.append(flight)
+            flight.waiters += 1
+            flight.start_by = max(flight.start_by, start_by)
+            joined.append(flight)
+        if fresh:
+            if self.policy.batch > 1:
+                fresh.sort(key=lambda flight: flight.part)  # a call asks for one part
+            self._high.append(deque(fresh))
+            self._wake()
+        return joined
+
+    def leave(self, flights: Sequence[Flight]) -> None:
+        """The waiter is served, out of time or gone; what it alone waited for and has not begun is not asked."""
+        for flight in flights:
+            flight.waiters -= 1
+
+    def refresh(self, questions: Sequence[tuple[str, str]]) -> int:
+        """Queue questions at low priority; returns how many were, the rest being asked already or beyond the bound."""
+        if self._closed or self._breaker.bars(asyncio.get_running_loop().time()):
+            return 0
+        before = len(self._low)
+        for part, uscc in questions:
+            if len(self._low) >= _REFRESHES:
+                break
+            key = (part, uscc, None)
+            if key not in self._flights:
+                self._flights[key] = self._low[key] = Flight(part, uscc, None, math.inf)
+        if len(self._low) > before:
+            self._wake()
+        return len(self._low) - before
+
+    async def close(self) -> None:
+        """Give up everything under way, then the connector. Idempotent."""
+        self._closed = True
+        tasks = set(self._calls)
+        if self._dispatcher is not None:
+            tasks.add(self._dispatcher)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for flight in list(self._flights.values()):
+            self._settle(flight, NoAnswer(BREAKER_OPEN))
+        self._high.clear()
+        self._low.clear()
+        await self._connector.close()
+
+    # The queue ------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._event.set()
+        if self._dispatcher is None and not self._closed:
+            self._dispatcher = asyncio.create_task(self._dispatch())
+
+    async def _dispatch(self) -> None:
+        """Start calls as limits and breaker allow; lives while something is queued."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._event.clear()
+                pause = self._start_ready(loop.time())
+                if pause is None:
+                    return
+                try:
+                    async with asyncio.timeout(None if pause == math.inf else pause):
+                        await self._event.wait()
+                except TimeoutError:
+                    pass
+        except Exception:
+            logger.exception("sources: dispatching for %s", self.policy.code)
+        finally:
+            self._dispatcher = None
+
+    def _start_ready(self, now: float) -> float | None:
+        """Start what may start; returns the seconds to wait (infinite: until woken), None if nothing is queued."""
+        while self._high or self._low:
+            if self._breaker.is_open(now):
+                self._drop_queued()
+                break
+            if self._breaker.on_trial:
+                return math.inf
+            if self._high and not self._prune(now):
+                continue
+            low = not self._high
+            delay = self._throttle.delay(now, low=low)
+            if delay > 0:
+                return delay
+            batch = self._next_low() if low else self._next_high()
+            ticket = self._breaker.admit(now)
+            assert ticket is not None  # neither open nor on trial
+            self._throttle.start(now, low=low)
+            for flight in batch:
+                flight.started = True
+            task = asyncio.create_task(self._call(batch, ticket, low))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        return None
+
+    def _prune(self, now: float) -> bool:
+        """Drop from the first queue what nobody waits for any more; False where nothing is left of it."""
+        queue = self._high[0]
+        while queue and (queue[0].waiters < 1 or queue[0].start_by <= now):
+            self._settle(queue.popleft(), NoAnswer(BUDGET))
+        if not queue:
+            self._high.popleft()
+        return bool(queue)
+
+    def _next_high(self) -> list[Flight]:
+        queue = self._high.popleft()
+        batch = [queue.popleft()]
+        while queue and len(batch) < self.policy.batch and _together(batch[0], queue[0]):
+            batch.append(queue.popleft())
+        if queue:
+            self._high.append(queue)
+        return batch
+
+    def _next_low(self) -> list[Flight]:
+        batch: list[Flight] = []
+        while self._low and len(batch) < self.policy.batch:
+            key, flight = next(iter(self._low.items()))
+            if batch and not _together(batch[0], flight):
+                break
+            del self._low[key]
+            batch.append(flight)
+        return batch
+
+    def _drop_queued(self) -> None:
+        """The breaker has opened: what has not begun gets its answer at once."""
+        for queue in self._high:
+            for flight in queue:
+                self._settle(flight, NoAnswer(BREAKER_OPEN))
+        for flight in list(self._low.values()):
+            self._settle(flight, NoAnswer(BREAKER_OPEN))
+        self._high.clear()
+        self._low.clear()
+
+    def _settle(self, flight: Flight, reply: Reply) -> None:
+        if not flight.future.done():
+            flight.future.set_result(reply)
+        self._flights.pop(flight.key, None)
+
+    # The call -------------------------------------------------------------------------------------------------------
+
+    async def _call(self, batch: list[Flight], ticket: int, low: bool) -> None:
+        """Ask, once more where that is safe, and end the flights. Never longer than the source's budget."""
+        loop = asyncio.get_running_loop()
+        outcomes: Mapping[str, Outcome] | None = None
+        replies: dict[str, Reply] = {}
+        try:
+            outcomes = await self._ask(batch, loop.time() + self.policy.budget)
+            now = self._clock()
+            replies = {flight.uscc: read(self.policy, outcomes.get(flight.uscc), now) for flight in batch}
+            self._judge(batch, outcomes, replies, ticket)
+        except Exception:  # a connector promises not to raise: a fault of ours, not of the source
+            logger.exception("sources: asking %s for %s", self.policy.code, batch[0].part)
+            self._breaker.failed(ticket, loop.time())
+        finally:
+            if outcomes is None:
+                self._breaker.abandoned(ticket, loop.time())
+            self._throttle.end(low=low)
+            for flight in batch:
+                self._settle(flight, replies.get(flight.uscc, NoAnswer(CONNECTOR)))
+            self._wake()
+
+    async def _ask(self, batch: list[Flight], end: float) -> dict[str, Outcome]:
+        loop = asyncio.get_running_loop()
+        outcomes: dict[str, Outcome] = {}
+        usccs = [flight.uscc for flight in batch]
+        for attempt in range(1, self.policy.attempts + 1):
+            outcomes.update(await self._attempt(batch[0], usccs, end))
+            usccs = [uscc for uscc in usccs if _repeatable(outcomes.get(uscc))]
+            pause = max(self._throttle.repeat_delay(loop.time()), _JITTER[0] + _JITTER[1] * self._chance())
+            if not usccs or attempt == self.policy.attempts or loop.time() + pause >= end:
+                break
+            await asyncio.sleep(pause)
+            self._throttle.repeat(loop.time())
+        return outcomes
+
+    async def _attempt(self, first: Flight, usccs: list[str], end: float) -> Mapping[str, Outcome]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout_at(end + _GRACE):
+                outcomes = await self._connector.ask(
+                    first.part, [SubjectRef(uscc) for uscc in usccs], first.purpose, end
+                )
+        except TimeoutError:
+            outcomes = {uscc: Failure(FailureKind.TIMEOUT) for uscc in usccs}
+        self._metrics.latency.labels(self.policy.code).observe(loop.time() - began)
+        for uscc in usccs:
+            outcome = outcomes.get(uscc)
+            name = outcome.kind.value if isinstance(outcome, Failure) else "ANSWERED" if outcome else "MALFORMED"
+            self._metrics.calls.labels(self.policy.code, first.part, name).inc()
+        return outcomes
+
+    def _judge(
+        self, batch: list[Flight], outcomes: Mapping[str, Outcome], replies: Mapping[str, Reply], ticket: int
+    ) -> None:
+        """Tell the breaker, the keeper of answers and the log what came of a call."""
+        ill: list[Failure] = []
+        for flight in batch:
+            reply, outcome = replies[flight.uscc], outcomes.get(flight.uscc)
+            if isinstance(reply, Told) and isinstance(outcome, Answer):
+                self._metrics.unreadable.labels(self.policy.code).inc(outcome.unreadable)
+                self._answered(flight.part, flight.uscc, reply)
+                continue
+            failure = outcome if isinstance(outcome, Failure) else Failure(FailureKind.MALFORMED, detail="unusable")
+            logger.warning("sources: %s %s: %s %s", self.policy.code, flight.part, failure.kind, failure.detail)
+            if failure.kind in _ILL:
+                ill.append(failure)
+        if len(ill) < len(batch):
+            self._breaker.succeeded(ticket)
+            return
+        pauses = [f.retry_after for f in ill if f.kind is FailureKind.THROTTLED and f.retry_after is not None]
+        self._breaker.failed(ticket, asyncio.get_running_loop().time(), max(pauses, default=None))
+
+
+def _together(first: Flight, second: Flight) -> bool:
+    """Whether one call may ask for both."""
+    return first.part == second.part and first.purpose == second.purpose
+
+
+def _repeatable(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, Failure) and outcome.kind in _REPEATED

@@ -1,0 +1,113 @@
+"""What a source told about one part of one subject, or why it told nothing; and the status that follows.
+
+The ways in which there is no answer are kept apart from "no record" here: only `Told` has rows, and only a connector's
+Answer or a kept row of core.source_answer makes one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Final, TypeAlias
+
+from connectors.base import Answer, Failure, FailureKind, Outcome
+from gateway.sources.policy import SourcePolicy
+
+SHANGHAI: Final = timezone(timedelta(hours=8))
+LARGEST: Final = 4 * 1024 * 1024  # bytes of one part's rows about one subject
+
+# From best to worst; a section is as good as its worst part. An answer that is late or wants a consent is still on its
+# way, one that was never asked for is not; a refusal is final for now, and an outage tells nothing at all.
+STATUSES: Final = (
+    "ANSWERED",
+    "CACHED",
+    "STALE",
+    "PENDING",
+    "CONSENT_REQUIRED",
+    "NOT_CONSULTED",
+    "REFUSED",
+    "UNAVAILABLE",
+)
+ANSWERED, CACHED, STALE, _, _, NOT_CONSULTED, REFUSED, UNAVAILABLE = range(len(STATUSES))
+
+# Reasons besides the names of FailureKind. Of those here only the last three are of a source that was to be asked.
+NOT_CONFIGURED: Final = "NOT_CONFIGURED"  # no connector
+MATTER: Final = "MATTER"  # the asker's matter doesn't allow the source
+PUBLIC_NOT_KEPT: Final = "PUBLIC_NOT_KEPT"  # the public view never calls, and no answer is kept
+PUBLIC: Final = "PUBLIC"  # the public view never calls; what is kept is past its freshness
+HOPS: Final = "HOPS"  # asked by another gateway, which gets kept answers alone
+BUDGET: Final = "BUDGET"  # the call could not start within the budget
+BREAKER_OPEN: Final = "BREAKER_OPEN"  # failures in a row: nothing is called for a while
+CONNECTOR: Final = "CONNECTOR"  # a fault of our own; the log has it
+
+_STATUS: Final = {
+    FailureKind.THROTTLED.value: REFUSED,
+    FailureKind.FORBIDDEN.value: REFUSED,
+    FailureKind.REJECTED.value: REFUSED,
+    NOT_CONFIGURED: NOT_CONSULTED,
+    MATTER: NOT_CONSULTED,
+    PUBLIC_NOT_KEPT: NOT_CONSULTED,
+    HOPS: NOT_CONSULTED,
+    BUDGET: NOT_CONSULTED,
+}
+
+# NUL as JSON has it: jsonb refuses it, which would fail the body statement of everybody who is shown the row.
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer: `rows` a JSON list as text, `asked_at`, `fresh_until` and `until` Unix seconds, `as_of` RFC 3339."""
+
+    asked_at: float
+    as_of: str
+    rows: str
+    fresh_until: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why there is none: a name of FailureKind or one of the reasons above."""
+
+    reason: str
+
+    @property
+    def status(self) -> int:
+        """Position in STATUSES."""
+        return _STATUS.get(self.reason, UNAVAILABLE)
+
+
+Reply: TypeAlias = "Told | NoAnswer"
+
+
+def told(policy: SourcePolicy, asked_at: float, rows: str) -> Told:
+    """An answer with its terms. `asked_at` in Unix seconds."""
+    fresh = policy.negative_fresh if rows == "[]" else policy.fresh
+    as_of = datetime.fromtimestamp(asked_at, SHANGHAI).isoformat(timespec="milliseconds")
+    return Told(asked_at, as_of, rows, asked_at + fresh, asked_at + max(fresh, policy.stale))
+
+
+def read(policy: SourcePolicy, outcome: Outcome | None, now: float) -> Reply:
+    """A connector's outcome as a reply; None is a subject that it left out. `now` in Unix seconds.
+
+    What PostgreSQL would not take as jsonb is a failure here, before it can fail a statement.
+    """
+    if isinstance(outcome, Failure):
+        return NoAnswer(outcome.kind.value)
+    if not isinstance(outcome, Answer):
+        return NoAnswer(FailureKind.MALFORMED.value)
+    try:
+        plain = [dict(row) for row in outcome.rows]
+        rows = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(rows.encode())
+    except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
+        return NoAnswer(FailureKind.MALFORMED.value)
+    if _NUL.search(rows):
+        return NoAnswer(FailureKind.MALFORMED.value)
+    if size > LARGEST:
+        return NoAnswer(FailureKind.TOO_LARGE.value)
+    # A clock that runs ahead must not make an answer fresh for longer.
+    return told(policy, min(outcome.asked_at.timestamp(), now), rows)

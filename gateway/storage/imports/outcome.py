@@ -1,0 +1,56 @@
+"""What a loader says of a batch, and what all loaders have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import asyncpg
+
+from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.read import Row
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@dataclass
+class Outcome:
+    """Counts of rows and the rows that could not be taken after all."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+    rejected: list[tuple[Row, CellError]] = field(default_factory=list)
+
+
+class Loader(Protocol):
+    """Takes typed rows of one kind of file, a batch in one transaction."""
+
+    async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
+        """Write the batch. The caller has opened the transaction."""
+        ...
+
+    def rolled_back(self) -> None:
+        """Forget what the batch made."""
+        ...
+
+
+@dataclass
+class Seen:
+    """Keys of this file: the same row twice is one, two rows that contradict each other are not both taken."""
+
+    lines: dict[object, tuple[int, object]] = field(default_factory=dict)
+
+    def twice(self, key: object, line: int, content: object) -> bool:
+        """Was this key seen before with the same content? Raises CellError where with another one."""
+        first_line, first_content = self.lines.setdefault(key, (line, content))
+        if first_line == line:
+            return False
+        if first_content != content:
+            raise CellError(
+                "",
+                "",
+                f"与第 {first_line} 行是同一条信息而内容不同",
+                f"is the same as line {first_line} of this file, with other content",
+            )
+        return True

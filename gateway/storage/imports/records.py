@@ -1,0 +1,276 @@
+"""Records: new ones, changed ones as further versions, revocations with their notice; one transaction a batch.
+
+In: typed rows of penalties, lists, records of any kind. Out: core.record, record_version and withdrawal. The same
+row again is found by its natural key and the hash of its content, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from gateway.storage.imports.definitions import FileKind
+from gateway.storage.imports.outcome import Connection, Outcome, Seen
+from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.read import Row
+from gateway.storage.imports.rows import RecordRow, Reference, canonical, json_value, record_row
+from gateway.storage.imports.subjects import Known, Subjects
+
+# Columns of core.record that both a new and a changed row write, with their types: one table, two statements.
+_WRITTEN = (
+    ("severity", "text"), ("status", "text"), ("published", "boolean"), ("under_objection", "boolean"),
+    ("version", "integer"), ("catalogue_item", "text"), ("decided_on", "date"), ("published_from", "date"),
+    ("published_until", "date"), ("repairable_from", "date"), ("amount", "numeric"), ("title", "text"),
+    ("document_number", "text"), ("basis", "text"), ("facts", "text"), ("detail", "jsonb"), ("area", "text"),
+)  # fmt: skip
+_IDENTITY = (
+    ("external_id", "uuid"), ("subject_id", "bigint"), ("subject_class", "text"), ("kind", "text"),
+    ("authority_id", "bigint"), ("source_code", "text"), ("natural_key", "text"),
+)  # fmt: skip
+_VERSION = (
+    ("record_id", "bigint"), ("subject_id", "bigint"), ("version", "integer"), ("status", "text"), ("content", "jsonb"),
+    ("content_hash", "bytea"), ("decided_on", "date"), ("published_from", "date"), ("published_until", "date"),
+    ("reason", "text"), ("entered_by", "text"), ("received_at", "timestamptz"), ("original", "text"),
+)  # fmt: skip
+_KEPT = ("kind", "source_code", "catalogue_item")
+
+_FIND = """
+    select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.subject_class, v.content_hash
+    from unnest($1::text[], $2::text[]) w (source_code, natural_key)
+    join core.record r on r.source_code = w.source_code and r.natural_key = w.natural_key
+    join core.record_version v on v.record_id = r.id and v.version = r.version
+"""
+_WITHDRAW = """
+    insert into core.withdrawal (subject_id, record_id, authority_id, withdrawn_on, reason)
+    select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::date[], $5::text[]) on conflict do nothing
+"""
+
+
+def _arrays(columns: tuple[tuple[str, str], ...], start: int = 1) -> str:
+    # jsonb goes as text and is cast once, so that its array needs no codec.
+    types = ("text" if kind == "jsonb" else kind for _, kind in columns)
+    return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, start))
+
+
+def _selected(columns: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"w.{name}::jsonb" if kind == "jsonb" else f"w.{name}" for name, kind in columns)
+
+
+def _names(columns: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+def _insert(table: str, columns: tuple[tuple[str, str], ...], returning: str = "") -> str:
+    return (
+        f"insert into {table} ({_names(columns)}) select {_selected(columns)}"
+        f" from unnest({_arrays(columns)}) w ({_names(columns)}) {returning}"
+    )
+
+
+_NEW = _insert("core.record", (*_IDENTITY, *_WRITTEN), "returning id, external_id")
+_NEW_VERSION = _insert("core.record_version", _VERSION)
+_SET = ", ".join(f"{name} = w.{name}::{kind}" for name, kind in _WRITTEN)
+_CHANGE = (
+    f"update core.record r set known_at = now(), {_SET}"
+    f" from unnest({_arrays((('id', 'bigint'), *_WRITTEN))}) w (id, {_names(_WRITTEN)}) where r.id = w.id"
+)
+
+
+@dataclass(slots=True)
+class _Planned:
+    """A record about to be written."""
+
+    row: Row
+    record: RecordRow
+    subject: Known
+    authority: Known | None
+    natural_key: str
+    id: int | None = None
+    was: str | None = None  # its status before
+    external_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    written: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RecordLoader:
+    """Loads records. `original` gives the row as received, masked."""
+
+    kind: FileKind
+    reference: Reference
+    subjects: Subjects
+    entered_by: str
+    received_at: dt.datetime
+    original: Callable[[Row], dict[str, str]]
+    seen: Seen = field(default_factory=Seen)
+
+    def rolled_back(self) -> None:
+        """Forget what the batch made."""
+        self.subjects.forget()
+
+    async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
+        """Write the batch: subjects, then what is new or changed, then versions and notices."""
+        outcome = Outcome()
+        records: list[tuple[Row, RecordRow]] = []
+        for row in rows:
+            try:
+                blind_index = self.subjects.keys.blind_index
+                records.append((row, record_row(row.line, self.kind, row.values, self.reference, blind_index)))
+            except CellError as error:
+                outcome.rejected.append((row, error))
+        planned = await self._with_subjects(connection, records, outcome)
+        existing = await self._existing(connection, planned)
+        new, changed = self._sort(planned, existing, outcome)
+        await self._insert(connection, new)
+        await self._change(connection, changed)
+        await self._versions(connection, [*new, *changed])
+        await self._withdraw(connection, [*new, *changed])
+        outcome.new += len(new)
+        outcome.changed += len(changed)
+        return outcome
+
+    async def _with_subjects(
+        self, connection: Connection, records: list[tuple[Row, RecordRow]], outcome: Outcome
+    ) -> list[_Planned]:
+        specs = [spec for _, record in records for spec in (record.subject, record.authority) if spec is not None]
+        known = await self.subjects.resolve(connection, specs)
+        planned = []
+        for row, record in records:
+            subject = known[record.subject.key]
+            authority = known.get(record.authority.key) if record.authority else None
+            try:
+                if record.authority and authority is None:
+                    raise CellError(
+                        "authority_name",
+                        record.authority.name,
+                        "有几个同名机关，请给出机关代码",
+                        "several organs have this name; give the code",
+                    )
+                if authority is not None and authority.subject_class != "ORGANISATION":
+                    raise CellError("authority_uscc", "", "认定机关不是组织", "the authority is not an organisation")
+                # A list is told by its name; everything else by who decided.
+                by = "" if record.columns["kind"] == "LIST_ENTRY" or authority is None else str(authority.external_id)
+                key = f"{record.columns['kind']}|{by}|{record.number}|{subject.external_id}"
+                if self.seen.twice((record.columns["source_code"], key), row.line, record.content_hash):
+                    outcome.same += 1
+                    continue
+            except CellError as error:
+                outcome.rejected.append((row, error))
+                continue
+            planned.append(_Planned(row, record, subject, authority, key))
+        return planned
+
+    async def _existing(self, connection: Connection, planned: list[_Planned]) -> dict[tuple[str, str], asyncpg.Record]:
+        sources = [one.record.columns["source_code"] for one in planned]
+        rows = await connection.fetch(_FIND, sources, [one.natural_key for one in planned])
+        return {(row["source_code"], row["natural_key"]): row for row in rows}
+
+    def _sort(
+        self, planned: list[_Planned], existing: dict[tuple[str, str], asyncpg.Record], outcome: Outcome
+    ) -> tuple[list[_Planned], list[_Planned]]:
+        new, changed = [], []
+        for one in planned:
+            found = existing.get((one.record.columns["source_code"], one.natural_key))
+            if found is None:
+                self._write(one, one.record.status or "ACTIVE", 1, self.reference.received_on)
+                new.append(one)
+            elif found["content_hash"] == one.record.content_hash:
+                outcome.same += 1
+            else:
+                try:
+                    status = _next_status(found["status"], one.record.status)
+                except CellError as error:
+                    outcome.rejected.append((one.row, error))
+                    continue
+                one.id, one.was = found["id"], found["status"]
+                self._write(one, status, found["version"] + 1, found["published_from"])
+                changed.append(one)
+        return new, changed
+
+    def _write(self, one: _Planned, status: str, version: int, published_from: dt.date) -> None:
+        """The columns as stored. Without a day of its own a row is published from the day it was first received."""
+        columns = one.record.columns
+        one.written = {
+            **columns,
+            "external_id": one.external_id,
+            "subject_id": one.subject.id,
+            "subject_class": one.subject.subject_class,
+            "authority_id": one.authority.id if one.authority else None,
+            "natural_key": one.natural_key,
+            "status": status,
+            "version": version,
+            "published_from": one.record.published_from or published_from,
+            "detail": canonical(columns["detail"]),
+        }
+
+    async def _insert(self, connection: Connection, new: list[_Planned]) -> None:
+        if new:
+            rows = await connection.fetch(_NEW, *_transposed(new, (*_IDENTITY, *_WRITTEN)))
+            ids = {row["external_id"]: row["id"] for row in rows}
+            for one in new:
+                one.id = ids[one.external_id]
+
+    async def _change(self, connection: Connection, changed: list[_Planned]) -> None:
+        if changed:
+            await connection.execute(_CHANGE, [one.id for one in changed], *_transposed(changed, _WRITTEN))
+
+    async def _versions(self, connection: Connection, written: list[_Planned]) -> None:
+        if not written:
+            return
+        for one in written:
+            content = {name: json_value(one.written[name]) for name, _ in _WRITTEN if name not in ("version", "detail")}
+            content.update({name: one.record.columns[name] for name in _KEPT})
+            content["detail"] = one.record.columns["detail"]
+            content["authority"] = str(one.authority.external_id) if one.authority else None
+            one.written |= {
+                "record_id": one.id,
+                "content": canonical(content),
+                "content_hash": one.record.content_hash,
+                "reason": one.record.reason,
+                "entered_by": self.entered_by,
+                "received_at": self.received_at,
+                "original": canonical(self.original(one.row)),
+            }
+        await connection.execute(_NEW_VERSION, *_transposed(written, _VERSION))
+
+    async def _withdraw(self, connection: Connection, written: list[_Planned]) -> None:
+        revoked = [
+            one
+            for one in written
+            if one.written["status"] == "REVOKED" and one.was != "REVOKED" and one.authority is not None
+        ]
+        if revoked:
+            await connection.execute(
+                _WITHDRAW,
+                [one.subject.id for one in revoked],
+                [one.id for one in revoked],
+                [one.authority.id if one.authority else None for one in revoked],
+                [one.record.withdrawn_on or self.reference.received_on for one in revoked],
+                [one.record.reason for one in revoked],
+            )
+
+
+def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:
+    return [[one.written[name] for one in planned] for name, _ in columns]
+
+
+def _next_status(was: str, own: str | None) -> str:
+    """The status of a changed row. A repair or revocation is never undone by a file: who determined it must do that."""
+    if own in ("REPAIRED", "REVOKED", "CORRECTED") and was in ("ACTIVE", "CORRECTED"):
+        return own
+    if was in ("ACTIVE", "CORRECTED"):
+        return "CORRECTED"
+    if own is None or own == was:
+        return was
+    if own in ("REPAIRED", "REVOKED"):
+        return own
+    raise CellError(
+        "status",
+        own,
+        "该信息已修复或撤销，不能经导入恢复公示",
+        "is repaired or revoked already; an import does not publish it again",
+    )

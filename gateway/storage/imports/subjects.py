@@ -1,0 +1,173 @@
+"""Finding and making subjects, set by set: no round trip for a single row.
+
+In: `SubjectSpec`s of a batch. Out: their ids. Codes decide first; an invalid code or an organisation code together with
+the name; without any code the source's own key of the row, else the name within that source: never a name alone across
+sources, since that would lay one firm's record at another's door. An authority without a code is the one organ of that
+exact folded name, else a new one; several of that name are ambiguous and the row is rejected.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import asyncpg
+
+from gateway.storage.imports.rows import Key, SubjectSpec, external_id_of
+from gateway.storage.persons import IdentityKeys
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+ORGANS = ("ORGAN", "PUBLIC_INSTITUTION", "MASS_ORGANISATION", "TOWNSHIP", "PARK_COMMITTEE")
+
+_BY_ID = "select id, external_id, class from core.subject where external_id = any ($1::uuid[])"
+_BY_IDENTIFIER = """
+    select i.scheme, i.value, s.name_folded, s.id, s.external_id, s.class
+    from unnest($1::text[], $2::text[]) w (scheme, value)
+    join core.identifier i on i.scheme = w.scheme and i.value = w.value
+    join core.subject s on s.id = i.subject_id
+    order by s.id desc
+"""
+_BY_BLIND_INDEX = """
+    select p.blind_index, s.id, s.external_id, s.class
+    from core.person_identity p join core.subject s on s.id = p.subject_id where p.blind_index = any ($1::bytea[])
+"""
+_BY_ORGAN_NAME = """
+    select s.name_folded, s.id, s.external_id, s.class
+    from core.subject s
+    where s.name_folded = any ($1::text[]) and s.class = 'ORGANISATION' and s.kind = any ($2::text[])
+"""
+_INSERT = """
+    insert into core.subject (external_id, class, kind, uscc, name, name_folded, region_code, legal_representative,
+                              registered_on, address)
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                         $9::date[], $10::text[])
+    returning id, external_id
+"""
+_INSERT_IDENTIFIERS = """
+    insert into core.identifier (subject_id, scheme, value)
+    select * from unnest($1::bigint[], $2::text[], $3::text[]) on conflict do nothing
+"""
+_INSERT_IDENTITIES = """
+    insert into core.person_identity (subject_id, masked, blind_index, ciphertext, wrapped_key, key_id)
+    select * from unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A subject on record. `made`: by this batch."""
+
+    id: int
+    external_id: uuid.UUID
+    subject_class: str
+    made: bool = False
+
+
+@dataclass
+class Subjects:
+    """Keys to subjects, remembered for one run (imports of one database are one at a time)."""
+
+    keys: IdentityKeys = field(repr=False)
+    known: dict[Key, Known] = field(default_factory=dict)
+    ambiguous: set[Key] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """After a transaction that was rolled back."""
+        self.known.clear()
+
+    async def resolve(self, connection: Connection, specs: Iterable[SubjectSpec]) -> dict[Key, Known]:
+        """Every subject of these specs, the missing ones made from the first spec that names them. A key that several
+        organs answer to is left out (see `ambiguous`)."""
+        wanted: dict[Key, SubjectSpec] = {}
+        for spec in specs:
+            # Of two specs with one key the one with more to say about the subject makes it.
+            if spec.key not in wanted or (spec.kind_given and not wanted[spec.key].kind_given):
+                wanted[spec.key] = spec
+        unknown = [spec for key, spec in wanted.items() if key not in self.known]
+        await self._find(connection, unknown)
+        missing = [s for s in unknown if s.key not in self.known and s.key not in self.ambiguous]
+        # An authority named without code may be made by this very batch under its code.
+        coded = [spec for spec in missing if spec.key[0] != "ORGAN"]
+        await self._make(connection, coded)
+        named = [spec for spec in missing if spec.key[0] == "ORGAN"]
+        if named:
+            await self._find(connection, named)
+            await self._make(connection, [s for s in named if s.key not in self.known and s.key not in self.ambiguous])
+        return {key: self.known[key] for key in wanted if key in self.known}
+
+    async def _find(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
+        by_kind: dict[str, list[Key]] = {}
+        for spec in specs:
+            by_kind.setdefault(spec.key[0], []).append(spec.key)
+        if codes := by_kind.pop("USCC", None):
+            ids = {external_id_of(key): key for key in codes}
+            for row in await connection.fetch(_BY_ID, list(ids)):
+                self.known[ids[row["external_id"]]] = _known(row)
+        if persons := by_kind.pop("PERSON", None):
+            for row in await connection.fetch(_BY_BLIND_INDEX, [bytes.fromhex(key[1]) for key in persons]):
+                self.known[("PERSON", row["blind_index"].hex())] = _known(row)
+        if organs := by_kind.pop("ORGAN", None):
+            await self._find_organs(connection, organs)
+        if rest := [key for keys in by_kind.values() for key in keys]:
+            wanted = set(rest)
+            rows = await connection.fetch(_BY_IDENTIFIER, [k[0] for k in rest], [k[1] for k in rest])
+            for row in rows:
+                for key in ((row["scheme"], row["value"]), (row["scheme"], row["value"], row["name_folded"])):
+                    if key in wanted:
+                        self.known[key] = _known(row)
+
+    async def _find_organs(self, connection: Connection, organs: list[Key]) -> None:
+        found: dict[Key, list[asyncpg.Record]] = {}
+        for row in await connection.fetch(_BY_ORGAN_NAME, [key[1] for key in organs], list(ORGANS)):
+            found.setdefault(("ORGAN", row["name_folded"]), []).append(row)
+        for key, rows in found.items():
+            if len(rows) == 1:
+                self.known[key] = _known(rows[0])
+            else:
+                self.ambiguous.add(key)
+
+    async def _make(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
+        if not specs:
+            return
+        made = {external_id_of(spec.key) or uuid.uuid4(): spec for spec in specs}
+        rows = await connection.fetch(
+            _INSERT,
+            list(made),
+            [s.subject_class for s in made.values()],
+            [s.kind for s in made.values()],
+            [s.uscc for s in made.values()],
+            [s.name for s in made.values()],
+            [s.folded for s in made.values()],
+            [s.region_code for s in made.values()],
+            [s.legal_representative for s in made.values()],
+            [s.registered_on for s in made.values()],
+            [s.address for s in made.values()],
+        )
+        for row in rows:
+            spec = made[row["external_id"]]
+            self.known[spec.key] = Known(row["id"], row["external_id"], spec.subject_class, made=True)
+        await self._identify(connection, specs)
+
+    async def _identify(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
+        named = [s for s in specs if s.key[0] in ("ROW", "USCC_INVALID", "ORGANISATION_CODE")]
+        if named:
+            ids = [self.known[s.key].id for s in named]
+            await connection.execute(_INSERT_IDENTIFIERS, ids, [s.key[0] for s in named], [s.key[1] for s in named])
+        persons = [(s, self.known[s.key]) for s in specs if s.number is not None]
+        if persons:
+            sealed = [self.keys.seal(s.number or "", known.external_id) for s, known in persons]
+            await connection.execute(
+                _INSERT_IDENTITIES,
+                [known.id for _, known in persons],
+                [one.masked for one in sealed],
+                [one.blind_index for one in sealed],
+                [one.ciphertext for one in sealed],
+                [one.wrapped_key for one in sealed],
+                [one.key_id for one in sealed],
+            )
+
+
+def _known(row: asyncpg.Record) -> Known:
+    return Known(row["id"], row["external_id"], row["class"])

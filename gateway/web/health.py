@@ -1,0 +1,57 @@
+"""Health, readiness, metrics and the contracts' SDL over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.errors import ClientError
+
+Check = Callable[[], Awaitable[None]]
+
+
+def health_routes(checks: Mapping[str, Check]) -> list[Route]:
+    """/healthz: the process lives. /readyz: each thing that an answer needs answers itself."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        found = {}
+        for name, check in checks.items():
+            try:
+                await check()
+                found[name] = "ok"
+            except (ClientError, TimeoutError, OSError):
+                found[name] = "down"
+        ready = all(state == "ok" for state in found.values())
+        return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def schema_routes(sdl: Mapping[str, str]) -> list[Route]:
+    """/schema/{view}.graphql: public for everybody, since names are no secret; the contract itself enforces."""
+
+    async def schema(request: Request) -> Response:
+        text = sdl.get(request.path_params["view"].upper())
+        if text is None:
+            return PlainTextResponse("no such view: public, restricted, internal, self\n", 404)
+        return PlainTextResponse(text, media_type="application/graphql", headers={"cache-control": "no-cache"})
+
+    return [Route("/schema/{view}.graphql", schema)]
+
+
+def metrics_app(registry: CollectorRegistry) -> Starlette:
+    """/metrics, for the admin address."""
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/metrics", metrics)])

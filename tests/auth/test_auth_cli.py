@@ -1,0 +1,195 @@
+"""Promise: the commands say what went wrong in one line with the right status, and print what can be piped, alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import uvicorn
+from auth_support import AUDIENCE, ORGAN, payload
+from starlette.applications import Starlette
+from typer.testing import CliRunner
+
+from gateway.auth.assertion import UsedAssertions
+from gateway.auth.clients import ClientStore
+from gateway.auth.keys import KeyStore
+from gateway.auth.server import AuthorizationServer
+from gateway.auth.tokens import Tokens
+from gateway.cli import clients, common, keys, token
+from gateway.errors import StorageError
+from gateway.storage.database import Database
+from gateway.storage.pool import Pool
+from gateway.web.oauth import oauth_routes
+
+app = typer.Typer()
+app.add_typer(clients.app, name="clients")
+app.add_typer(keys.app, name="keys")
+app.command("token")(token.token)
+
+ADD = ["clients", "add", "财政局", "--organisation", ORGAN, "--scope", "view:restricted", "--matter", "GRANT", "--id"]
+
+
+@pytest.fixture
+def data(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    @contextmanager
+    def opened(_: object) -> Iterator[Database]:
+        yield database
+
+    monkeypatch.setattr(common, "open_database", opened)
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_a_client_with_a_generated_key(data: Path) -> None:
+    path = data / "client.jwk"
+    made = run(*ADD, "cli-key", "--generate-key", str(path))
+    assert made.exit_code == 0, made.output
+    assert made.stdout == ""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    private = json.loads(path.read_text())
+    assert private["d"] not in made.output
+
+    again = run(*ADD, "cli-key", "--generate-key", str(data / "other.jwk"))
+    assert again.exit_code == 1
+    assert again.stderr.startswith("error: client cli-key exists already")
+    assert not (data / "other.jwk").exists()
+    taken = run(*ADD, "cli-key-2", "--generate-key", str(path))
+    assert taken.exit_code == 1
+    assert json.loads(path.read_text()) == private
+
+
+def test_a_client_with_a_secret_prints_it_alone(data: Path) -> None:
+    made = run(*ADD, "cli-secret", "--secret")
+    assert made.exit_code == 0
+    assert len(made.stdout.strip()) == 43
+    assert made.stdout.strip() not in made.stderr
+
+
+def test_a_client_with_a_jwks_file(data: Path) -> None:
+    path = data / "keys.json"
+    key = KeyStore(data / "elsewhere").current("tokens").key
+    path.write_text(json.dumps({"keys": [key.as_dict(private=True)]}))
+    refused = run(*ADD, "cli-jwks", "--jwks", str(path))
+    assert refused.exit_code == 1
+    assert "private key material" in refused.stderr
+    path.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    assert run(*ADD, "cli-jwks", "--jwks", str(path)).exit_code == 0
+    assert run(*ADD, "cli-none", "--jwks", str(data / "missing")).exit_code == 1
+
+
+def test_a_subjects_own_account(data: Path) -> None:
+    arguments = ["clients", "add", "own", "--id", "cli-own", "--organisation", ORGAN, "--subject", ORGAN, "--secret"]
+    assert run(*arguments).exit_code == 0
+    found = {client["id"]: client for client in json.loads(run("clients", "list", "--json").stdout)}
+    assert (found["cli-own"]["scopes"], found["cli-own"]["matters"]) == (["subject:self"], ["SELF"])
+
+
+def test_usage_errors_have_status_2(data: Path) -> None:
+    assert run(*ADD, "cli-usage").exit_code == 2
+    assert run(*ADD, "cli-usage", "--secret", "--jwks", "x").exit_code == 2
+    assert run("clients", "add").exit_code == 2
+    assert run("token", "--client", "x").exit_code == 2
+    assert run("token", "--client", "x", "--key", "x", "--matter", "GRANT").exit_code == 2
+    assert run("keys", "rotate", "--job", "everything").exit_code == 2
+
+
+def test_list_and_disable(data: Path) -> None:
+    assert run(*ADD, "cli-off", "--secret").exit_code == 0
+    assert "cli-off" in run("clients", "list").stdout
+    assert run("clients", "disable", "cli-off").exit_code == 0
+    again = run("clients", "disable", "cli-off")
+    assert (again.exit_code, again.stdout) == (1, "")
+    found = {client["id"]: client for client in json.loads(run("clients", "list", "--json").stdout)}
+    assert found["cli-off"]["disabled"] is True
+
+
+def test_keys(data: Path) -> None:
+    first = run("keys", "rotate").stdout.strip()
+    second = run("keys", "rotate", "--job", "tokens").stdout.strip()
+    listed = json.loads(run("keys", "list", "--json").stdout)
+    assert [(key["kid"], key["retired"] is None) for key in listed] == [(first, False), (second, True)]
+    assert run("keys", "list").exit_code == 0
+
+
+def test_an_operators_error_is_one_line(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def failing(_: object) -> Iterator[Database]:
+        raise StorageError("cannot connect; start it")
+        yield
+
+    monkeypatch.setattr(common, "open_database", failing)
+    result = run("clients", "list")
+    assert (result.exit_code, result.stderr) == (1, "error: cannot connect; start it\n")
+    monkeypatch.setenv("GATEWAY_NO_SUCH", "1")
+    result = run("keys", "list")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: unknown setting GATEWAY_NO_SUCH")
+
+
+@contextmanager
+def served(database: Database, folder: Path) -> Iterator[str]:
+    """A server with the authorization routes in a thread of its own; its issuer."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    issuer = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    running: list[uvicorn.Server] = []
+    started = threading.Event()
+
+    async def serve() -> None:
+        pool = Pool(database.dsn("service"), size=2)
+        store = KeyStore(folder / "keys")
+        server = AuthorizationServer(
+            issuer=issuer,
+            clients=ClientStore(pool),
+            tokens=Tokens(store, issuer=issuer, audience=AUDIENCE),
+            keys=store,
+            assertions=UsedAssertions(pool),
+        )
+        config = uvicorn.Config(Starlette(routes=oauth_routes(server)), log_level="error", lifespan="off")
+        running.append(uvicorn.Server(config))
+        started.set()
+        await running[0].serve([listening])
+        await pool.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    started.wait(10)
+    try:
+        yield issuer
+    finally:
+        running[0].should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+def test_a_token_alone_on_stdout(database: Database, data: Path) -> None:
+    key, secret = data / "http.jwk", data / "http.secret"
+    assert run(*ADD, "cli-http", "--generate-key", str(key)).exit_code == 0
+    secret.write_text(run(*ADD, "cli-http-secret", "--secret").stdout)
+    purpose = ["--scope", "view:restricted", "--matter", "GRANT", "--case", "博财2026-11"]
+    with served(database, data) as issuer:
+        for arguments in (["cli-http", "--key", str(key)], ["cli-http-secret", "--secret-file", str(secret)]):
+            got = run("token", "--client", *arguments, *purpose, "--max-subjects", "5", "--url", issuer)
+            assert got.exit_code == 0, got.output
+            claims = payload(got.stdout.strip())
+            assert claims["client_id"] == arguments[0]
+            assert claims["authorization_details"][0]["case_number"] == "博财2026-11"
+            assert got.stdout.count("\n") == 1
+        refused = run("token", "--client", "cli-http", "--key", str(key), "--scope", "view:internal", "--url", issuer)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "invalid_scope" in refused.stderr
+    gone = run("token", "--client", "cli-http", "--key", str(key), "--url", issuer)
+    assert gone.exit_code == 1
+    assert "is the server running" in gone.stderr

@@ -1,0 +1,103 @@
+"""Fixture strategy: one embedded server a test run (fsync off), one migrated template, a clone of it per test module.
+
+`database` is the module's clone, `seeded` the same with the synthetic demo data; roles belong to the template, so a
+clone costs a file copy and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from gateway.storage.database import Database, prepare
+from gateway.storage.embedded import RunningServer, create_database, ensure_migrate_role, ensure_running
+from gateway.storage.pool import Pool
+from gateway.storage.secrets import SecretFiles
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_numbers = itertools.count(1)
+TEMPLATE = "credit_test"
+
+
+def on_database(dsn: str, name: str) -> str:
+    """The same DSN for another database of the server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """The run's own server, without fsync."""
+    with ensure_running(tmp_path_factory.mktemp("server"), fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: RunningServer) -> Database:
+    """A migrated database that nobody connects to afterwards."""
+
+    async def make() -> Database:
+        await create_database(postgres, TEMPLATE)
+        dsn = await ensure_migrate_role(postgres, TEMPLATE)
+        made = Database(TEMPLATE, TEMPLATE, dsn, SecretFiles(postgres.data_dir / "secrets"), embedded=True)
+        await prepare(made)
+        return made
+
+    return asyncio.run(make())
+
+
+def clone(postgres: RunningServer, template: Database, name: str) -> Database:
+    """A copy of a database under another name, with the template's roles."""
+
+    async def copy() -> None:
+        connection = await asyncpg.connect(postgres.dsn())
+        try:
+            await connection.execute(f'create database "{name}" template "{template.name}" owner "{TEMPLATE}_migrate"')
+        finally:
+            await connection.close()
+
+    asyncio.run(copy())
+    return replace(template, name=name, migrate_dsn=on_database(template.migrate_dsn, name))
+
+
+def drop(postgres: RunningServer, name: str) -> None:
+    """Drop a clone, whoever is still connected."""
+
+    async def gone() -> None:
+        connection = await asyncpg.connect(postgres.dsn())
+        try:
+            await connection.execute(f'drop database if exists "{name}" with (force)')
+        finally:
+            await connection.close()
+
+    asyncio.run(gone())
+
+
+@pytest.fixture(scope="module")
+def database(postgres: RunningServer, template: Database) -> Iterator[Database]:
+    """The module's own database, migrated, with reference data alone."""
+    name = f"credit_test_{next(_numbers)}"
+    yield clone(postgres, template, name)
+    drop(postgres, name)
+
+
+@pytest.fixture(scope="module")
+async def service_pool(database: Database) -> AsyncIterator[Pool]:
+    """Connections of the role `service` to the module's database."""
+    pool = Pool(database.dsn("service"), size=4)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="module")
+async def owner(database: Database) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection of the role that owns the schemas, for what tests set up and look at."""
+    connection = await asyncpg.connect(database.migrate_dsn)
+    yield connection
+    await connection.close()

@@ -1,0 +1,58 @@
+"""Migrations: run again they change nothing; a changed or missing file is refused; generated views are the committed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.errors import MigrationError
+from gateway.storage import migrate, views
+from gateway.storage.database import Database, prepare
+
+
+async def test_again_changes_nothing(database: Database) -> None:
+    assert await prepare(database) == []
+
+
+def test_views_file_is_what_the_catalogue_makes() -> None:
+    assert (migrate.FOLDER / "views.sql").read_text(encoding="utf-8") == views.sql()
+
+
+async def test_a_changed_file_is_refused(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    for path in migrate.FOLDER.glob("*.sql"):
+        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    with (tmp_path / "0001_core.sql").open("a", encoding="utf-8") as file:
+        file.write("-- changed\n")
+    with pytest.raises(MigrationError, match="0001_core was changed"):
+        await migrate.migrate(owner, database.prefix, tmp_path)
+
+
+async def test_a_newer_database_is_refused(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    first = migrate.FOLDER / "0001_core.sql"
+    (tmp_path / first.name).write_text(first.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(MigrationError, match="newer than this program"):
+        await migrate.migrate(owner, database.prefix, tmp_path)
+
+
+def test_a_gap_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0002_x.sql").write_text("select 1")
+    with pytest.raises(MigrationError, match="without gaps"):
+        migrate.shipped(tmp_path)
+
+
+async def test_a_failing_migration_leaves_nothing(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    shipped = migrate.shipped()
+    for path in migrate.FOLDER.glob("*.sql"):
+        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / f"{len(shipped) + 1:04d}_broken.sql").write_text("create table core.half (id int); select 1/0;")
+    with pytest.raises(MigrationError, match="rolled back"):
+        await migrate.migrate(owner, database.prefix, tmp_path)
+    assert await owner.fetchval("select to_regclass('core.half')") is None
