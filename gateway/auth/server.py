@@ -160,8 +160,9 @@ class AuthorizationServer:
             "access_token": self._tokens.issue(client, scopes, purpose, now=now),
             "token_type": "Bearer",
             "expires_in": self._tokens.seconds,
-            "scope": " ".join(sorted(scopes)),
         }
+        if scopes:
+            answer["scope"] = " ".join(sorted(scopes))
         if purpose is not None:
             answer["authorization_details"] = purpose.as_details()
         return _answer(200, answer)

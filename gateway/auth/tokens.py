@@ -72,10 +72,11 @@ class Tokens:
         return jose.sign(claims, key.key, algorithm=key.algorithm, typ=TYP, kid=key.kid)
 
     def verify(self, text: str, *, now: float) -> AccessToken:
-        """The token, if it holds at `now`. Raises Unauthenticated, never anything else."""
+        """The token, if it holds at `now`. Raises Unauthenticated; OperatorError where our own keys can't be read."""
         kept = self._kept.get(text)
         if kept is not None:
             if now < kept.expires_at:
+                self._kept.move_to_end(text)
                 return kept
             del self._kept[text]
         try:

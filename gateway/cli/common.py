@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from gateway.errors import ClientError, OperatorError
 from gateway.settings import load
@@ -77,7 +77,7 @@ def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout."""
-    table = Table(*columns)
+    table = Table(*(Column(name, overflow="fold") for name in columns))  # an id cut short is no id
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)

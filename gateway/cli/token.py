@@ -1,6 +1,6 @@
 """`credit-gateway token`: an access token from a running server, alone on stdout.
 
-    curl -H "Authorization: Bearer $(credit-gateway token --client dept-a --key dept-a.jwk …)" …
+In: a client's id and its key or secret. Out: a token, for `curl -H "Authorization: Bearer $(credit-gateway token …)"`.
 """
 
 from __future__ import annotations

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Protocol
+
+
+def new_id() -> str:
+    """128 random bits in hex: the id of a disclosure, which nobody can guess."""
+    return os.urandom(16).hex()
 
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """One request above the public view: a row of ledger.disclosure but for its id and time, which the ledger gives.
+    """One request above the public view: a row of ledger.disclosure; `at` is the database's own.
 
-    `subject_ids` is PostgreSQL's own text, UUIDs joined by commas (repeats allowed); `variables`, `sources` and
-    `withheld` are JSON texts; `document_hash` is the SHA-256 of the document; `outcome` is ANSWERED or an error's code.
+    `outcome` is ANSWERED or the code of a refusal. `subject_ids` is the comma-separated text of UUIDs, and `snapshot`
+    the text of the pg_snapshot, both as the body statement returned them. `variables` (identity numbers blinded),
+    `sources` and `withheld` are JSON text. `document_hash` is the SHA-256 of the document, `id` hex.
     """
 
     client_id: str
@@ -19,15 +26,16 @@ class Disclosure:
     view: str
     matter: str
     case_number: str
-    on_behalf_of: str | None
     outcome: str
-    operation_name: str | None
-    document_hash: bytes | None
-    variables: str | None
-    subject_ids: bytes
-    snapshot: bytes | None
-    sources: str
-    withheld: str
+    on_behalf_of: str | None = None
+    operation_name: str | None = None
+    document_hash: bytes | None = None
+    variables: str | bytes | None = None
+    subject_ids: str | bytes = b""
+    snapshot: str | bytes | None = None
+    sources: str | bytes = b"{}"
+    withheld: str | bytes = b"{}"
+    id: str = field(default_factory=new_id)
 
 
 class Account(Protocol):

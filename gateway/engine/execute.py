@@ -27,7 +27,7 @@ from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
 from gateway.engine.values import Value
 from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
-from gateway.sources.ask import Sources, Wanted
+from gateway.sources.ask import Consulted, Sources, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Limits:
 class RowSource(Protocol):
     """A pool, as the engine needs it."""
 
-    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Mapping[str, Any]:
+    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Any:
         """The one row of a statement."""
         ...
 
@@ -77,6 +77,9 @@ class Keys:
     given: tuple[tuple[Value, bool, tuple[str, ...]], ...]  # codes, whether a list, parts
     statement: sql.Statement | None
     parts: tuple[str, ...]
+
+
+_NOTHING = Consulted({}, "{}", {})
 
 
 class Engine:
@@ -124,7 +127,7 @@ class Engine:
         if compiled.body is None:
             await self._account_for(principal, request, document, b"", None, "{}")
             return b'{"data":' + _without_rows(compiled.plan, fed) + b"}"
-        consulted = "{}"
+        consulted = _NOTHING
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
@@ -132,9 +135,9 @@ class Engine:
         if principal.access.disclosed:
             shown: bytes = row["shown"]
             _check_shown(shown, principal)
-            await self._account_for(principal, request, document, shown, row["snapshot"], consulted)
-        elif compiled.plan.sources:
-            self._refresh(compiled, row["shown"])
+            await self._account_for(principal, request, document, shown, row["snapshot"], consulted.statuses)
+        elif consulted.behind:
+            self._refresh(compiled, consulted, row["shown"])
         return _response(row, request.language, narrowed=principal.narrowed)
 
     # Plan ------------------------------------------------------------------------------------------------------------
@@ -197,8 +200,8 @@ class Engine:
 
     async def _consult(
         self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, fed: dict[str, Any]
-    ) -> str:
-        """Feed the answers of the plan's sources; returns their statuses for the disclosure, as JSON."""
+    ) -> Consulted:
+        """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
         deadline = asyncio.get_running_loop().time() + self._limits.budget
         wanted = []
         for source, keys in compiled.keys.items():
@@ -224,7 +227,7 @@ class Engine:
         consulted = await self._sources.consult(wanted, principal, deadline)
         for source in compiled.keys:
             fed[f"answers:{source}"] = consulted.parameters.get(source, "{}")
-        return consulted.statuses
+        return consulted
 
     def _check_keys(self, count: int, principal: Principal) -> None:
         most = self._limits.subjects if principal.access.disclosed else self._limits.subjects_public
@@ -234,12 +237,16 @@ class Engine:
                 f"需要向来源查询 {count} 个主体，上限为 {most} 个",
             )
 
-    def _refresh(self, compiled: Compiled, shown: bytes) -> None:
-        """The public view never waits for a source: what it showed may be refreshed afterwards, at low priority."""
-        codes = tuple(dict.fromkeys(code for code in shown.decode().split(",") if code))
-        for source, keys in compiled.keys.items():
+    def _refresh(self, compiled: Compiled, consulted: Consulted, shown: bytes) -> None:
+        """The public view never waits for a source: what it showed may be refreshed afterwards, at low priority.
+
+        Only subjects that are on record (the statement returned them): nobody else's code goes to a source unasked.
+        """
+        on_record = set(shown.decode().split(","))
+        for source, behind in consulted.behind.items():
+            codes = tuple(code for code in behind if code in on_record)
             if codes:
-                self._sources.refresh(source, keys.parts, codes)
+                self._sources.refresh(source, compiled.keys[source].parts, codes)
 
     # Account ---------------------------------------------------------------------------------------------------------
 
@@ -343,7 +350,7 @@ def _denied(
     errors = []
     for key, places in denied.items():
         for place in places:
-            path = [key, place - 1] if isinstance(body[key], list) else [key]
+            path: list[str | int] = [key, place - 1] if isinstance(body[key], list) else [key]
             message = "not within the scope of this client, or not on record"
             errors.append(Forbidden(message, "不在本客户端的授权范围内，或无记录", path=path).as_json(language))
     return errors

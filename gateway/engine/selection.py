@@ -41,7 +41,7 @@ def included(directives: Iterable[DirectiveNode] | None, conditions: Variables) 
         name = directive.name.value
         if name not in ("skip", "include"):
             continue
-        node = directive.arguments[0].value
+        node = (directive.arguments or ())[0].value
         if isinstance(node, VariableNode):
             value = bool(conditions[node.name.value])
         else:
@@ -110,6 +110,7 @@ def names_types(document: Document, sets: Iterable[SelectionSetNode]) -> bool:
                 seen.add(node.name.value)
                 inner: InlineFragmentNode | FragmentDefinitionNode = document.fragments[node.name.value]
             else:
+                assert isinstance(node, InlineFragmentNode)
                 inner = node
             condition = inner.type_condition
             if condition is not None:

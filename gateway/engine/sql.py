@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Rows, SubjectKeys
+from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
 from gateway.engine.values import Fed, Value
 from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Column
 from gateway.storage.levels import Access
@@ -59,7 +59,7 @@ def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
 
 def _towards(fields: tuple[p.Field, ...], source: str) -> tuple[p.Field, ...]:
     """What of a plan leads to sections of `source`, and nothing else: no value is read on the way."""
-    found = []
+    found: list[p.Field] = []
     for field in fields:
         if isinstance(field, p.Section):
             if field.source == source:
@@ -184,7 +184,7 @@ class _Builder:
         root = _Row("root", "")
         text = self._object(fields, root)
         columns = [] if self._mode == "keys" else [f"{text.render()} as body"]
-        columns.append(f"{_joined(root.shown)} as shown")
+        columns.append(f"coalesce({_joined(root.shown)}, '') as shown")
         if self._mode == "shown":
             columns.append("pg_current_snapshot()::text as snapshot")
         if self._how.reports_denied and self._mode != "keys":
@@ -451,7 +451,7 @@ class _Builder:
         where = self._where(counted, own, row)
         return f"(select count(*)::text from {self._schema}.{rows.relation} {own.alias}{where})"
 
-    def _page_info(self, items: tuple[tuple[str, str], ...], page: p.Page, alias: str) -> _Text:
+    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> _Text:
         text = _Text().literal("{")
         for number, (key, name) in enumerate(items):
             text.literal(("," if number else "") + json.dumps(key) + ":")
@@ -468,7 +468,7 @@ class _Builder:
                     text.literal('"PageInfo"')
         return text.literal("}")
 
-    def _edge(self, edges: p.Edges, page: p.Page, own: _Row) -> _Text:
+    def _edge(self, edges: p.Edges, page: Page, own: _Row) -> _Text:
         text = _Text().literal("{")
         for number, item in enumerate(edges.items):
             text.literal(("," if number else "") + json.dumps(item.key) + ":")
@@ -482,7 +482,7 @@ class _Builder:
         return text.literal("}")
 
     @staticmethod
-    def _cursor(page: p.Page, own: _Row) -> str:
+    def _cursor(page: Page, own: _Row) -> str:
         # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
         return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
 

@@ -83,7 +83,7 @@ def _origin(
 ) -> Any:
     match origin:
         case FromVariable(name, path):
-            found = variables.get(name)
+            found: Any = variables.get(name)
             for key in path:
                 found = found[key]
             return found

@@ -20,6 +20,7 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
+    is_input_type,
     type_from_ast,
     value_from_ast,
 )
@@ -44,6 +45,7 @@ class Coercer:
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value
             type_ = type_from_ast(schema, definition.type)
+            assert is_input_type(type_)  # the document is valid
             default = Undefined
             if definition.default_value is not None:
                 default = value_from_ast(definition.default_value, type_)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Final, TypeAlias
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Histogram
 
+from gateway.engine.account import Disclosure
 from gateway.errors import LedgerUnavailable, StorageUnavailable
 from gateway.storage.pool import Pool
 
@@ -28,37 +28,6 @@ _REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 _Entry: TypeAlias = "tuple[list[object], asyncio.Future[None]]"  # a row's values, and who waits for it
-
-
-def new_id() -> str:
-    """128 random bits in hex: the id of a disclosure, which nobody can guess."""
-    return os.urandom(16).hex()
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """A row of ledger.disclosure; `at` is the database's own.
-
-    `outcome` is ANSWERED or the code of a refusal. `subject_ids` is the comma-separated text of UUIDs, and `snapshot`
-    the text of the pg_snapshot, both as the body statement returned them. `variables` (identity numbers blinded),
-    `sources` and `withheld` are JSON text. `document_hash` is the SHA-256 of the document, `id` hex.
-    """
-
-    client_id: str
-    organisation_uscc: str
-    view: str
-    matter: str
-    case_number: str
-    outcome: str
-    on_behalf_of: str | None = None
-    operation_name: str | None = None
-    document_hash: bytes | None = None
-    variables: str | bytes | None = None
-    subject_ids: str | bytes = b""
-    snapshot: str | bytes | None = None
-    sources: str | bytes = b"{}"
-    withheld: str | bytes = b"{}"
-    id: str = field(default_factory=new_id)
 
 
 _COLUMNS: Final = tuple(column.name for column in fields(Disclosure))

@@ -127,7 +127,7 @@ class _Contract:
                 return GraphQLInterfaceType(
                     named.name,
                     lambda: self._fields(named),
-                    interfaces=lambda: [self._named(i) for i in named.interfaces],  # type: ignore[misc]
+                    interfaces=lambda: self._interfaces(named),
                     description=named.description,
                     extensions={"discriminator": DISCRIMINATORS.get(named.name)},
                 )
@@ -135,11 +135,15 @@ class _Contract:
                 return GraphQLObjectType(
                     named.name,
                     lambda: self._fields(named),
-                    interfaces=lambda: [self._named(i) for i in named.interfaces],  # type: ignore[misc]
+                    interfaces=lambda: self._interfaces(named),
                     description=named.description,
                 )
             case _:
                 raise SchemaError(f"{named.name}: a type of this kind has no place in a contract yet")
+
+    def _interfaces(self, named: GraphQLObjectType | GraphQLInterfaceType) -> list[GraphQLInterfaceType]:
+        made = [self._named(interface) for interface in named.interfaces]
+        return [interface for interface in made if isinstance(interface, GraphQLInterfaceType)]
 
     def _enum(self, named: GraphQLEnumType) -> GraphQLEnumType:
         hidden = HIDDEN.get(named.name, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import strawberry
 
@@ -80,6 +80,6 @@ def inherits(description: str) -> Any:
     return strawberry.field(description=description, metadata={"inherits": True})
 
 
-def by_engine() -> Any:
+def by_engine() -> NoReturn:
     """The body of functions that only give a signature."""
     raise NotImplementedError("resolved by the engine")

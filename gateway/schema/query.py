@@ -44,19 +44,19 @@ class Viewer:
 
 
 def _node(id: Annotated[strawberry.ID, strawberry.argument(description="An id that this gateway gave")]) -> Node | None:
-    return by_engine()
+    by_engine()
 
 
 def _subject(
     uscc: Annotated[Uscc, strawberry.argument(description="统一社会信用代码")],
 ) -> Subject | None:
-    return by_engine()
+    by_engine()
 
 
 def _subjects(
     usccs: Annotated[list[Uscc], strawberry.argument(description="Codes, at most 1,000; in the public view 20")],
 ) -> list[Subject | None]:
-    return by_engine()
+    by_engine()
 
 
 def _records(
@@ -65,13 +65,13 @@ def _records(
     first: First = 20,
     after: After = strawberry.UNSET,
 ) -> CreditRecordConnection:
-    return by_engine()
+    by_engine()
 
 
 def _code_list(
     name: Annotated[str, strawberry.argument(description="Name of an enum, or of a code table such as UsccPrefix")],
 ) -> list[CodeLabel]:
-    return by_engine()
+    by_engine()
 
 
 @strawberry.type(description="Questions")

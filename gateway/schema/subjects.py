@@ -67,7 +67,7 @@ def _list_records(
     first: First = 20,
     after: After = strawberry.UNSET,
 ) -> CreditRecordConnection:
-    return by_engine()
+    by_engine()
 
 
 @strawberry.type(description="How many records of a kind there are in an area")

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
@@ -23,10 +24,11 @@ from gateway.sources.flight import Flight, land
 from gateway.sources.lane import Lane
 from gateway.sources.metrics import SourceMetrics
 from gateway.sources.policy import SourcePolicy
-from gateway.sources.section import Board, compose, settled
+from gateway.sources.section import FreshSections, PartAnswer, Section, lines, parameter, section, settled
 from gateway.sources.told import (
     ANSWERED,
     BUDGET,
+    CACHED,
     HOPS,
     MATTER,
     NOT_CONFIGURED,
@@ -43,6 +45,7 @@ from gateway.storage import levels
 from gateway.storage.pool import Pool
 
 _Plan: TypeAlias = dict[str, dict[str, tuple[str, ...]]]  # source → USCC → parts
+_UNMADE: Final = Section("", "", NOT_CONSULTED, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,13 @@ class Consulted:
     """Answers by source as jsonb text, in the shape of catalogue.SOURCE_FUNCTIONS, and what the disclosure keeps.
 
     `statuses` is JSON text {source: {USCC: {"status", "asOf", "reason"?, "parts"}}}; where all subjects of a source
-    have the same, one entry "*" stands for them.
+    have the same, one entry "*" stands for them. `behind` has, by source, the subjects without a fresh answer: in the
+    public view those of them that are on record are for `Sources.refresh`.
     """
 
     parameters: Mapping[str, str]
     statuses: str
+    behind: Mapping[str, tuple[str, ...]]
 
 
 class Sources:
@@ -86,7 +91,8 @@ class Sources:
     ) -> None:
         by_code = {policy.code: policy for policy in policies}
         self._metrics = SourceMetrics(registry)
-        self._kept = KeptAnswers(by_code, pool, entries=kept_entries, size=kept_bytes, clock=clock)
+        self._kept = KeptAnswers(by_code, pool, entries=kept_entries, size=kept_bytes // 2, clock=clock)
+        self._ready = FreshSections(kept_bytes // 2)
         self._writer = AnswerWriter(pool, self._metrics.lost)
         self._health = HealthWriter(pool)
         self._clock = clock
@@ -112,21 +118,23 @@ class Sources:
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
         """
         plan = self._plan(wanted)
-        board: Board = {}
+        sections: dict[str, dict[str, Section]] = {}
         asked: list[Key] = []
+        now = self._clock()
         for source, subjects in plan.items():
             refusal = self._refusal(source, principal)
-            keys = [(source, part, uscc) for uscc, parts in subjects.items() for part in parts]
-            if refusal is None:
-                asked.extend(keys)
-            else:
-                board.update(dict.fromkeys(keys, (NOT_CONSULTED, refusal, None, "[]")))
+            if refusal is not None:
+                none: PartAnswer = (NOT_CONSULTED, refusal, None, "[]", 0.0)
+                sections[source] = {uscc: section(uscc, parts, [none] * len(parts)) for uscc, parts in subjects.items()}
+                continue
+            # In the order wanted: a subject that is asked for keeps its place with a section that is never read.
+            ready = self._ready.find(source, subjects, now)
+            sections[source] = {uscc: one or _UNMADE for uscc, one in ready.items()}
+            asked += [(source, part, uscc) for uscc, one in ready.items() if one is None for part in subjects[uscc]]
         if asked:
-            await self._answer(asked, board, principal, deadline)
-        parameters, statuses, counts = compose(plan, board)
-        for (source, status), count in counts.items():
-            self._metrics.answers.labels(source, STATUSES[status]).inc(count)
-        return Consulted(parameters, statuses)
+            board = await self._answer(asked, principal, deadline)
+            self._compose(plan, board, sections)
+        return self._consulted(sections)
 
     def refresh(self, source: str, parts: Sequence[str], usccs: Sequence[str]) -> int:
         """Queue, at low priority, what has no fresh answer; returns how many questions were queued.
@@ -171,8 +179,32 @@ class Sources:
             return MATTER
         return None
 
-    async def _answer(self, keys: list[Key], board: Board, principal: Principal, deadline: float) -> None:
-        """Fill `board` for all keys: kept and fresh, else asked where this asker may, else why not."""
+    def _compose(
+        self, plan: _Plan, board: Mapping[Key, PartAnswer], sections: Mapping[str, dict[str, Section]]
+    ) -> None:
+        """Sections in place of those that were not ready, kept for the next asker where all is kept and fresh."""
+        for source, made in sections.items():
+            for uscc, one in made.items():
+                if one is _UNMADE:
+                    parts = plan[source][uscc]
+                    one = section(uscc, parts, [board[source, part, uscc] for part in parts])
+                    made[uscc] = one
+                    if one.status == CACHED:
+                        self._ready.put((source, parts, uscc), one)
+
+    def _consulted(self, sections: Mapping[str, Mapping[str, Section]]) -> Consulted:
+        behind: dict[str, tuple[str, ...]] = {}
+        for source, made in sections.items():
+            for status, count in Counter([one.status for one in made.values()]).items():
+                self._metrics.answers.labels(source, STATUSES[status]).inc(count)
+            behind[source] = tuple([uscc for uscc, one in made.items() if one.status > CACHED])
+        statuses = ",".join([f'"{source}":{lines(made)}' for source, made in sections.items()])
+        parameters = {source: parameter(made.values()) for source, made in sections.items()}
+        return Consulted(parameters, "{" + statuses + "}", behind)
+
+    async def _answer(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, PartAnswer]:
+        """A part's answer for each key: kept and fresh, else asked where this asker may, else why not."""
+        board: dict[Key, PartAnswer] = {}
         kept = await self._kept.find([key for key in keys if self._lanes[key[0]].policy.keep], deadline)
         now = self._clock()
         rest: list[Key] = []
@@ -183,7 +215,7 @@ class Sources:
             else:
                 rest.append(key)
         if not rest:
-            return
+            return board
         replies: Mapping[Key, Reply] = {}
         if principal.access == levels.PUBLIC:
             unasked, expired = NoAnswer(PUBLIC_NOT_KEPT), NoAnswer(PUBLIC)
@@ -196,9 +228,10 @@ class Sources:
             answer = kept.get(key)
             reply = replies.get(key, unasked if answer is None else expired)
             if isinstance(reply, Told):
-                board[key] = (ANSWERED, None, reply.as_of, reply.rows)
+                board[key] = (ANSWERED, None, reply.as_of, reply.rows, 0.0)
             else:
                 board[key] = settled(answer, reply)
+        return board
 
     async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
         """Replies of the sources. Every source has its own budget inside the request's, and waits for no other."""

@@ -259,18 +259,29 @@ class Lane:
             self._wake()
 
     async def _ask(self, batch: list[Flight], end: float) -> dict[str, Outcome]:
-        loop = asyncio.get_running_loop()
+        """Outcomes by USCC; those that say the call never got through are asked for again."""
         outcomes: dict[str, Outcome] = {}
         usccs = [flight.uscc for flight in batch]
         for attempt in range(1, self.policy.attempts + 1):
             outcomes.update(await self._attempt(batch[0], usccs, end))
             usccs = [uscc for uscc in usccs if _repeatable(outcomes.get(uscc))]
-            pause = max(self._throttle.repeat_delay(loop.time()), _JITTER[0] + _JITTER[1] * self._chance())
-            if not usccs or attempt == self.policy.attempts or loop.time() + pause >= end:
+            if not usccs or attempt == self.policy.attempts or not await self._may_repeat(end):
                 break
-            await asyncio.sleep(pause)
-            self._throttle.repeat(loop.time())
         return outcomes
+
+    async def _may_repeat(self, end: float) -> bool:
+        """Wait for a repeat's turn, jitter first; False where it does not come in time or nothing may be called."""
+        loop = asyncio.get_running_loop()
+        pause = _JITTER[0] + _JITTER[1] * self._chance()
+        while pause > 0:
+            if loop.time() + pause >= end:
+                return False
+            await asyncio.sleep(pause)
+            pause = self._throttle.repeat_delay(loop.time())
+        if self._breaker.is_open(loop.time()):
+            return False
+        self._throttle.repeat(loop.time())
+        return True
 
     async def _attempt(self, first: Flight, usccs: list[str], end: float) -> Mapping[str, Outcome]:
         loop = asyncio.get_running_loop()

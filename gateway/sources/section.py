@@ -2,64 +2,113 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import TypeAlias
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
-from gateway.sources.answers import Key
 from gateway.sources.told import CACHED, STALE, STATUSES, NoAnswer, Told
 
-# status (position in STATUSES), reason, as_of, rows as JSON text. A tuple: there are thousands in one request.
-PartAnswer: TypeAlias = tuple[int, "str | None", "str | None", str]
-Board: TypeAlias = dict[Key, PartAnswer]
+# status (position in STATUSES), reason, as_of, rows as JSON text, fresh until. A tuple: one request may have thousands.
+PartAnswer: TypeAlias = tuple[int, "str | None", "str | None", str, float]
+SectionKey: TypeAlias = tuple[str, tuple[str, ...], str]  # source, parts, USCC
+
+_OVERHEAD: Final = 900  # bytes of an entry besides its text
+
+
+class Section(NamedTuple):
+    """One subject's part of the parameter, its line for the disclosure, its status, and how long it is fresh.
+
+    Everything is pasted: codes are checked by `Sources`, reasons and parts are ours, rows are JSON already.
+    """
+
+    text: str
+    line: str
+    status: int
+    fresh_until: float
 
 
 def settled(kept: Told | None, reply: NoAnswer | None) -> PartAnswer:
     """A part that no call answered: fresh if there was no need for one, else stale, else nothing and why."""
     if reply is None:
         assert kept is not None
-        return CACHED, None, kept.as_of, kept.rows
+        return CACHED, None, kept.as_of, kept.rows, kept.fresh_until
     if kept is not None:
-        return STALE, reply.reason, kept.as_of, kept.rows
-    return reply.status, reply.reason, None, "[]"
+        return STALE, reply.reason, kept.as_of, kept.rows, 0.0
+    return reply.status, reply.reason, None, "[]", 0.0
 
 
-def compose(
-    plan: Mapping[str, Mapping[str, tuple[str, ...]]], board: Board
-) -> tuple[dict[str, str], str, Counter[tuple[str, int]]]:
-    """jsonb text by source, JSON text of the statuses for the disclosure, and how often each status was given.
-
-    Everything is pasted: codes are checked by `Sources`, reasons and parts are ours, rows are JSON already.
-    """
-    parameters: dict[str, str] = {}
-    statuses: list[str] = []
-    counts: Counter[tuple[str, int]] = Counter()
-    for source, subjects in plan.items():
-        sections: list[str] = []
-        lines: dict[str, str] = {}
-        for uscc, parts in subjects.items():
-            answers = [board[source, part, uscc] for part in parts]
-            status, reason, _, _ = max(answers, key=_status)
-            as_of = min((answer[2] for answer in answers if answer[2] is not None), default=None)
-            because, when = _text(reason), _text(as_of)
-            rows = ",".join([f'"{part}":{answer[3]}' for part, answer in zip(parts, answers, strict=True)])
-            sections.append(
-                f'"{uscc}":{{"answer":{{"status":"{STATUSES[status]}","as_of":{when},"reason":{because}}},{rows}}}'
-            )
-            said = "" if reason is None else f',"reason":{because}'
-            listed = '","'.join(parts)
-            lines[uscc] = f'{{"status":"{STATUSES[status]}","asOf":{when}{said},"parts":["{listed}"]}}'
-            counts[source, status] += 1
-        parameters[source] = "{" + ",".join(sections) + "}"
-        statuses.append(f'"{source}":{_lines(lines)}')
-    return parameters, "{" + ",".join(statuses) + "}", counts
+def section(uscc: str, parts: Sequence[str], answers: Sequence[PartAnswer]) -> Section:
+    """As good as the worst of the parts asked for, and as old as the oldest that was answered."""
+    status, reason, _, _, _ = max(answers, key=_status)
+    as_of = min((answer[2] for answer in answers if answer[2] is not None), default=None)
+    because, when = _text(reason), _text(as_of)
+    rows = ",".join([f'"{part}":{answer[3]}' for part, answer in zip(parts, answers, strict=True)])
+    said = "" if reason is None else f',"reason":{because}'
+    listed = '","'.join(parts)
+    return Section(
+        f'"{uscc}":{{"answer":{{"status":"{STATUSES[status]}","as_of":{when},"reason":{because}}},{rows}}}',
+        f'{{"status":"{STATUSES[status]}","asOf":{when}{said},"parts":["{listed}"]}}',
+        status,
+        min(answer[4] for answer in answers),
+    )
 
 
-def _lines(lines: Mapping[str, str]) -> str:
-    distinct = set(lines.values())
-    if len(lines) > 1 and len(distinct) == 1:
+def parameter(sections: Iterable[Section]) -> str:
+    """The jsonb text of one source."""
+    return "{" + ",".join([made.text for made in sections]) + "}"
+
+
+def lines(sections: Mapping[str, Section]) -> str:
+    """What the disclosure keeps of one source, as JSON text; "*" stands for all subjects where all have the same."""
+    distinct = {made.line for made in sections.values()}
+    if len(sections) > 1 and len(distinct) == 1:
         return f'{{"*":{distinct.pop()}}}'
-    return "{" + ",".join([f'"{uscc}":{line}' for uscc, line in lines.items()]) + "}"
+    return "{" + ",".join([f'"{uscc}":{made.line}' for uscc, made in sections.items()]) + "}"
+
+
+class FreshSections:
+    """Sections of fresh kept answers alone, made once; at most `size` bytes, least recently used go first.
+
+    None is served past the freshness of its parts, and no part gets a newer answer before that: nobody asks for it.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._limit = size
+        self._size = 0
+        self._made: OrderedDict[SectionKey, Section] = OrderedDict()
+
+    def find(self, source: str, subjects: Mapping[str, tuple[str, ...]], now: float) -> dict[str, Section | None]:
+        """Each subject in order, with its section where one is there and fresh at `now` (Unix seconds), else None."""
+        made, found = self._made, dict[str, Section | None]()
+        for uscc, parts in subjects.items():
+            key = (source, parts, uscc)
+            one = made.get(key)
+            if one is not None:
+                if one.fresh_until > now:
+                    made.move_to_end(key)
+                else:
+                    self._drop(key)
+                    one = None
+            found[uscc] = one
+        return found
+
+    def put(self, key: SectionKey, one: Section) -> None:
+        """Keep a section whose status is CACHED."""
+        self._drop(key)
+        self._made[key] = one
+        self._size += _bytes(one)
+        while self._made and self._size > self._limit:
+            self._drop(next(iter(self._made)))
+
+    def _drop(self, key: SectionKey) -> None:
+        old = self._made.pop(key, None)
+        if old is not None:
+            self._size -= _bytes(old)
+
+
+def _bytes(one: Section) -> int:
+    return sys.getsizeof(one.text) + _OVERHEAD
 
 
 def _status(answer: PartAnswer) -> int:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stdnum.cn import ric
 from stdnum.exceptions import ValidationError
@@ -53,6 +54,7 @@ def uscc_check_digit(first: str) -> str:
     return _USCC_ALPHABET[(31 - total % 31) % 31]
 
 
+@lru_cache(maxsize=50_000)
 def valid_uscc(code: str) -> bool:
     """Is this a unified social credit code in its normal form (upper case, no spaces), check digit included?
 
@@ -117,7 +119,7 @@ def mask_identity_numbers(text: str) -> str:
         found = match[0]
         return found if valid_uscc(found.upper()) else found[:4] + "*" * 10 + found[14:]
 
-    return _LOOKS_LIKE_ID.sub(masked, text)
+    return _LOOKS_LIKE_ID.sub(masked, text) if len(text) >= 18 else text
 
 
 _LOOKS_LIKE_ID = re.compile(

@@ -27,6 +27,11 @@ VIEW_SETTINGS = {
     "enable_bitmapscan": "off",
     "default_transaction_read_only": "on",
 }
+_OF_SERVICE = {
+    "import": {"statement_timeout": "0"},
+    "service": {},
+    "ledger": {"synchronous_commit": "on"},  # whatever the server's default: durable means on disk
+}
 ALL_SETTINGS = {
     "jit": "off",
     "datestyle": "ISO, YMD",
@@ -60,7 +65,7 @@ def scram_verifier(password: str, iterations: int = 4096) -> str:
 
 def _settings(role: str) -> dict[str, str]:
     if role in SERVICE_ROLES:
-        return {**ALL_SETTINGS, "statement_timeout": "0"} if role == "import" else dict(ALL_SETTINGS)
+        return {**ALL_SETTINGS, **_OF_SERVICE[role]}
     return {**ALL_SETTINGS, **VIEW_SETTINGS}
 
 

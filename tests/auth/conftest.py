@@ -52,9 +52,7 @@ def tokens(keys: KeyStore) -> Tokens:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def setting(
-    database: Database, auth_pool: Pool, keys: KeyStore, tokens: Tokens
-) -> AsyncIterator[Setting]:
+async def setting(database: Database, auth_pool: Pool, keys: KeyStore, tokens: Tokens) -> AsyncIterator[Setting]:
     made: Setting
     store = ClientStore(auth_pool, clock=lambda: made.monotonic)
     server = AuthorizationServer(

@@ -198,8 +198,10 @@ def test_any_text_is_refused_and_nothing_else_happens(text: str) -> None:
 @given(
     header=st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["alg", "typ", "kid", "b64", "crit", "jwk", "x"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["alg", "typ", "kid", "b64", "crit", "jwk", "x"]), inner, max_size=4)
+        ),
         max_leaves=8,
     ),
     body=st.binary(min_size=1, max_size=50),

@@ -1,4 +1,4 @@
-"""Promise: a Principal is what the registration allows at this moment, and a verdict dies with whatever it stands on."""
+"""Promise: a Principal is what the registration allows at this moment; a verdict dies with whatever it stands on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auth_support import (
     Setting,
     in_memory_client,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.authenticate import decide
@@ -223,6 +223,7 @@ scope_sets = st.frozensets(st.sampled_from(SCOPES))
 purposes = st.none() | st.builds(Purpose, st.sampled_from((*CODES, "OTHER")), st.sampled_from(("1", "2")))
 
 
+@settings(deadline=None)
 @given(
     registered=scope_sets,
     asked=st.frozensets(st.sampled_from((*SCOPES, "view:everything"))),

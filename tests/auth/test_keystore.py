@@ -1,4 +1,4 @@
-"""Promise: each key has one job and its owner alone; rotation by another process is seen, retired keys stay published."""
+"""Promise: a key has one job and its owner alone; rotation elsewhere is seen, retired public keys stay published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise: only a registered client gets a token, for no more than its registration, by one method, once an assertion."""
+"""Promise: only a registered client gets a token, within its registration, by one method, once an assertion."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from starlette.applications import Starlette
 
 from gateway.auth import jose
 from gateway.auth.registration import Registration, register
+from gateway.storage.pool import storage_unavailable
 from gateway.web.oauth import oauth_routes
 
 
@@ -340,6 +341,18 @@ async def test_a_disabled_client_gets_no_token(setting: Setting) -> None:
     assert error_of(await setting.ask(setting.form("off"))) == (401, "invalid_client")
     grant = {"grant_type": "client_credentials"}
     assert error_of(await setting.ask(grant, basic("off-secret", secret))) == (401, "invalid_client")
+
+
+async def test_without_a_database_nobody_is_let_in(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    await setting.client("down")
+    form = setting.form("down")
+    await setting.ask(form)  # the client is kept now; the next jti must still be written
+
+    async def failing(*_: object) -> None:
+        raise storage_unavailable()
+
+    monkeypatch.setattr(setting.store._pool, "fetch", failing)
+    assert error_of(await setting.ask(setting.form("down"))) == (503, "temporarily_unavailable")
 
 
 async def test_the_routes(setting: Setting) -> None:

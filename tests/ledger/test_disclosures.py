@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry
 from relay import Relay
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger.disclosures import Disclosure, Ledger
+from gateway.engine.account import Disclosure
+from gateway.ledger.disclosures import Ledger
 from gateway.storage.pool import Pool
 
 HASH = hashlib.sha256(b"query").digest()

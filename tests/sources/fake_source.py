@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from connectors.base import Answer, Failure, Outcome, Purpose, SubjectRef
+from connectors.base import Answer, Failure, FailureKind, Outcome, Purpose, SubjectRef
 from gateway.auth.principal import Principal
 from gateway.sources.policy import SourcePolicy
 from gateway.storage import levels
@@ -62,9 +62,8 @@ class Fake:
             self.flying -= 1
         said: dict[str, Outcome] = {}
         for subject in subjects:
-            outcome = (
-                self.say(part, subject.uscc) if self.say else self.answer({"case_number": f"{part} {subject.uscc}"})
-            )
+            plain = self.answer({"case_number": f"{part} {subject.uscc}"})
+            outcome = self.say(part, subject.uscc) if self.say else plain
             if isinstance(outcome, Exception):
                 raise outcome
             if outcome is not None:
@@ -114,8 +113,6 @@ def soon(seconds: float = 2.0) -> float:
 
 
 def failing(kind: str, **more: float) -> Callable[[str, str], Outcome]:
-    from connectors.base import FailureKind
-
     return lambda part, uscc: Failure(FailureKind(kind), **more)
 
 

@@ -1,4 +1,4 @@
-"""The breaker opens after failures in a row, stays open for its time, tries one call, and ignores outcomes of the past."""
+"""The breaker opens after failures in a row, stays open for its time, tries one call, and forgets earlier calls."""
 
 from gateway.sources.breaker import Breaker, State
 

@@ -1,4 +1,4 @@
-"""Who may cause a call and who may not; one call however many ask; budgets, failures and retries as they are reported."""
+"""Who may cause a call and who may not; one call however many ask; budgets, failures and retries as reported."""
 
 from __future__ import annotations
 
@@ -104,10 +104,11 @@ async def test_a_cancelled_asker_leaves_the_call_to_the_others(make: Make, fake:
 async def test_what_only_a_gone_asker_waited_for_is_not_called(make: Make, fake: Fake) -> None:
     sources = make(concurrency=1)
     fake.gate = asyncio.Event()
-    task = asyncio.create_task(sources.consult(courts(*(code() for _ in range(9))), ASKER, soon()))
+    subjects = [code() for _ in range(9)]
+    task = asyncio.create_task(sources.consult(courts(*subjects), ASKER, soon()))
     await asyncio.sleep(0.02)
     task.cancel()
-    await asyncio.sleep(0)
+    await asyncio.gather(task, return_exceptions=True)
     fake.gate.set()
     await asyncio.sleep(0.05)
     assert len(fake.calls) == 1
@@ -243,6 +244,7 @@ async def test_public_never_calls_and_its_refresh_is_deduplicated(make: Make, fa
     consulted = await sources.consult(courts(a), ANONYMOUS, soon())
     assert said(consulted, a) == ("NOT_CONSULTED", "PUBLIC_NOT_KEPT")
     assert fake.calls == []
+    assert consulted.behind == {"COURTS": (a,)}
     assert sources.refresh("COURTS", PARTS, [a, a]) == 2
     assert sources.refresh("COURTS", PARTS, [a]) == 0
     await asyncio.sleep(0.05)
@@ -358,7 +360,8 @@ async def test_one_place_wants_more_parts_than_another(make: Make, fake: Fake) -
 async def test_a_long_request_does_not_hold_up_a_short_one(make: Make, fake: Fake) -> None:
     sources, a = make(concurrency=1), code()
     fake.delay = 0.01
-    long = asyncio.create_task(sources.consult(courts(*(code() for _ in range(100))), ASKER, soon(5)))
+    subjects = [code() for _ in range(100)]
+    long = asyncio.create_task(sources.consult(courts(*subjects), ASKER, soon(5)))
     await asyncio.sleep(0.03)
     began = asyncio.get_running_loop().time()
     await sources.consult(courts(a, parts=PARTS[:1]), ASKER, soon(5))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.sources.section import Board, compose
+from gateway.sources.section import FreshSections, Section, lines, parameter, section
 from gateway.sources.told import STATUSES
 
 A, B = "A" * 18, "B" * 18
@@ -16,37 +16,46 @@ def test_each_status_is_worse_than_the_one_before() -> None:
         "ANSWERED", "CACHED", "STALE", "PENDING", "CONSENT_REQUIRED", "NOT_CONSULTED", "REFUSED", "UNAVAILABLE",
     )  # fmt: skip
     for worse in range(1, len(STATUSES)):
-        board: Board = {("S", "x", A): (worse - 1, None, NEW, "[]"), ("S", "y", A): (worse, "WHY", None, "[]")}
-        parameters, _, _ = compose({"S": {A: ("x", "y")}}, board)
-        assert json.loads(parameters["S"])[A]["answer"] == {"status": STATUSES[worse], "as_of": NEW, "reason": "WHY"}
+        made = section(A, ("x", "y"), [(worse - 1, None, NEW, "[]", 0.0), (worse, "WHY", None, "[]", 0.0)])
+        answer = json.loads(parameter([made]))[A]["answer"]
+        assert answer == {"status": STATUSES[worse], "as_of": NEW, "reason": "WHY"}
 
 
 def test_as_of_is_the_oldest_of_the_parts_answered() -> None:
-    board: Board = {
-        ("S", "x", A): (0, None, NEW, '[{"n":1}]'),
-        ("S", "y", A): (1, None, OLD, "[]"),
-        ("S", "z", A): (7, "TIMEOUT", None, "[]"),
+    answers = [(0, None, NEW, '[{"n":1}]', 0.0), (1, None, OLD, "[]", 9.0), (7, "TIMEOUT", None, "[]", 0.0)]
+    made = section(A, ("x", "y", "z"), answers)
+    found = json.loads(parameter([made]))[A]
+    assert found["answer"] == {"status": "UNAVAILABLE", "as_of": OLD, "reason": "TIMEOUT"}
+    assert found["x"] == [{"n": 1}]
+    assert found["z"] == []
+    assert json.loads(lines({A: made})) == {
+        A: {"status": "UNAVAILABLE", "asOf": OLD, "reason": "TIMEOUT", "parts": ["x", "y", "z"]}
     }
-    parameters, statuses, counts = compose({"S": {A: ("x", "y", "z")}}, board)
-    section = json.loads(parameters["S"])[A]
-    assert section["answer"] == {"status": "UNAVAILABLE", "as_of": OLD, "reason": "TIMEOUT"}
-    assert section["x"] == [{"n": 1}]
-    assert section["z"] == []
-    assert json.loads(statuses) == {
-        "S": {A: {"status": "UNAVAILABLE", "asOf": OLD, "reason": "TIMEOUT", "parts": ["x", "y", "z"]}}
-    }
-    assert counts == {("S", 7): 1}
+
+
+def _cached(uscc: str, as_of: str = OLD, fresh_until: float = 100.0) -> Section:
+    return section(uscc, ("x",), [(1, None, as_of, "[]", fresh_until)])
 
 
 def test_statuses_are_compact_only_where_all_are_the_same() -> None:
-    board: Board = {("S", "x", A): (1, None, OLD, "[]"), ("S", "x", B): (1, None, OLD, "[]")}
-    same = json.loads(compose({"S": {A: ("x",), B: ("x",)}}, board)[1])
-    assert same == {"S": {"*": {"status": "CACHED", "asOf": OLD, "parts": ["x"]}}}
-    board["S", "x", B] = (1, None, NEW, "[]")
-    apart = json.loads(compose({"S": {A: ("x",), B: ("x",)}}, board)[1])
-    assert apart["S"][A]["asOf"] == OLD
-    assert apart["S"][B]["asOf"] == NEW
+    same = json.loads(lines({A: _cached(A), B: _cached(B)}))
+    assert same == {"*": {"status": "CACHED", "asOf": OLD, "parts": ["x"]}}
+    apart = json.loads(lines({A: _cached(A), B: _cached(B, NEW)}))
+    assert (apart[A]["asOf"], apart[B]["asOf"]) == (OLD, NEW)
 
 
 def test_nobody_asked_about_gives_empty_objects() -> None:
-    assert compose({"S": {}}, {}) == ({"S": "{}"}, '{"S":{}}', {})
+    assert (parameter([]), lines({})) == ("{}", "{}")
+
+
+def test_made_sections_end_with_their_freshness_and_are_bounded() -> None:
+    ready = FreshSections(size=10_000)
+    subjects = {f"S{i}": ("x",) for i in range(50)}
+    for uscc, parts in subjects.items():
+        ready.put(("S", parts, uscc), _cached(uscc))
+    found = [uscc for uscc, one in ready.find("S", subjects, 99.0).items() if one]
+    assert 5 <= len(found) < 12
+    assert found[-1] == "S49"
+    assert ready.find("S", {"S49": ("x", "y")}, 99.0) == {"S49": None}
+    assert not any(ready.find("S", subjects, 100.0).values())
+    assert ready._size == 0

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gateway.errors import ImportFileError
@@ -21,6 +22,7 @@ from gateway.storage.imports.parse import CellError, parse_cell, shown
 from gateway.storage.imports.rejects import HEADINGS as REJECT_HEADINGS
 
 _LONGEST_CELL = 1_000_000  # characters; more is a quote that was never closed
+_SHORT, _KEPT = 40, 20_000  # characters of a cell that is kept, cells kept by column
 _HEADER_WITHIN = 5  # rows: some files have lines of explanation above the header
 
 csv.field_size_limit(_LONGEST_CELL)
@@ -34,6 +36,39 @@ class Row:
     cells: tuple[str, ...]
     values: dict[str, object]
     error: CellError | None
+
+
+class _Cells:
+    """Cells to values by position. Dates, codes and kinds repeat: short cells are parsed once."""
+
+    def __init__(self, columns: tuple[tuple[Column, ...], ...], mapping: Mapping) -> None:
+        self._columns = columns
+        self._mapping = mapping
+        self._kept: list[dict[str, dict[str, object]]] = [{} for _ in columns]
+
+    def __call__(self, position: int, text: str) -> dict[str, object]:
+        """The values of a cell, by column; nothing for what stands for nothing. Raises CellError."""
+        kept = self._kept[position]
+        found = kept.get(text)
+        if found is not None:
+            return found
+        made = self._parsed(position, text)
+        if len(text) <= _SHORT:
+            if len(kept) >= _KEPT:
+                kept.clear()
+            kept[text] = made
+        return made
+
+    def _parsed(self, position: int, text: str) -> dict[str, object]:
+        made = {}
+        if "\x00" in text and not self._columns[position]:
+            raise CellError("", shown(None, text), "含有空字符（NUL）", "contains a NUL character")
+        for column in self._columns[position]:
+            mapped = self._mapping.values.get(column.name)
+            value = parse_cell(column, mapped.get(text.strip(), text) if mapped else text)
+            if value is not None:
+                made[column.name] = value
+        return made
 
 
 @dataclass(frozen=True)
@@ -50,12 +85,18 @@ class InputFile:
     total: int
     sha256: bytes
 
+    @cached_property
+    def required(self) -> tuple[Column, ...]:
+        """The columns that no row may lack."""
+        return tuple(column for column in self.kind.columns if column.required)
+
     def rows(self) -> Iterator[Row]:
         """The rows below the header, empty ones left out."""
         constants = self._constants()
+        cells_of = _Cells(self.columns, self.mapping)
         for index, (line, cells) in enumerate(_records(self.path)):
             if index > self.header_index and any(cells):
-                yield self._row(line, tuple(cells[self.skip :]), constants)
+                yield self._row(line, tuple(cells[self.skip :]), constants, cells_of)
 
     def _constants(self) -> dict[str, object]:
         made: dict[str, object] = {}
@@ -68,7 +109,7 @@ class InputFile:
                 raise ImportFileError(f"constant {name} = {text!r} of the mapping: {error.en}") from None
         return made
 
-    def _row(self, line: int, cells: tuple[str, ...], constants: dict[str, object]) -> Row:
+    def _row(self, line: int, cells: tuple[str, ...], constants: dict[str, object], cells_of: _Cells) -> Row:
         values: dict[str, object] = dict(constants)
         width = len(self.headings)
         if len(cells) > width and not any(cells[width:]):
@@ -79,16 +120,11 @@ class InputFile:
             )
             return Row(line, cells, values, error)
         try:
-            for columns, text in zip(self.columns, cells, strict=True):
-                if "\x00" in text and not columns:
-                    raise CellError("", shown(None, text), "含有空字符（NUL）", "contains a NUL character")
-                for column in columns:
-                    mapped = self.mapping.values.get(column.name)
-                    value = parse_cell(column, mapped.get(text.strip(), text) if mapped else text)
-                    if value is not None:
-                        values[column.name] = value
-            for column in self.kind.columns:
-                if column.required and values.get(column.name) is None:
+            for position, text in enumerate(cells):
+                if text:
+                    values.update(cells_of(position, text))
+            for column in self.required:
+                if column.name not in values:
                     raise CellError(column.name, "", "必填项为空", "is required and empty")
         except CellError as error:
             return Row(line, cells, values, error)

@@ -318,7 +318,10 @@ def json_value(value: object) -> object:
 
 def canonical(value: object) -> str:
     """Canonical JSON: sorted keys, no spaces, Chinese as it is."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=json_value)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=json_value)
 
 
 def _detail(kind: FileKind, values: Values) -> dict[str, object]:

@@ -1,0 +1,33 @@
+"""The command line: credit-gateway serve | migrate | import | clients | token | keys | schema | explain | sandbox.
+
+In: arguments and GATEWAY_* settings. Out: results on stdout, everything else on stderr; status 0, 1 failed, 2 usage.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.cli import clients, imports, keys, schema, serve, token
+
+app = typer.Typer(
+    name="credit-gateway",
+    help="One question, one joined answer: the credit gateway. Settings are GATEWAY_… (docs/settings.md).",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a traceback must not print what a variable holds
+)
+app.command("serve")(serve.serve)
+app.command("migrate")(serve.migrate)
+app.command("import")(imports.import_command)
+app.add_typer(clients.app, name="clients")
+app.command("token")(token.token)
+app.add_typer(keys.app, name="keys")
+app.command("schema")(schema.schema)
+app.command("explain")(schema.explain)
+app.command("sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    serve.sandbox
+)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

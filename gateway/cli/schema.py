@@ -1,0 +1,69 @@
+"""`credit-gateway schema` and `explain`: what may be asked in a view, and how a document becomes SQL."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.auth.principal import Principal
+from gateway.cli.common import fail
+from gateway.engine.documents import prepare
+from gateway.engine.execute import compile_operation
+from gateway.engine.explain import describe, value
+from gateway.errors import ClientError, Refused
+from gateway.schema.contracts import build_contracts, sdl
+from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, SELF
+
+
+class View(enum.StrEnum):
+    """The views, as arguments."""
+
+    PUBLIC = "public"
+    RESTRICTED = "restricted"
+    INTERNAL = "internal"
+    SELF = "self"
+
+
+_ACCESS = {View.PUBLIC: PUBLIC, View.RESTRICTED: RESTRICTED, View.INTERNAL: INTERNAL, View.SELF: SELF}
+
+
+def schema(view: Annotated[View, typer.Option(help="Whose contract")] = View.PUBLIC) -> None:
+    """Print a view's contract as SDL: what lies above the view does not exist in it."""
+    typer.echo(sdl(build_contracts()[view.upper()]), nl=False)
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(help="A GraphQL document; - for standard input")],
+    view: Annotated[View, typer.Option(help="In which view")] = View.PUBLIC,
+    operation: Annotated[str | None, typer.Option(help="Which operation, where there are several")] = None,
+    variables: Annotated[str, typer.Option(help="Variables as JSON; their shape is part of the plan")] = "{}",
+) -> None:
+    """Print the plan of a document and the one SQL statement that answers it. Nothing is run."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        given: Any = json.loads(variables)
+    except (OSError, ValueError) as error:
+        fail(str(error))
+    access = _ACCESS[view]
+    principal = Principal(access)
+    try:
+        document = prepare(access.contract, build_contracts()[access.contract], text)
+        chosen = document.operation(operation)
+        compiled = compile_operation(document, chosen, chosen.coerce(given)[0], principal)
+    except (Refused, ClientError) as error:
+        fail(str(error))
+    typer.echo(describe(compiled.plan))
+    for source, keys in compiled.keys.items():
+        if keys.statement is None:
+            typer.echo(f"-- {source}: subjects from the arguments, parts {', '.join(keys.parts)}\n")
+        else:
+            typer.echo(f"-- {source}: subjects by this statement\n{keys.statement.text}\n")
+    if compiled.body is not None:
+        typer.echo(f"-- as role …_{access.name}\n{compiled.body.text}")
+        for number, parameter in enumerate(compiled.body.parameters, 1):
+            typer.echo(f"-- ${number} {value(parameter)}")

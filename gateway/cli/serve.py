@@ -1,0 +1,165 @@
+"""`credit-gateway serve`, `migrate` and `sandbox`: processes that run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+import uvicorn
+import uvloop
+
+from gateway.app import create_app
+from gateway.cli.common import note, reported
+from gateway.errors import SettingsError
+from gateway.settings import Settings, load
+from gateway.storage import roles
+from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database, prepare
+from gateway.web.front import Front
+from gateway.web.health import metrics_app
+
+_RESTART_SECONDS = 1.0
+
+
+class _Quiet(uvicorn.Server):
+    """A second server in the same loop, which leaves signals to the first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(
+    workers: Annotated[int | None, typer.Option(help="Processes; by default GATEWAY_WORKERS")] = None,
+    host: Annotated[str | None, typer.Option(help="Address; by default GATEWAY_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port, 0 for a free one; by default GATEWAY_PORT")] = None,
+) -> None:
+    """Serve the gateway: migrate the database, then answer until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with reported():
+        settings = load()
+        changes = {"workers": workers, "host": host, "port": port}
+        settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
+        with open_database(settings) as database:
+            for name in asyncio.run(prepare(database)):
+                note(f"applied {name}")
+            listening = _bind(settings.host, settings.port)
+            note(f"serving on http://{settings.host}:{listening.getsockname()[1]}/graphql")
+            if settings.workers == 1:
+                _work(settings, database, listening, 0)
+            else:
+                _supervise(settings, listening)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set GATEWAY_HOST, GATEWAY_PORT") from None
+    made.set_inheritable(True)
+    return made
+
+
+def _config(app: object, **more: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _work(settings: Settings, database: Database, listening: socket.socket, number: int) -> None:
+    """One process: the gateway on the shared socket, its metrics on the admin address."""
+    app: Front = create_app(settings, database)
+    admin_port = settings.admin_port + number if settings.admin_port else 0
+    admin = _Quiet(_config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off"))
+    server = uvicorn.Server(_config(app))
+
+    async def both() -> None:
+        beside = asyncio.create_task(admin.serve())
+        try:
+            await server.serve(sockets=[listening])
+        finally:
+            admin.should_exit = True
+            with contextlib.suppress(SystemExit, asyncio.CancelledError):
+                await beside
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(both())
+
+
+def _worker(settings: Settings, listening: socket.socket, number: int) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with open_database(settings) as database:
+        _work(settings, database, listening, number)
+
+
+def _supervise(settings: Settings, listening: socket.socket) -> None:
+    """Keep the workers running until a signal; one that dies is replaced."""
+    context = multiprocessing.get_context("spawn")
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    running = {
+        number: context.Process(target=_worker, args=(settings, listening, number)) for number in range(settings.workers)
+    }
+    for process in running.values():
+        process.start()
+    while not stopping:
+        time.sleep(0.2)
+        for number, process in list(running.items()):
+            if not process.is_alive() and not stopping:
+                note(f"worker {number} ended with status {process.exitcode}; starting another")
+                time.sleep(_RESTART_SECONDS)
+                running[number] = context.Process(target=_worker, args=(settings, listening, number))
+                running[number].start()
+    for process in running.values():
+        process.terminate()
+    for process in running.values():
+        process.join(15)
+
+
+def migrate(
+    print_roles: Annotated[
+        bool, typer.Option("--print-roles", help="Print the script that makes the roles, for an administrator")
+    ] = False,
+) -> None:
+    """Bring the database to the newest version: roles, numbered migrations, views, partitions."""
+    with reported():
+        settings = load()
+        if print_roles:
+            url = settings.database_url.get_secret_value() if settings.database_url else ""
+            name = url.rpartition("/")[2].partition("?")[0] or EMBEDDED_DATABASE
+            typer.echo(roles.script(settings.role_prefix or name, name), nl=False)
+            return
+        with open_database(settings) as database:
+            applied = asyncio.run(prepare(database))
+        typer.echo(f"{len(applied)} applied" + (f": {', '.join(applied)}" if applied else ""))
+
+
+def sandbox(context: typer.Context) -> None:
+    """Run the upstream systems as small servers; arguments as `python -m sandbox --help`."""
+    # Another program: the sandbox shares no code with the gateway, not even a process.
+    os.execv(sys.executable, [sys.executable, "-m", "sandbox", *context.args])  # noqa: S606

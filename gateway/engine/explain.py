@@ -1,0 +1,119 @@
+"""A plan as text that a person can read, and snapshots can keep.
+
+In: a plan. Out: one line a field, children indented. Nothing here is on a request's path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.engine import plan as p
+from gateway.engine.bindings import Condition, Rows
+from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
+
+
+def describe(plan: p.Plan) -> str:
+    """The plan as text."""
+    lines = [f"operation {plan.operation or '(anonymous)'}"]
+    lines += _fields(plan.fields, 1)
+    return "\n".join(lines) + "\n"
+
+
+def value(found: Value) -> str:
+    """Where a parameter's value comes from, and its type."""
+    match found.origin:
+        case FromVariable(name, path):
+            origin = ".".join((f"${name}", *path))
+        case Constant(constant):
+            origin = repr(constant)
+        case ListOf(items):
+            origin = f"list of {len(items)}"
+        case FromPrincipal(attribute):
+            origin = f"principal.{attribute}"
+        case Fed(name):
+            origin = f"fed {name}"
+    return f"{origin}::{found.type}"
+
+
+def _rows(rows: Rows) -> str:
+    parts = [rows.relation + (f"_{rows.order}" if rows.order else "")]
+    parts += [f"{there} = parent.{here}" for here, there in rows.match]
+    parts += [_condition(condition) for condition in rows.where]
+    if rows.keys is not None:
+        parts.append(f"uscc {'of each of' if rows.keys.many else '='} {value(rows.keys.usccs)}")
+    if rows.page is not None:
+        parts.append(f"first {value(rows.page.first)}")
+    return ", ".join(parts)
+
+
+def _condition(condition: Condition) -> str:
+    return f"{condition.column} {condition.operator} ({', '.join(value(v) for v in condition.values)})"
+
+
+def _body(body: p.Body, depth: int) -> Iterator[str]:
+    for variant in body.variants:
+        if variant.values is not None:
+            yield f"{'  ' * depth}when {body.discriminator} in ({', '.join(variant.values)})"
+            yield from _fields(variant.fields, depth + 1)
+        else:
+            yield from _fields(variant.fields, depth)
+
+
+def _fields(fields: tuple[p.Field, ...], depth: int) -> Iterator[str]:
+    for field in fields:
+        yield from _field(field, depth)
+
+
+def _field(field: p.Field, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    match field:
+        case p.Leaf(key=key, column=column):
+            yield f"{indent}{key}: column {column}"
+        case p.TypeName(key=key, name=name):
+            yield f"{indent}{key}: type {name}"
+        case p.TypeNameOf(key=key, column=column):
+            yield f"{indent}{key}: type by {column}"
+        case p.Given(key=key, value=given):
+            yield f"{indent}{key}: {value(given)}"
+        case p.Same(key=key, body=body, presence=presence):
+            yield f"{indent}{key}: same row" + (f", null without {presence}" if presence else "")
+            yield from _body(body, depth + 1)
+        case p.One(key=key, rows=rows, body=body) | p.Many(key=key, rows=rows, body=body):
+            shown = ", shown" if field.shown else ""
+            yield f"{indent}{key}: {'one' if isinstance(field, p.One) else 'list'} of {_rows(rows)}{shown}"
+            yield from _body(body, depth + 1)
+        case p.OneOf(key=key, alternatives=alternatives):
+            yield f"{indent}{key}: the first that has a row"
+            yield from _fields(alternatives, depth + 1)
+        case p.Connection():
+            yield from _connection(field, depth)
+        case p.Section(key=key, source=source, parts=parts, fields=fields):
+            yield f"{indent}{key}: section of {source}, asks {', '.join(parts)}"
+            yield from _fields(fields, depth + 1)
+        case p.SectionAnswer(key=key, fields=fields):
+            yield f"{indent}{key}: the answer's status"
+            yield from _fields(fields, depth + 1)
+        case p.PartRows(key=key, function=function, fields=fields):
+            yield f"{indent}{key}: rows of {function}"
+            yield from _fields(fields, depth + 1)
+
+
+def _connection(field: p.Connection, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    yield f"{indent}{field.key}: page of {_rows(field.rows)}{', shown' if field.shown else ''}"
+    for item in field.items:
+        match item:
+            case p.Edges(key=key, items=items):
+                yield f"{indent}  {key}: edges"
+                for edge in items:
+                    if isinstance(edge, p.EdgeNode):
+                        yield f"{indent}    {edge.key}: node"
+                        yield from _body(edge.body, depth + 3)
+                    else:
+                        yield f"{indent}    {edge.key}: {type(edge).__name__.lower()}"
+            case p.PageInfo(key=key, items=names):
+                yield f"{indent}  {key}: page info ({', '.join(name for _, name in names)})"
+            case p.TotalCount(key=key):
+                yield f"{indent}  {key}: count"
+            case p.TypeName(key=key, name=name):
+                yield f"{indent}  {key}: type {name}"

@@ -1,0 +1,1 @@
+"""Scripts that people and make run: demo data, the demo, measurements under faults."""

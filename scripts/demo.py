@@ -1,0 +1,385 @@
+"""The main job, end to end: `make demo`, or `make demo ONCE=1` to end after printing.
+
+Starts embedded PostgreSQL in .data, imports the shipped data, starts the sandbox upstreams and the gateway as processes
+of their own, registers three clients, asks the same question over HTTP in the three views, and prints what each got.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+
+from gateway.auth.clients import ClientStore
+from gateway.settings import load
+from gateway.storage.database import Database, open_database, prepare
+from gateway.storage.identifiers import uscc_check_digit
+from gateway.storage.imports import import_file
+from gateway.storage.pool import Pool
+from scripts import make_demo_data
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+console = Console(width=120)
+
+REFERENCE = (
+    ("divisions", "divisions/provinces.csv"),
+    ("divisions", "divisions/cities.csv"),
+    ("divisions", "divisions/areas.csv"),
+    ("divisions", "divisions/xinjiang_streets.csv"),
+    ("divisions", "divisions/local.csv"),
+    ("courts", "courts/courts.csv"),
+)
+SYNTHETIC = ("organisations", "civil-servants", "penalties", "records")
+
+COMMON = """
+  subject(uscc: $uscc) {
+    name
+    kind
+    onRecord
+    legalRepresentative
+    records(first: 100) {
+      totalCount
+      edges { node { kind title status publishedUntil authority { name } %s } }
+    }
+    courts {
+      answer { status asOf %s }
+      dishonestListings { caseNumber publishedOn performance }
+      %s
+    }
+  }
+"""
+QUESTION = {
+    "public": f"query Standing($uscc: Uscc!) {{{COMMON % ('', '', '')}}}",
+    "restricted": f"query Standing($uscc: Uscc!) {{{COMMON % ('version', 'reason', 'enforcementCases { caseNumber amount }')}}}",
+    "internal": (
+        "query Standing($uscc: Uscc!) {"
+        + COMMON % ("version history { version status reason knownFrom }", "reason", "enforcementCases { caseNumber amount }")
+        + "}"
+    ),
+}
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--once", action="store_true", help="take free ports and end after printing")
+    options = parser.parse_args()
+    began = time.monotonic()
+    os.environ.setdefault("GATEWAY_DATA_DIR", str(ROOT / ".data"))
+    settings = load()
+    with open_database(settings) as database, contextlib.ExitStack() as stack:
+        step("database: embedded PostgreSQL, migrations", lambda: asyncio.run(prepare(database)))
+        files = step("synthetic data", lambda: synthetic(settings.data_dir / "demo"))
+        for kind, name, path in files:
+            step(f"import {name}", lambda kind=kind, path=path: asyncio.run(put_in(database, kind, path)))
+        organisations = read_organisations(settings.data_dir / "demo" / "organisations.csv")
+        clients = register(database, settings.data_dir / "demo", organisations)
+        courts = stack.enter_context(sandbox(settings.data_dir / "demo", organisations))
+        port = free_port() if options.once else settings.port
+        base = stack.enter_context(gateway(port, courts, once=options.once))
+        console.print(f"[dim]ready after {time.monotonic() - began:.1f} s[/dim]")
+        tokens = {view: fetch_token(base, *clients[view]) for view in ("restricted", "internal")}
+        show(base, tokens, organisations)
+        console.print(f"[dim]done after {time.monotonic() - began:.1f} s[/dim]")
+        if not options.once:
+            console.print(f"\nServing on {base}/graphql (GraphiQL in a browser). A restricted token, 5 minutes:\n")
+            print(f"  {token_command(base, *clients['restricted'])}\n")
+            console.print("Ctrl-C ends everything.")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+    return 0
+
+
+def step(what: str, work: Any) -> Any:
+    """Do one thing, telling what and how long it took."""
+    began = time.monotonic()
+    with console.status(what):
+        found = work()
+    console.print(f"[green]✓[/green] {what} [dim]{time.monotonic() - began:.1f} s[/dim]")
+    return found
+
+
+def synthetic(folder: Path) -> list[tuple[str, str, Path]]:
+    """Files to import, in order. Synthetic ones are made once, for the day of the first run."""
+    if not (folder / "records.csv").exists():
+        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
+        make_demo_data.main(["--today", today.isoformat(), "--out", str(folder)])
+    files = [(kind, name, DATA / name) for kind, name in REFERENCE]
+    return files + [(kind, f"synthetic {kind}", folder / f"{kind}.csv") for kind in SYNTHETIC]
+
+
+async def put_in(database: Database, kind: str, path: Path) -> None:
+    """Import one file; anything rejected ends the demo, since shipped data have no dirt."""
+    rejects = path.with_suffix(".rejects.csv") if path.is_relative_to(ROOT / ".data") else None
+    report = await import_file(database, path, kind, mapping=None, rejects=rejects, entered_by="demo", progress=None)
+    if report.rejected:
+        raise SystemExit(f"{report.rejected} rows of {path.name} were rejected: {report.rejects_path}")
+
+
+def read_organisations(path: Path) -> list[dict[str, str]]:
+    """The synthetic organisations."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["uscc"]]
+
+
+def register(
+    database: Database, folder: Path, organisations: list[dict[str, str]]
+) -> dict[str, tuple[str, Path, str, str]]:
+    """Clients of the demo: id, key file and matter by view; registered once, by the command people use."""
+    organ = next(row["uscc"] for row in organisations if row["name"].endswith("发展和改革委员会"))
+    wanted = {
+        "restricted": ("demo-department", "GRANT"),
+        "internal": ("demo-supervision", "SUPERVISION"),
+    }
+    made = {}
+    for view, (client, matter) in wanted.items():
+        scope = f"view:{view}"
+        key = folder / f"{client}.jwk"
+        if not asyncio.run(registered(database, client)) or not key.exists():
+            key.unlink(missing_ok=True)
+            if asyncio.run(registered(database, client)):
+                raise SystemExit(f"the key of {client} is gone; remove .data and start anew")
+            run_command(
+                "clients", "add", f"Demo {view}", "--id", client, "--organisation", organ,
+                "--scope", scope, "--matter", matter, "--generate-key", str(key),
+            )  # fmt: skip
+        made[view] = (client, key, scope, matter)
+    return made
+
+
+async def registered(database: Database, client: str) -> bool:
+    """Whether a client is there already."""
+    pool = Pool(database.dsn("service"), size=1)
+    try:
+        return await ClientStore(pool).get(client) is not None
+    finally:
+        await pool.close()
+
+
+def command(*arguments: str) -> list[str]:
+    """credit-gateway, as this Python runs it."""
+    return [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
+
+
+def run_command(*arguments: str) -> str:
+    """Run credit-gateway; its standard output."""
+    done = subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"credit-gateway {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def process(arguments: list[str], environment: dict[str, str], **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the demo."""
+    running = subprocess.Popen(arguments, cwd=ROOT, env={**os.environ, **environment}, text=True, **more)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(15)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def free_port() -> int:
+    """A port that nobody uses; the issuer's name has it, so it must be known before the gateway starts."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        return int(made.getsockname()[1])
+
+
+@contextlib.contextmanager
+def sandbox(folder: Path, organisations: list[dict[str, str]]) -> Iterator[str]:
+    """The courts as a small server that knows the synthetic organisations; yields its URL."""
+    subjects = folder / "sandbox-subjects.csv"
+    subjects.write_text("".join(f"{row['uscc']},{row['name']}\n" for row in organisations), encoding="utf-8")
+    arguments = [sys.executable, "-m", "sandbox", "--port", "0", "--subjects", str(subjects)]
+    with process(arguments, {}, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        line = running.stdout.readline()
+        if not line:
+            raise SystemExit("the sandbox did not start")
+        yield f"http://127.0.0.1:{json.loads(line)['courts']}"
+
+
+@contextlib.contextmanager
+def gateway(port: int, courts: str, *, once: bool) -> Iterator[str]:
+    """The gateway as a process; yields its base URL once it is ready."""
+    log = Path(os.environ["GATEWAY_DATA_DIR"]) / "demo" / "gateway.log"
+    environment = {
+        "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
+        "GATEWAY_COURTS__BASE_URL": courts,
+        "GATEWAY_COURTS__REQUESTER_ID": "gw-bortala-test",
+        "GATEWAY_COURTS__APP_KEY": "Hk3-vX9_test-app-key-0123456789ab",  # the sandbox's, no secret
+        **{
+            f"GATEWAY_COURTS__SERVICE_{name.upper()}": f"sid-courts-{name}"
+            for name in ("dishonest", "enforcement", "consumption", "judgments", "refresh")
+        },
+    }
+    if once:
+        environment["GATEWAY_ADMIN_PORT"] = "0"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        process(command("serve", "--port", str(port)), environment, stderr=file) as running,
+    ):
+        base = wait_for(running, log)
+        yield base
+
+
+def wait_for(running: subprocess.Popen[str], log: Path) -> str:
+    """The base URL, when /readyz answers 200."""
+    deadline = time.monotonic() + 60
+    base = ""
+    while time.monotonic() < deadline and running.poll() is None:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if line.startswith("serving on "):
+                base = line.removeprefix("serving on ").removesuffix("/graphql")
+        if base:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{base}/readyz", timeout=2) as reply:
+                if reply.status == 200:
+                    return base
+        time.sleep(0.1)
+    raise SystemExit(f"the gateway did not start; see {log}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+
+
+def token_arguments(base: str, client: str, key: Path, scope: str, matter: str) -> list[str]:
+    """Arguments of `credit-gateway token`."""
+    case = f"示例博州〔{dt.date.today().year}〕1号"
+    who = ["--client", client, "--key", str(key), "--scope", scope]
+    return ["token", *who, "--matter", matter, "--case", case, "--url", base]
+
+
+def token_command(base: str, client: str, key: Path, scope: str, matter: str) -> str:
+    """The same as people type it."""
+    shown = key.relative_to(ROOT) if key.is_relative_to(ROOT) else key
+    return ".venv/bin/credit-gateway " + " ".join(token_arguments(base, client, shown, scope, matter))
+
+
+def fetch_token(base: str, client: str, key: Path, scope: str, matter: str) -> str:
+    """An access token, over HTTP, by private_key_jwt."""
+    return run_command(*token_arguments(base, client, key, scope, matter))
+
+
+def ask(base: str, query: str, variables: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+    """One question over HTTP."""
+    headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
+    if token:
+        headers["authorization"] = f"Bearer {token}"
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{base}/graphql", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            found: dict[str, Any] = json.load(reply)
+    except urllib.error.HTTPError as error:
+        found = json.load(error)
+    return found
+
+
+def answered(answer: dict[str, Any]) -> dict[str, Any]:
+    """The data of an answer without errors."""
+    if "errors" in answer:
+        raise SystemExit(f"the gateway refused: {answer['errors']}")
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def choose(base: str, token: str, organisations: list[dict[str, str]]) -> str:
+    """A subject about which the three views differ most: records of all statuses, and a listing by the courts."""
+    query = """query Choose($usccs: [Uscc!]!) { subjects(usccs: $usccs) {
+      uscc records(first: 100) { totalCount } courts { dishonestListings { caseNumber } enforcementCases { caseNumber } } } }"""
+    codes = [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"][:100]
+    found = answered(ask(base, query, {"usccs": codes}, token))["subjects"]
+    statuses: dict[str, set[str]] = {}
+    with (Path(os.environ["GATEWAY_DATA_DIR"]) / "demo" / "records.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            statuses.setdefault(row["uscc"], set()).add(row["status"])
+    listed = [s for s in found if s["courts"]["dishonestListings"]]
+    best = max(listed, key=lambda s: (len(statuses.get(s["uscc"], ())), s["records"]["totalCount"]))
+    return str(best["uscc"])
+
+
+def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]]) -> None:
+    """The same question in three views, and why the answers differ."""
+    first = ask(base, QUESTION["public"], {"uscc": organisations[-1]["uscc"]})
+    status = first["data"]["subject"]["courts"]["answer"]["status"]
+    console.print(f"\nThe public view never waits for the courts. It says of what is kept: [bold]{status}[/bold], never just an empty list")
+    uscc = choose(base, tokens["restricted"], organisations)
+    answers = {view: ask(base, QUESTION[view], {"uscc": uscc}, tokens.get(view)) for view in QUESTION}
+    console.print(Panel(Syntax(QUESTION["restricted"], "graphql"), title=f"the question (restricted form), uscc = {uscc}"))
+    for view, answer in answers.items():
+        text = json.dumps(answer, ensure_ascii=False, indent=1)
+        lines = text.splitlines()
+        shown = "\n".join(lines[:40]) + (f"\n… {len(lines) - 40} lines more" if len(lines) > 40 else "")
+        console.print(Panel(Syntax(shown, "json"), title=f"{view} view"))
+    console.print(compare(answers))
+    refused = ask(base, QUESTION["restricted"], {"uscc": uscc})
+    console.print(
+        "The public asking for a restricted field: "
+        f"[bold]{refused['errors'][0]['extensions']['code']}[/bold] – {refused['errors'][0]['message']}"
+    )
+    body = "91652799YL0099999"
+    stranger = body + uscc_check_digit(body)
+    for view in ("public", "restricted"):
+        answer = answered(ask(base, QUESTION[view], {"uscc": stranger}, tokens.get(view)))["subject"]
+        told = "null" if answer is None else f"onRecord {answer['onRecord']}, courts {answer['courts']['answer']['status']}"
+        console.print(f"A valid code that is not on record ({stranger}), {view} view: {told}")
+
+
+def compare(answers: dict[str, dict[str, Any]]) -> Table:
+    """What each view got, and why they differ."""
+    subjects = {view: answer["data"]["subject"] for view, answer in answers.items()}
+    nodes = {view: [e["node"] for e in s["records"]["edges"]] for view, s in subjects.items()}
+    table = Table("", *subjects, "why", show_lines=True)
+
+    def row(name: str, get: Any, why: str) -> None:
+        table.add_row(name, *(str(get(view)) for view in subjects), why)
+
+    row("records", lambda v: subjects[v]["records"]["totalCount"], "the law decides which rows a view has")
+    row(
+        "statuses",
+        lambda v: ", ".join(sorted({n["status"] for n in nodes[v]})),
+        "public: within the term of publication; restricted: expired too; internal (supervision): repaired and revoked too",
+    )
+    row("field version", lambda v: nodes[v][0].get("version", "not in this contract"), "PUBLIC lacks it, RESTRICTED has it")
+    row("field history", lambda v: "yes" if "history" in nodes[v][0] else "not in this contract", "INTERNAL alone")
+    row(
+        "courts' status",
+        lambda v: subjects[v]["courts"]["answer"]["status"],
+        "public never waits for a source: kept answers alone; the others ask, or read what is kept and fresh",
+    )
+    row("dishonest listings", lambda v: len(subjects[v]["courts"]["dishonestListings"]), "published by the courts")
+    row(
+        "enforcement cases",
+        lambda v: len(subjects[v]["courts"]["enforcementCases"])
+        if "enforcementCases" in subjects[v]["courts"]
+        else "not in this contract",
+        "for departments with matter and case number; each such answer is disclosed in the ledger first",
+    )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

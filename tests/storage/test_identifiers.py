@@ -1,0 +1,222 @@
+"""Promises: codes, numbers and names are judged and folded by their standards; node ids have one spelling."""
+
+from __future__ import annotations
+
+import csv
+import uuid
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.storage import identifiers as ids
+from gateway.storage.database import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+# GB 32100-2015, table 2: the weights, written out.
+WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
+
+prefixes = st.text(ALPHABET, min_size=17, max_size=17)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "91350100M000100Y43",  # the example of GB 32100-2015
+        "91110000600037341L",
+        "916501035688754161",
+        "91653200MA77HXFG5T",
+    ],
+)
+def test_known_codes_are_valid(code: str) -> None:
+    assert ids.valid_uscc(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["91350100M000100Y44", "91350100M000100y43", "9135010M000100Y43", "", "91350100I000100Y43", "９1350100M000100Y43"],
+)
+def test_other_codes_are_not(code: str) -> None:
+    assert not ids.valid_uscc(code)
+
+
+@given(prefixes)
+def test_the_check_digit_is_that_of_the_standard(first: str) -> None:
+    # The standard: the sum with the check digit itself (weight 1) is 0 modulo 31.
+    code = first + ids.uscc_check_digit(first)
+    total = sum(ALPHABET.index(c) * w for c, w in zip(first, WEIGHTS, strict=True)) + ALPHABET.index(code[17])
+    assert total % 31 == 0
+    assert ids.valid_uscc(code)
+
+
+@given(prefixes, st.integers(0, 16), st.sampled_from(ALPHABET))
+def test_one_wrong_character_is_noticed(first: str, place: int, other: str) -> None:
+    code = first + ids.uscc_check_digit(first)
+    if code[place] != other:
+        assert not ids.valid_uscc(code[:place] + other + code[place + 1 :])
+
+
+@pytest.mark.parametrize("prefix", ["A1", "N2", "Y1"])
+def test_codes_that_begin_with_a_letter_are_valid(prefix: str) -> None:
+    first = prefix + "652701MA7ABCDE1"
+    assert ids.valid_uscc(first + ids.uscc_check_digit(first))
+
+
+def test_organisation_codes_by_the_standards_example() -> None:
+    # GB 11714: D2143569-X. 13*3+2*7+1*9+4*10+3*5+5*8+6*4+9*2 = 199; 11 - 199 mod 11 = 10 → X
+    assert ids.valid_organisation_code("D2143569X")
+    assert not ids.valid_organisation_code("D21435691")
+    assert not ids.valid_organisation_code("D2143569")
+
+
+def test_resident_numbers_need_form_birthday_and_check_digit_but_no_division_table() -> None:
+    assert ids.valid_resident_id("11010519491231002X")  # the example of GB 11643
+    assert not ids.valid_resident_id("110105194912310021")
+    assert not ids.valid_resident_id("11010519491331002X")
+    assert ids.valid_resident_id("652799196009290017")  # no such division, and yet a number
+
+
+def test_kinds_by_prefix() -> None:
+    kinds = {
+        p: ids.kind_of_uscc(p + "0" * 16) for p in ("11", "12", "13", "51", "52", "53", "54", "55", "91", "92", "93")
+    }
+    assert kinds == {
+        "11": "ORGAN",
+        "12": "PUBLIC_INSTITUTION",
+        "13": "MASS_ORGANISATION",
+        "51": "SOCIAL_ORGANISATION",
+        "52": "SOCIAL_ORGANISATION",
+        "53": "SOCIAL_ORGANISATION",
+        "54": "VILLAGE_COMMITTEE",
+        "55": "RESIDENTS_COMMITTEE",
+        "91": "ENTERPRISE",
+        "92": "INDIVIDUAL_BUSINESS",
+        "93": "COOPERATIVE",
+    }
+    assert ids.kind_of_uscc("N2" + "0" * 16) == "OTHER"
+
+
+# Node ids
+
+
+def test_a_node_id_by_hand() -> None:
+    # 0x53 0x00 … = 010100 110000 000000 … = U w A …
+    assert ids.node_id("S", uuid.UUID(int=0)) == "Uw" + "A" * 21
+
+
+@given(st.sampled_from("ABCRSZ"), st.uuids())
+def test_node_ids_round_trip(letter: str, external_id: uuid.UUID) -> None:
+    text = ids.node_id(letter, external_id)
+    assert len(text) == 23
+    assert ids.parse_node_id(text) == (letter, external_id)
+
+
+@given(st.text(max_size=30))
+def test_anything_else_is_refused(text: str) -> None:
+    try:
+        letter, made = ids.parse_node_id(text)
+    except ValueError:
+        return
+    assert ids.node_id(letter, made) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["Uw" + "A" * 20 + "B", "Uw" + "A" * 21 + "=", "Uw" + "A" * 20, "AA" + "A" * 21, "U+" + "A" * 21]
+)
+def test_other_spellings_of_an_id_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not an id"):
+        ids.parse_node_id(text)
+
+
+async def test_node_ids_agree_with_the_database(database: Database) -> None:
+    connection = await asyncpg.connect(database.migrate_dsn)
+    try:
+        for external_id in [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), *(uuid.uuid4() for _ in range(50))]:
+            assert await connection.fetchval("select core.node_id('R', $1)", external_id) == ids.node_id(
+                "R", external_id
+            )
+    finally:
+        await connection.close()
+
+
+def test_an_organisations_id_follows_from_its_code_for_ever() -> None:
+    assert ids.organisation_uuid("91350100M000100Y43") == uuid.uuid5(
+        uuid.UUID("6a0c4d1e-5b0f-4c1c-9b57-6527d0c8a2f1"), "91350100M000100Y43"
+    )
+
+
+# Case and document numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "normal", "court"),
+    [
+        ("（2023）新2701民初123号", "（2023）新2701民初123号", "新2701"),
+        ("(2023)新2701执恢 123号", "（2023）新2701执恢123号", "新2701"),
+        ("〔2024〕新27行终1号", "（2024）新27行终1号", "新27"),
+        ("（2021）最高法民申1号", "（2021）最高法民申1号", "最高法"),
+        ("（2022）兵0501民初7号", "（2022）兵0501民初7号", "兵0501"),
+        ("（２０１０）博民初字第１２３号", "（2010）博民初字第123号", None),
+    ],
+)
+def test_case_numbers(text: str, normal: str, court: str | None) -> None:
+    parsed = ids.parse_case_number(text)
+    assert (parsed.text, parsed.court) == (normal, court)
+    assert ids.normal_case_number(normal) == normal
+
+
+def test_every_shipped_courts_code_stands_in_a_case_number() -> None:
+    with (ROOT / "data/courts/courts.csv").open(encoding="utf-8") as file:
+        codes = [row["court_code"] for row in csv.DictReader(file)]
+    assert len(codes) == 3582
+    assert all(ids.parse_case_number(f"（2024）{code}执1号").court == code for code in codes)
+
+
+@pytest.mark.parametrize("text", ["", "博州政发〔2018〕4号", "（2023）新2701民初号", "2023新2701民初1号"])
+def test_what_is_no_case_number(text: str) -> None:
+    with pytest.raises(ValueError, match="not a case number"):
+        ids.normal_case_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["博州政发〔2018〕4号", "博州政发【2018】4号", "博州政发[2018]4号", "博州政发(2018)4号", "博州政发（2018） ４ 号"],
+)
+def test_document_numbers_have_one_kind_of_bracket(text: str) -> None:
+    assert ids.normal_document_number(text) == "博州政发〔2018〕4号"
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("新疆维吾尔自治区样例（集团）有限责任公司", "新疆样例(集团)有限公司"),
+        ("博尔塔拉蒙古自治州示例局", "博州示例局"),
+        ("巴音•达来", "巴音・达来"),
+        ("巴音‧达来", "巴音·达来"),
+        ("ＡＢＣ 样例", "ABC样例"),
+    ],
+)
+def test_names_that_fold_together(one: str, other: str) -> None:
+    assert ids.fold_name(one) == ids.fold_name(other)
+
+
+@given(st.text(st.sampled_from("新疆维吾尔自治区博尔塔拉蒙古州有限责任公司（）() •·A"), max_size=60))
+def test_folding_twice_changes_nothing(name: str) -> None:
+    assert ids.fold_name(ids.fold_name(name)) == ids.fold_name(name)
+
+
+def test_different_names_stay_different() -> None:
+    assert ids.fold_name("博乐市样例一厂") != ids.fold_name("博乐市样例二厂")
+
+
+def test_identity_numbers_in_texts_are_masked_and_codes_are_not() -> None:
+    text = "张某（11010519491231002X）代表91350100M000100Y43，另见65279919600929001x"
+    assert ids.mask_identity_numbers(text) == (
+        "张某（1101**********002X）代表91350100M000100Y43，另见6527**********001x"
+    )

@@ -1,0 +1,231 @@
+"""The first wall: what lies above a contract does not exist in it.
+
+Every coordinate × contract × kind of path: at or above its level the document is valid, is planned, and the statement
+runs as the view's own role; below, it fails exactly like a misspelt name: same code, same message, same place, no
+suggestion. Introspection and SDL show the asker's own contract only. Expected levels: expected_levels.py, by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+import asyncpg
+import pytest
+from expected_levels import CONTRACTS, LEVELS, OWN_ROWS, TYPES, visible
+from graphql import GraphQLSchema, build_schema, get_introspection_query, print_schema
+from walls_documents import Case, Generator, coordinates
+from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, ask, pairs, with_scope
+
+from gateway.engine.documents import Document, prepare
+from gateway.engine.execute import Engine, Limits, Request, compile_operation
+from gateway.engine.values import Value
+from gateway.errors import BadUserInput, Refused
+from gateway.schema.contracts import annotated_schema, build_contracts, sdl
+from gateway.storage.database import Database
+
+ANNOTATED = annotated_schema()
+CASES = tuple(Generator(ANNOTATED).cases())
+
+
+def hidden_from(contract: str, coordinate: str) -> bool:
+    """Whether a coordinate should be missing; arguments go with their field."""
+    field, _, argument = coordinate.partition("(")
+    owner = field.partition(".")[0]
+    if not visible(owner, contract):
+        return True
+    if field == owner and not argument:
+        return False
+    return not visible(field, contract)
+
+
+def errors_of(contract: str, schema: GraphQLSchema, text: str) -> Document | list[dict[str, object]]:
+    """The document, or its request errors as a client gets them, in both languages."""
+    try:
+        return prepare(contract, schema, text)
+    except Refused as refused:
+        return [error.as_json(language) for error in refused.errors for language in ("en", "zh")]
+
+
+def violations(contract: str, schema: GraphQLSchema, case: Case) -> list[str]:
+    """What is wrong with the first wall for one document; nothing where it stands."""
+    found = errors_of(contract, schema, case.text)
+    twin, renamed = case.twin(lambda coordinate: hidden_from(contract, coordinate))
+    where = f"{contract} {case.coordinate} ({case.kind}): {case.text}"
+    if not renamed:
+        return [] if isinstance(found, Document) else [f"{where}: should be valid: {found}"]
+    if isinstance(found, Document):
+        return [f"{where}: should not exist"]
+    misspelt = errors_of(contract, schema, twin)
+    if isinstance(misspelt, Document):
+        return [f"{where}: the misspelt twin is valid: {twin}"]
+    said = json.dumps(misspelt, ensure_ascii=False)
+    for wrong, right in renamed.items():
+        said = re.sub(rf"\b{wrong}\b", right, said)
+    told = json.dumps(found, ensure_ascii=False)
+    if said != told:
+        return [f"{where}: {told} is not {said}"]
+    named = set(re.findall(r"\w+", told)) - set(re.findall(r"\w+", case.text))
+    leaked = named & {name for name in ANNOTATED.type_map if not visible(name, contract)}
+    codes = {error["extensions"]["code"] for error in found}  # type: ignore[index]
+    if leaked or "did you mean" in told.lower() or codes != {"GRAPHQL_VALIDATION_FAILED"}:
+        return [f"{where}: tells {leaked or told}"]
+    return []
+
+
+def test_every_coordinate_has_an_expected_level() -> None:
+    """A new field, value or type that nobody decided on fails here, before anything else."""
+    names = {c for c in coordinates(ANNOTATED) if "." in c}
+    assert names <= set(LEVELS)
+    assert set(TYPES) & coordinates(ANNOTATED) >= {"RecordVersion", "Matter", "EnforcementCase"}
+    covered = {case.coordinate for case in CASES}
+    only_read = {f"{e}.{v}" for e in ("View", "SubjectKind", "SubjectRole", "SourceStatus", "SourceKind") for v in
+                 getattr(ANNOTATED.type_map.get(e), "values", ())}  # no argument takes them yet: introspection has them
+    assert names - covered <= only_read
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_every_coordinate_by_every_kind_of_path(contract: str) -> None:
+    schema = build_contracts(ANNOTATED)[contract]
+    found = [violation for case in CASES for violation in violations(contract, schema, case)]
+    assert found == []
+    pairs.count("coordinate × contract × path", len(CASES))
+    hidden = {c.coordinate for c in CASES if hidden_from(contract, c.coordinate)}
+    assert bool(hidden) == (contract != "INTERNAL")
+
+
+@pytest.mark.parametrize("contract", ["PUBLIC", "RESTRICTED", "SELF"])
+def test_the_walk_notices_a_wall_that_is_gone(contract: str) -> None:
+    """Serve the INTERNAL schema under a lower name: every single hidden coordinate is reported."""
+    internal = build_contracts(ANNOTATED)["INTERNAL"]
+    hidden = [case for case in CASES if any(hidden_from(contract, c) for c in case.coordinates)]
+    assert hidden
+    assert all("should not exist" in violations(contract, internal, case)[0] for case in hidden)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+async def test_what_a_contract_allows_its_role_can_read(database: Database, contract: str) -> None:
+    """Both walls against the same table: each planned statement names its own schema alone and runs as its own role."""
+    schema = build_contracts(ANNOTATED)[contract]
+    for access in ACCESSES_OF[contract]:
+        principal = PRINCIPALS[access.name]
+        statements: dict[str, tuple[Value, ...]] = {}
+        for case in CASES:
+            if any(hidden_from(contract, coordinate) for coordinate in case.coordinates) or "$v" in case.text:
+                continue
+            document = prepare(contract, schema, case.text)
+            compiled = compile_operation(document, document.operation(None), {}, principal)
+            if compiled.body is not None:
+                statements[compiled.body.text] = compiled.body.parameters
+        others = re.compile(rf"\b(?:v_(?!{access.name}\.)\w+|core|auth|ledger)\.")
+        assert [text for text in statements if others.search(text)] == []
+        connection = await asyncpg.connect(database.dsn(access.name), statement_cache_size=0)
+        try:
+            for text, parameters in statements.items():
+                values = [value.resolve({}, principal, _Answers()) for value in parameters]
+                async with with_scope(connection, principal.scope):
+                    await connection.fetchrow(text, *values)
+        finally:
+            await connection.close()
+        pairs.count("statement × role", len(statements))
+        assert len(statements) > 150
+
+
+class _Answers(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "{}"
+
+
+# Introspection and SDL -----------------------------------------------------------------------------------------------
+
+
+def expected(contract: str) -> set[str]:
+    return {c for c in coordinates(ANNOTATED) if not hidden_from(contract, c)}
+
+
+def engine(contracts: Mapping[str, GraphQLSchema]) -> Engine:
+    pools = {access.name: NoRows() for accesses in ACCESSES_OF.values() for access in accesses}
+    return Engine(contracts, pools, FakeAccount(), FakeSources(), Limits(50_000, 5_000))
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+async def test_introspection_shows_the_own_contract(contract: str) -> None:
+    serving = engine(build_contracts(ANNOTATED))
+    for access in ACCESSES_OF[contract]:
+        answer = await ask(serving, PRINCIPALS[access.name], get_introspection_query(descriptions=False))
+        found = set()
+        for type_ in answer["data"]["__schema"]["types"]:
+            if type_["name"].startswith("__") or type_["kind"] == "SCALAR":
+                continue
+            found.add(type_["name"])
+            for member in (type_["fields"] or []) + (type_["inputFields"] or []) + (type_["enumValues"] or []):
+                found.add(f"{type_['name']}.{member['name']}")
+        assert found == expected(contract)
+        pairs.count("introspection", len(coordinates(ANNOTATED)))
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+async def test_a_hidden_type_is_unknown_by_name(contract: str) -> None:
+    serving = engine(build_contracts(ANNOTATED))
+    query = "query ($n: String!) { a: __type(name: $n) { ...T } } fragment T on __Type { name fields { name } }"
+    principal = PRINCIPALS[ACCESSES_OF[contract][0].name]
+    for name in sorted(c for c in coordinates(ANNOTATED) if "." not in c):
+        answer = await ask(serving, principal, query, n=name)
+        assert (answer["data"]["a"] is None) == (not visible(name, contract)), name
+    assert await ask(serving, principal, query, n="Misspelt") == {"data": {"a": None}}
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_sdl_shows_the_own_contract(contract: str) -> None:
+    text = sdl(build_contracts(ANNOTATED)[contract])
+    assert coordinates(build_schema(text)) == expected(contract)
+    # Nor do descriptions name what is not there: types by their name, fields that nothing visible is called like.
+    seen = {part for c in expected(contract) for part in c.split(".")}
+    hidden = {part for c in coordinates(ANNOTATED) - expected(contract) for part in c.split(".")} - seen
+    words = set(re.findall(r"\w+", text))
+    assert {name for name in hidden & words if not name.islower()} == set()
+
+
+def test_the_sdl_check_notices_a_wall_that_is_gone() -> None:
+    assert coordinates(build_schema(print_schema(ANNOTATED))) - expected("PUBLIC")
+
+
+# Variables ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_values_in_variables(contract: str) -> None:
+    """A hidden value in a variable is refused in the words that a misspelt one gets."""
+    document = prepare(contract, build_contracts(ANNOTATED)[contract], "query ($f: RecordFilter) { records(filter: $f) "
+                       "{ totalCount } }")
+    coerce = document.operation(None).coerce
+
+    def said(value: str) -> str | None:
+        try:
+            coerce({"f": {"statuses": [value]}})
+        except BadUserInput as error:
+            return f"{error.en} {error.zh}"
+        return None
+
+    refused = said("MISSPELT")
+    assert refused is not None
+    found = Counter(
+        (said(value) is None, hidden_from(contract, f"RecordStatus.{value}"))
+        for value in ANNOTATED.type_map["RecordStatus"].values  # type: ignore[attr-defined]
+    )
+    assert set(found) <= {(True, False), (False, True)}
+    assert {said(v) for v in ("EXPIRED", "REVOKED") if hidden_from(contract, f"RecordStatus.{v}")} <= {refused}
+    with pytest.raises(BadUserInput, match="has no field"):
+        coerce({"f": {"identityNumber": "x"}})
+    assert OWN_ROWS[0] == "RecordStatus"
+
+
+async def test_a_skipped_operation_is_validated_too() -> None:
+    """Every operation of a document is held against the contract, not only the one that is named."""
+    serving = engine(build_contracts(ANNOTATED))
+    query = "query A { __typename } query B { matters { code } }"
+    with pytest.raises(Refused) as refused:
+        await serving.answer(PRINCIPALS["public"], Request(query, "A"))
+    assert refused.value.errors[0].code == "GRAPHQL_VALIDATION_FAILED"
