@@ -115,8 +115,10 @@ def build() -> None:
         shutil.copy(PINNED / name, WORK)
     for name in OURS:
         shutil.copy(SOURCE / name, WORK)
-    found = node_on_path()
-    node, npm = (found, ["npm"]) if found else node_from_pypi()
+    npm: list[str | Path] = ["npm"]
+    node = node_on_path()
+    if node is None:
+        node, npm = node_from_pypi()
     install(node, npm)
     made = WORK / "made"
     bundle(node, made / "assets")

@@ -18,7 +18,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from stdnum.cn import ric
 
@@ -315,7 +314,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--today", type=dt.date.fromisoformat, help="day that the statuses are relative to")
     parser.add_argument("--out", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)
-    demo = Demo(options.today or dt.datetime.now(ZoneInfo("Asia/Shanghai")).date())
+    demo = Demo(options.today or dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date())
     options.out.mkdir(parents=True, exist_ok=True)
     parts = {
         "organisations": demo.organisations(),

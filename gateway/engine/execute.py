@@ -67,6 +67,7 @@ class Compiled:
     body: sql.Statement | None  # None: no row is needed
     sizes: tuple[tuple[Value, bool], ...]
     keys: Mapping[str, Keys]
+    checks: tuple[Value, ...]  # values that no statement takes, checked all the same
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
@@ -176,6 +177,8 @@ class Engine:
         if principal.max_subjects is not None:
             most = min(most, principal.max_subjects)
         found = []
+        for value in compiled.checks:
+            value.resolve(variables, principal, {})
         for value, is_list in compiled.sizes:
             resolved = value.resolve(variables, principal, {})
             size = len(resolved) if is_list else resolved
@@ -295,7 +298,10 @@ def compile_operation(
     how = sql.reading(principal.access, narrowed=principal.narrowed)
     keys = {source: _keys(made, how, source) for source in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
-    return Compiled(made, sql.body_statement(made, how) if needs_rows else None, sizes(made), keys)
+    body = sql.body_statement(made, how) if needs_rows else None
+    taken = body.parameters if body is not None else ()
+    checks = tuple(value for value in p.values(made) if value not in taken)
+    return Compiled(made, body, sizes(made), keys, checks)
 
 
 def _keys(made: p.Plan, how: sql.Reading, source: str) -> Keys:

@@ -223,6 +223,17 @@ def _fields(body: Body) -> tuple[Field, ...]:
     return tuple(f for variant in body.variants for f in variant.fields)
 
 
+def values(plan: Plan) -> tuple[Value, ...]:
+    """Every value of the plan's conditions, whether a statement needs it or not (a count needs no cursor)."""
+    return tuple(
+        value
+        for field in walk(plan.fields)
+        if isinstance(field, One | Many | Connection)
+        for condition in field.rows.where
+        for value in condition.values
+    )
+
+
 def walk(fields: tuple[Field, ...]) -> Iterator[Field]:
     """Every field, parents first."""
     for field in fields:

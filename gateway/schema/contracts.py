@@ -63,7 +63,14 @@ def annotated_schema() -> GraphQLSchema:
 def build_contracts(source: GraphQLSchema | None = None) -> dict[str, GraphQLSchema]:
     """All contracts by name."""
     source = source or annotated_schema()
-    return {name: _Contract(source, name).build() for name in CONTRACTS}
+    try:
+        return {name: _Contract(source, name).build() for name in CONTRACTS}
+    except TypeError as error:
+        # graphql-core wraps what a thunk raises; the reason is what the developer must read.
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, SchemaError):
+            reason = reason.__cause__
+        raise reason or error from None
 
 
 def sdl(schema: GraphQLSchema) -> str:

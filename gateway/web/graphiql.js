@@ -15,35 +15,37 @@ globalThis.MonacoEnvironment = {
   getWorker: (_, label) => new Worker(`/graphql/assets/${WORKERS[label] ?? "editor.worker.js"}${version}`, { type: "module" }),
 };
 
-const QUERY = `# 公开视图：无需令牌即可查询。Ctrl-Enter 运行，左侧第一个图标是接口文档。
-# The public view needs no token. Ctrl-Enter runs it; the first icon on the left has the documentation.
-# 更高视图：在下方 Headers 中填写 Authorization 和 Credit-Purpose，再点左下角「重新获取接口定义」。
-# Above it: fill in both headers under Headers below, then re-fetch the schema (bottom left).
+const QUERY = `# 公开视图无需令牌，按 Ctrl-Enter 运行；左上图标是接口文档。
+# The public view needs no token. Run: Ctrl-Enter.
+# 更高视图：在下方 Headers 填写两个请求头，再点左下「重新获取」。
+# Above it: fill in both Headers below, then re-fetch the schema.
 
-query CreditStanding($uscc: Uscc! = "11652799YL00000128") { # 统一社会信用代码
+query CreditStanding(
+  $uscc: Uscc! = "11652799YL00000128" # 统一社会信用代码
+) {
   subject(uscc: $uscc) {
-    name              # 名称
-    kind              # 主体类别
-    region { name }   # 登记地区
-    recordCounts {    # 各领域、各类信息的数量
+    name # 名称
+    kind # 主体类别
+    region { name } # 登记地区
+    recordCounts { # 各领域、各类信息的数量
       area
       kind
       count
     }
-    records(first: 5) { # 最近五条公开信用信息
+    records(first: 5) { # 最近五条公开的信用信息
       totalCount
       edges {
         node {
-          kind          # 信息类别
-          title         # 标题
-          decidedOn     # 决定日期
+          kind # 信息类别
+          title # 标题
+          decidedOn # 决定日期
           publishedUntil # 公示截止日期
-          status        # 当前状态
+          status # 当前状态
           underObjection # 是否有异议
         }
       }
     }
-    courts {            # 司法信息：来源状态与查询时间也是答案的一部分
+    courts { # 司法信息：来源的状态和时间也是答案的一部分
       answer { status asOf }
     }
   }
@@ -52,10 +54,10 @@ query CreditStanding($uscc: Uscc! = "11652799YL00000128") { # 统一社会信用
 
 // Comments are allowed in this editor, so the hint is sent to nobody until its slashes are taken away.
 const HEADERS = `{
-  // 公开视图无需请求头；其他视图去掉下面两行的 // 并填写。离开本页即失效，不会保存在浏览器中。
-  // The public view needs none; for the others uncomment both lines. Nothing of them is kept in this browser.
+  // 公开视图无需请求头；其他视图去掉下面两行的双斜线后填写。
+  // None for the public view; for others uncomment both.
   // "Authorization": "Bearer <access token>",
-  // "Credit-Purpose": "matter=\\"GRANT\\", case=\\"博发改〔2026〕17号\\""
+  // "Credit-Purpose": "matter=\\"GRANT\\", case=\\"2026-17\\""
 }
 `;
 

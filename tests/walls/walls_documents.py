@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from expected_levels import LEVELS, TYPES, P
@@ -37,16 +37,22 @@ CODE += uscc_check_digit(CODE)
 ID = node_id("S", organisation_uuid(CODE))
 LITERALS = {"Uscc": f'"{CODE}"', "ID": f'"{ID}"', "Int": "1", "Float": "1", "Boolean": "true", "Date": '"2026-01-01"'}
 _MARK = re.compile(r"«([^|»]+)\|([^»]+)»")
+HOLE = "⟪⟫"
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One document for one coordinate; `kind` says by which kind of path."""
+    """One document for one coordinate; `kind` says by which kind of path, `outer` is the way, `leaf` stands at its end."""
 
     coordinate: str
     kind: str
-    template: str
+    outer: str
+    leaf: str = ""
+
+    @property
+    def template(self) -> str:
+        return self.outer.replace(HOLE, self.leaf)
 
     @property
     def text(self) -> str:
@@ -182,10 +188,6 @@ class Generator:
                 for argument in field.args:
                     yield from self._argument_cases(named, name, field, argument)
             yield from self._type_cases(named)
-        for named in self._schema.type_map.values():
-            if isinstance(named, GraphQLEnumType | GraphQLInputObjectType) and not is_introspection_type(named):
-                variable = f"query ($v: {mark(named.name, named.name)}) {{ __typename @skip(if: false) }}"
-                yield Case(named.name, "type of a variable", variable)
 
     # Fields ------------------------------------------------------------------------------------------------------------
 
@@ -202,19 +204,19 @@ class Generator:
         for kind, way in ways.items():
             if isinstance(owner, GraphQLInterfaceType) and kind == "nested":
                 kind = "interface"
-            yield Case(where, kind, self._document(way, leaf))
+            yield Case(where, kind, self._document(way, HOLE), leaf)
             if kind == "node(id)":
                 continue
-            yield Case(where, "alias", self._document(way, f"a: {leaf} b: {leaf}"))
-            yield Case(where, "inline fragment", self._document(way, f"... on {on} {{ {leaf} }}"))
-            yield Case(where, "bare fragment", self._document(way, f"... @include(if: true) {{ {leaf} }}"))
-            fragment = f" fragment F on {on} {{ {leaf} }}"
-            yield Case(where, "named fragment", self._document(way, "...F") + fragment)
+            yield Case(where, "alias", self._document(way, HOLE), f"a_{name}: {leaf} b_{name}: {leaf}")
+            yield Case(where, "inline fragment", self._document(way, f"... on {on} {{ {HOLE} }}"), leaf)
+            yield Case(where, "bare fragment", self._document(way, f"... @include(if: true) {{ {HOLE} }}"), leaf)
+            fragment = f" fragment F on {on} {{ {HOLE} }}"
+            yield Case(where, "named fragment", self._document(way, "...F") + fragment, leaf)
             skipped = self._leaf(owner, name, directive=" @skip(if: true)")
-            yield Case(where, "skipped", self._document(way, f"__typename {skipped}"))
+            yield Case(where, "skipped", self._document(way, f"__typename {HOLE}"), skipped)
             if ("Query", "subject") in way:
                 listed = tuple(("Query", "subjects") if step == ("Query", "subject") else step for step in way)
-                yield Case(where, "list", self._document(listed, leaf))
+                yield Case(where, "list", self._document(listed, HOLE), leaf)
 
     def _leaf(self, owner: Composite, name: str, arguments: str | None = None, directive: str = "", below: str = "") -> str:
         field: GraphQLField = owner.fields[name]
@@ -267,6 +269,11 @@ class Generator:
         yield Case(where, "argument", document(given))
         type_name = str(taken.type).replace(named.name, mark(named.name, named.name))
         yield Case(where, "variable", document("$v", header=f"query ($v: {type_name}) "))
+        for inner_name, inner in getattr(named, "fields", {}).items():
+            leaf_type = get_named_type(inner.type)
+            header = f"query ($v: {str(inner.type).replace(leaf_type.name, mark(leaf_type.name, leaf_type.name))}) "
+            value = f"{{{mark(f'{named.name}.{inner_name}', inner_name)}: $v}}"
+            yield Case(f"{named.name}.{inner_name}", "variable in an input", document(value, header=header))
         for coordinate, kind, value in self._values(named, isinstance(getattr(taken.type, "of_type", None), GraphQLList)):
             yield Case(coordinate, kind, document(value))
             connection = get_named_type(field.type)
@@ -292,3 +299,11 @@ class Generator:
                 if isinstance(inner, GraphQLEnumType):
                     for coordinate, kind, value in self._values(inner, listed):
                         yield coordinate, f"{kind} in {named.name}", f"{{{name}: {value}}}"
+
+
+def together(cases: Iterable[Case]) -> list[str]:
+    """The documents of many cases in as few: what stands at the end of the same way stands there at once."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for case in cases:
+        found.setdefault((case.kind, case.outer), {})[case.leaf] = None
+    return [Case("", kind, outer, " ".join(leaves)).text for (kind, outer), leaves in found.items()]

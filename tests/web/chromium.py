@@ -2,6 +2,7 @@
 
 In: a URL. Out: what the page asked for, what it complained about, the value of an expression, a picture.
 """
+# ruff: noqa: ASYNC110, ASYNC240 (a browser is another process: what it has done can only be asked again)
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -34,7 +33,7 @@ from gateway.storage.persons import identity_keys
 
 BATCH = 2_000  # rows in a transaction: large enough that round trips cost nothing, small enough to lose little
 _LOCK = 0x6372656469746769  # "creditgi": one import at a time in a database
-_SHANGHAI = ZoneInfo("Asia/Shanghai")
+_SHANGHAI = dt.timezone(dt.timedelta(hours=8))  # Asia/Shanghai; no summer time since 1991, so no table of zones needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +155,7 @@ async def _run(
         outcome = Outcome(rejected=[(row, row.error) for row in rows if row.error is not None])
         good = [row for row in rows if row.error is None]
         if good:
-            try:
-                async with connection.transaction():
-                    loaded = await loader.load(connection, good)
-            except BaseException:
-                loader.rolled_back()
-                raise
+            loaded = await _load(connection, loader, good)
             outcome = replace(loaded, rejected=[*outcome.rejected, *loaded.rejected])
         for row, error in sorted(outcome.rejected, key=lambda pair: pair[0].line):
             _reject(rejects, file, row, error)
@@ -172,6 +166,32 @@ async def _run(
         if progress is not None:
             progress(done, file.total)
     return ImportReport(done, total.new, total.changed, total.same, rejects.count, None)
+
+
+async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outcome:
+    """The batch in one transaction. If the database refuses a value, in halves until the row that it is about is found:
+    one row that nobody foresaw must not keep the others out."""
+    try:
+        async with connection.transaction():
+            return await loader.load(connection, rows)
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        loader.rolled_back()
+        if len(rows) == 1:
+            # Not the server's words: they may quote the row.
+            name = type(error).__name__
+            refused = CellError("", "", f"数据库拒绝了本行（{name}）", f"the database refused the row ({name})")
+            return Outcome(rejected=[(rows[0], refused)])
+    except BaseException:
+        loader.rolled_back()
+        raise
+    first = await _load(connection, loader, rows[: len(rows) // 2])
+    second = await _load(connection, loader, rows[len(rows) // 2 :])
+    return Outcome(
+        first.new + second.new,
+        first.changed + second.changed,
+        first.same + second.same,
+        [*first.rejected, *second.rejected],
+    )
 
 
 def _reject(rejects: Rejects, file: InputFile, row: Row, error: CellError) -> None:
@@ -190,7 +210,7 @@ async def _start(connection: Connection, file: InputFile, entered_by: str) -> in
     run: int = await connection.fetchval(
         "insert into core.import_run (kind, file_name, file_hash, entered_by) values ($1, $2, $3, $4) returning id",
         file.kind.name,
-        file.path.name,
+        file.path.name.encode("utf-8", "replace").decode(),  # names of files may be any bytes
         file.sha256,
         entered_by,
     )

@@ -29,6 +29,7 @@ _NAMES = re.compile(r"[;；|\n]+")
 _DATE = re.compile(r"(\d{4})(?:[-/.]|年)(\d{1,2})(?:[-/.]|月)(\d{1,2})日?(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _MONEY = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(\.[0-9]+)?\s*(万元|元|万)?")
+_MOST = Decimal(10) ** 17  # yuan: the sum of a row's amounts still fits numeric(20, 2)
 _EXCEL_DAY_ZERO = dt.date(1899, 12, 30)
 _EARLIEST, _LATEST = dt.date(1900, 1, 2), dt.date(2999, 12, 31)  # 1900-1-1 is a null in the files of others
 
@@ -119,7 +120,7 @@ def _money(text: str, unit: str) -> Decimal:
     number = Decimal(match[1].replace(",", "") + (match[2] or ""))
     in_wan = (match[3] or unit) in ("万元", "万")
     yuan = number * 10_000 if in_wan else number
-    rounded = yuan.quantize(Decimal("0.01")) if yuan < Decimal(10) ** 18 else None
+    rounded = yuan.quantize(Decimal("0.01")) if yuan < _MOST else None
     if rounded is None:
         raise _RefusedError("金额过大", "an amount that large can't be")
     if rounded != yuan:

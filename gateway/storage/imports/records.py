@@ -40,7 +40,7 @@ _VERSION = (
 _KEPT = ("kind", "source_code", "catalogue_item")
 
 _FIND = """
-    select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.subject_class, v.content_hash
+    select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.published, v.content_hash
     from unnest($1::text[], $2::text[]) w (source_code, natural_key)
     join core.record r on r.source_code = w.source_code and r.natural_key = w.natural_key
     join core.record_version v on v.record_id = r.id and v.version = r.version
@@ -92,6 +92,7 @@ class _Planned:
     natural_key: str
     id: int | None = None
     was: str | None = None  # its status before
+    was_published: bool | None = None
     external_id: uuid.UUID = field(default_factory=uuid.uuid4)
     written: dict[str, Any] = field(default_factory=dict)
 
@@ -186,7 +187,7 @@ class RecordLoader:
                 except CellError as error:
                     outcome.rejected.append((one.row, error))
                     continue
-                one.id, one.was = found["id"], found["status"]
+                one.id, one.was, one.was_published = found["id"], found["status"], found["published"]
                 self._write(one, status, found["version"] + 1, found["published_from"])
                 changed.append(one)
         return new, changed
@@ -238,11 +239,9 @@ class RecordLoader:
         await connection.execute(_NEW_VERSION, *_transposed(written, _VERSION))
 
     async def _withdraw(self, connection: Connection, written: list[_Planned]) -> None:
-        revoked = [
-            one
-            for one in written
-            if one.written["status"] == "REVOKED" and one.was != "REVOKED" and one.authority is not None
-        ]
+        """Notices of publications that were revoked. What was not published, or no longer, gets none: the notice itself
+        would tell the public of it."""
+        revoked = [one for one in written if one.written["status"] == "REVOKED" and self._was_public(one)]
         if revoked:
             await connection.execute(
                 _WITHDRAW,
@@ -252,6 +251,12 @@ class RecordLoader:
                 [one.record.withdrawn_on or self.reference.received_on for one in revoked],
                 [one.record.reason for one in revoked],
             )
+
+    def _was_public(self, one: _Planned) -> bool:
+        on = one.record.withdrawn_on or self.reference.received_on
+        until = one.written["published_until"]
+        published = one.written["published"] if one.was_published is None else one.was_published
+        return one.was != "REVOKED" and one.authority is not None and published and (until is None or until >= on)
 
 
 def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:

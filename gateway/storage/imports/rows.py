@@ -156,6 +156,8 @@ def _person(values: Values, kind: str, region: str | None, blind_index: Any) -> 
 def _authority(values: Values, reference: Reference) -> SubjectSpec | None:
     """The determining organ: by its code, else by its exact folded name among organs. Raises CellError."""
     name, code = values.get("authority_name"), values.get("authority_uscc")
+    if name is not None and not fold_name(name):
+        raise CellError("authority_name", name, "名称只有空白或符号", "the name has nothing in it")
     if code is not None and valid_uscc(code):
         if name is None:
             raise CellError(

@@ -1,0 +1,19 @@
+select '{"subject":' || coalesce(x13.j, 'null') || '}' as body,
+  coalesce(x13.i, '') as shown,
+  pg_current_snapshot()::text as snapshot
+from (values (0)) root(root)
+left join lateral (select '{"first":{"totalCount":' || (select count(*)::text from v_restricted.record t5 where t5.subject_id = s1.id) || ',"pageInfo":{"hasNextPage":' || x4.more || ',"hasPreviousPage":false,"startCursor":' || coalesce('"' || x4.sc || '"', 'null') || ',"endCursor":' || coalesce('"' || x4.ec || '"', 'null') || '},"edges":' || x4.e0 || '},"second":{"pageInfo":{"hasNextPage":' || x7.more || ',"hasPreviousPage":true,"startCursor":' || coalesce('"' || x7.sc || '"', 'null') || ',"endCursor":' || coalesce('"' || x7.ec || '"', 'null') || '},"edges":' || x7.e0 || '},"all":{"pageInfo":{"hasNextPage":' || x9.more || '}},"none":{"totalCount":' || (select count(*)::text from v_restricted.record t12 where t12.subject_id = s1.id and t12.kind = any ($8::text[])) || ',"pageInfo":{"hasNextPage":' || x11.more || ',"endCursor":' || coalesce('"' || x11.ec || '"', 'null') || '},"edges":' || x11.e0 || '}}' as j, k2.external_id::text as i from (select $1::text as uscc, $2::text as node_id, $3::uuid as external_id, 1 as n) k2
+ left join lateral (select v.id from v_restricted.subject v where v.uscc = k2.uscc limit 1) s1 on true
+ left join lateral (select '[' || coalesce(string_agg(q.e0, ',') filter (where q.n <= $4::int), '') || ']' as e0, (count(*) > $4::int)::text as more, max(q.c) filter (where q.n = 1) as sc, (array_agg(q.c))[least(count(*), $4::int)] as ec from (select '{"cursor":"' || 'd' || t3.decided_on::text || t3.node_id || '","node":{"title":' || to_json(t3.title)::text || '}}' as e0, row_number() over () as n, 'd' || t3.decided_on::text || t3.node_id as c from v_restricted.record_decided_desc t3 where t3.subject_id = s1.id limit $4::int + 1) q) x4 on true
+ left join lateral (select '[' || coalesce(string_agg(q.e0, ',') filter (where q.n <= $4::int), '') || ']' as e0, (count(*) > $4::int)::text as more, max(q.c) filter (where q.n = 1) as sc, (array_agg(q.c))[least(count(*), $4::int)] as ec from (select '{"cursor":"' || 'd' || t6.decided_on::text || t6.node_id || '","node":{"title":' || to_json(t6.title)::text || '}}' as e0, row_number() over () as n, 'd' || t6.decided_on::text || t6.node_id as c from v_restricted.record_decided_desc t6 where t6.subject_id = s1.id and (t6.decided_on, t6.external_id) < ($5::date, $6::uuid) limit $4::int + 1) q) x7 on true
+ left join lateral (select (count(*) > $7::int)::text as more from (select row_number() over () as n from v_restricted.record_decided_desc t8 where t8.subject_id = s1.id limit $7::int + 1) q) x9 on true
+ left join lateral (select '[' || coalesce(string_agg(q.e0, ',') filter (where q.n <= $9::int), '') || ']' as e0, (count(*) > $9::int)::text as more, (array_agg(q.c))[least(count(*), $9::int)] as ec from (select '{"cursor":"' || 'd' || t10.decided_on::text || t10.node_id || '"}' as e0, row_number() over () as n, 'd' || t10.decided_on::text || t10.node_id as c from v_restricted.record_decided_desc t10 where t10.subject_id = s1.id and t10.kind = any ($8::text[]) limit $9::int + 1) q) x11 on true) x13 on true
+-- $1 $uscc::text
+-- $2 $uscc::text
+-- $3 $uscc::uuid
+-- $4 2::int
+-- $5 $after::date
+-- $6 $after::uuid
+-- $7 100::int
+-- $8 ()::text[]
+-- $9 5::int
