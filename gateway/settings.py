@@ -36,7 +36,9 @@ class CourtsSource(BaseModel):
     concurrency: int = Field(8, gt=0, description="Calls in flight at most")
     requests_per_second: float = Field(20.0, ge=0, description="Calls a second at most; 0: no limit")
     fresh_seconds: int = Field(86_400, ge=0, description="How long an answer is fresh")
-    stale_seconds: int = Field(604_800, ge=0, description="How old an answer may be shown, marked STALE, while the source is down")
+    stale_seconds: int = Field(
+        604_800, ge=0, description="How old an answer may be shown, marked STALE, while the source is down"
+    )
     negative_fresh_seconds: int = Field(14_400, ge=0, description="How long an answer without any row is fresh")
     breaker_failures: int = Field(5, gt=0, description="Failures in a row that open the circuit breaker")
     breaker_seconds: float = Field(10.0, gt=0, description="Seconds that the breaker stays open before one trial call")
@@ -69,7 +71,9 @@ class Settings(BaseSettings):
     request_budget: float = Field(5.0, gt=0, description="Seconds that one request may wait for sources")
     ledger_timeout: float = Field(2.0, gt=0, description="Seconds that a disclosure may take to become durable")
     max_body_bytes: int = Field(1_048_576, gt=0, description="Largest body of a request in bytes")
-    max_cost: int = Field(50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read")
+    max_cost: int = Field(
+        50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read"
+    )
     max_cost_public: int = Field(5_000, gt=0, description="Largest cost of a query in the public view")
     courts: CourtsSource = Field(default_factory=lambda: CourtsSource(), description="Court publications")
 

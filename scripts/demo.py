@@ -74,7 +74,8 @@ QUESTION = {
     "restricted": f"query Standing($uscc: Uscc!) {{{COMMON % ('version', 'reason', 'enforcementCases { caseNumber amount }')}}}",
     "internal": (
         "query Standing($uscc: Uscc!) {"
-        + COMMON % ("version history { version status reason knownFrom }", "reason", "enforcementCases { caseNumber amount }")
+        + COMMON
+        % ("version history { version status reason knownFrom }", "reason", "enforcementCases { caseNumber amount }")
         + "}"
     ),
 }
@@ -325,10 +326,14 @@ def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]])
     """The same question in three views, and why the answers differ."""
     first = ask(base, QUESTION["public"], {"uscc": organisations[-1]["uscc"]})
     status = first["data"]["subject"]["courts"]["answer"]["status"]
-    console.print(f"\nThe public view never waits for the courts. It says of what is kept: [bold]{status}[/bold], never just an empty list")
+    console.print(
+        f"\nThe public view never waits for the courts. It says of what is kept: [bold]{status}[/bold], never just an empty list"
+    )
     uscc = choose(base, tokens["restricted"], organisations)
     answers = {view: ask(base, QUESTION[view], {"uscc": uscc}, tokens.get(view)) for view in QUESTION}
-    console.print(Panel(Syntax(QUESTION["restricted"], "graphql"), title=f"the question (restricted form), uscc = {uscc}"))
+    console.print(
+        Panel(Syntax(QUESTION["restricted"], "graphql"), title=f"the question (restricted form), uscc = {uscc}")
+    )
     for view, answer in answers.items():
         text = json.dumps(answer, ensure_ascii=False, indent=1)
         lines = text.splitlines()
@@ -344,7 +349,11 @@ def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]])
     stranger = body + uscc_check_digit(body)
     for view in ("public", "restricted"):
         answer = answered(ask(base, QUESTION[view], {"uscc": stranger}, tokens.get(view)))["subject"]
-        told = "null" if answer is None else f"onRecord {answer['onRecord']}, courts {answer['courts']['answer']['status']}"
+        told = (
+            "null"
+            if answer is None
+            else f"onRecord {answer['onRecord']}, courts {answer['courts']['answer']['status']}"
+        )
         console.print(f"A valid code that is not on record ({stranger}), {view} view: {told}")
 
 
@@ -363,7 +372,11 @@ def compare(answers: dict[str, dict[str, Any]]) -> Table:
         lambda v: ", ".join(sorted({n["status"] for n in nodes[v]})),
         "public: within the term of publication; restricted: expired too; internal (supervision): repaired and revoked too",
     )
-    row("field version", lambda v: nodes[v][0].get("version", "not in this contract"), "PUBLIC lacks it, RESTRICTED has it")
+    row(
+        "field version",
+        lambda v: nodes[v][0].get("version", "not in this contract"),
+        "PUBLIC lacks it, RESTRICTED has it",
+    )
     row("field history", lambda v: "yes" if "history" in nodes[v][0] else "not in this contract", "INTERNAL alone")
     row(
         "courts' status",
@@ -373,9 +386,11 @@ def compare(answers: dict[str, dict[str, Any]]) -> Table:
     row("dishonest listings", lambda v: len(subjects[v]["courts"]["dishonestListings"]), "published by the courts")
     row(
         "enforcement cases",
-        lambda v: len(subjects[v]["courts"]["enforcementCases"])
-        if "enforcementCases" in subjects[v]["courts"]
-        else "not in this contract",
+        lambda v: (
+            len(subjects[v]["courts"]["enforcementCases"])
+            if "enforcementCases" in subjects[v]["courts"]
+            else "not in this contract"
+        ),
         "for departments with matter and case number; each such answer is disclosed in the ledger first",
     )
     return table

@@ -23,9 +23,9 @@ app.command("token")(token.token)
 app.add_typer(keys.app, name="keys")
 app.command("schema")(schema.schema)
 app.command("explain")(schema.explain)
-app.command("sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
-    serve.sandbox
-)
+app.command(
+    "sandbox", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(serve.sandbox)
 
 
 def main() -> None:

@@ -62,9 +62,13 @@ def serve(
 
 def _bind(host: str, port: int) -> socket.socket:
     try:
-        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+        made = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; set GATEWAY_HOST, GATEWAY_PORT") from None
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; set GATEWAY_HOST, GATEWAY_PORT"
+        ) from None
     made.set_inheritable(True)
     return made
 
@@ -89,7 +93,9 @@ def _work(settings: Settings, database: Database, listening: socket.socket, numb
     """One process: the gateway on the shared socket, its metrics on the admin address."""
     app: Front = create_app(settings, database)
     admin_port = settings.admin_port + number if settings.admin_port else 0
-    admin = _Quiet(_config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off"))
+    admin = _Quiet(
+        _config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
+    )
     server = uvicorn.Server(_config(app))
 
     async def both() -> None:
@@ -123,7 +129,8 @@ def _supervise(settings: Settings, listening: socket.socket) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     running = {
-        number: context.Process(target=_worker, args=(settings, listening, number)) for number in range(settings.workers)
+        number: context.Process(target=_worker, args=(settings, listening, number))
+        for number in range(settings.workers)
     }
     for process in running.values():
         process.start()

@@ -111,7 +111,10 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
             if definition.operation is not OperationType.QUERY:
-                message = f"this contract has no {definition.operation.value}", f"当前视图没有 {definition.operation.value}"
+                message = (
+                    f"this contract has no {definition.operation.value}",
+                    f"当前视图没有 {definition.operation.value}",
+                )
                 raise Refused([ValidationFailed(*message)])
             name = definition.name.value if definition.name else None
             operations[name] = Operation(definition, Coercer(schema, definition), _conditions(node))

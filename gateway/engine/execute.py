@@ -216,9 +216,7 @@ class Engine:
                         by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
             else:
                 arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
-                row = await self._pools[principal.access.name].fetchrow(
-                    keys.statement.text, arguments, principal.scope
-                )
+                row = await self._pools[principal.access.name].fetchrow(keys.statement.text, arguments, principal.scope)
                 for code in dict.fromkeys(row["shown"].decode().split(",")):
                     if code:
                         by_subject[code] = dict.fromkeys(keys.parts)
@@ -349,9 +347,7 @@ def _response(row: Mapping[str, Any], language: str, *, narrowed: bool) -> bytes
     return b'{"data":' + body + b"}"
 
 
-def _denied(
-    denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], language: str
-) -> list[dict[str, object]]:
+def _denied(denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], language: str) -> list[dict[str, object]]:
     """FORBIDDEN at the path of each code that the asker's scope does not have, or that is not on record: the same."""
     errors = []
     for key, places in denied.items():

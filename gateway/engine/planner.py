@@ -112,7 +112,13 @@ class Planner:
     # Objects and lists -----------------------------------------------------------------------------------------------
 
     def _inline(
-        self, binding: b.Inline, field: GraphQLField, named: GraphQLNamedType, key: str, nodes: list[FieldNode], at: _Place
+        self,
+        binding: b.Inline,
+        field: GraphQLField,
+        named: GraphQLNamedType,
+        key: str,
+        nodes: list[FieldNode],
+        at: _Place,
     ) -> p.Field:
         place = _Place(at.prefix + binding.prefix, at.relation, at.source)
         if binding.otherwise is not None and not self._stands_in_row(named, nodes, place):

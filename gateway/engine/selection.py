@@ -21,7 +21,7 @@ from graphql import (
     SelectionSetNode,
     get_named_type,
 )
-from graphql.language import DirectiveNode, VariableNode, BooleanValueNode
+from graphql.language import BooleanValueNode, DirectiveNode, VariableNode
 
 from gateway.engine.values import Variables
 

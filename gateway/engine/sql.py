@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
+from gateway.engine.fragments import Row, Text, json_value, quoted
+from gateway.engine.prune import towards
 from gateway.engine.values import Fed, Value
-from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Column
+from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
 from gateway.storage.levels import Access
 
 
@@ -54,110 +56,7 @@ def body_statement(plan: p.Plan, how: Reading) -> Statement:
 
 def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
     """The statement that walks a plan only to the subjects at which `source` has a section: column `shown`, USCCs."""
-    return _Builder(how, "keys", source).body(_towards(plan.fields, source))
-
-
-def _towards(fields: tuple[p.Field, ...], source: str) -> tuple[p.Field, ...]:
-    """What of a plan leads to sections of `source`, and nothing else: no value is read on the way."""
-    found: list[p.Field] = []
-    for field in fields:
-        if isinstance(field, p.Section):
-            if field.source == source:
-                found.append(replace(field, fields=()))
-        elif any(isinstance(w, p.Section) and w.source == source for w in p.walk((field,))):
-            found.append(_narrowed(field, source))
-    return tuple(found)
-
-
-def _narrowed(field: p.Field, source: str) -> p.Field:
-    match field:
-        case p.Same(body=body) | p.One(body=body) | p.Many(body=body):
-            return replace(field, body=_body_towards(body, source))
-        case p.OneOf(alternatives=alternatives):
-            return replace(field, alternatives=tuple(f for f in _towards(alternatives, source) if isinstance(f, p.One)))
-        case p.Connection(items=items):
-            edges = tuple(
-                replace(
-                    edge,
-                    items=tuple(
-                        replace(node, body=_body_towards(node.body, source))
-                        for node in edge.items
-                        if isinstance(node, p.EdgeNode)
-                    ),
-                )
-                for edge in items
-                if isinstance(edge, p.Edges)
-            )
-            return replace(field, items=edges)
-        case _:
-            raise TypeError(type(field).__name__)
-
-
-def _body_towards(body: p.Body, source: str) -> p.Body:
-    return replace(body, variants=tuple(replace(v, fields=_towards(v.fields, source)) for v in body.variants))
-
-
-def quoted(text: str) -> str:
-    """An SQL string literal (standard_conforming_strings)."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-class _Text:
-    """JSON in the making: literals and SQL expressions of type text, neighbours among the literals joined."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[bool, str]] = []
-
-    def literal(self, text: str) -> _Text:
-        if self._parts and not self._parts[-1][0]:
-            self._parts[-1] = (False, self._parts[-1][1] + text)
-        else:
-            self._parts.append((False, text))
-        return self
-
-    def sql(self, expression: str) -> _Text:
-        self._parts.append((True, expression))
-        return self
-
-    def extend(self, other: _Text) -> _Text:
-        for is_sql, text in other._parts:
-            if is_sql:
-                self.sql(text)
-            else:
-                self.literal(text)
-        return self
-
-    def render(self) -> str:
-        return " || ".join(text if is_sql else quoted(text) for is_sql, text in self._parts) or "''"
-
-
-class _Row:
-    """The row at hand: alias, its relation, the columns used so far, what is joined to it, overridden columns."""
-
-    def __init__(self, alias: str, relation: str, uscc: str = "") -> None:
-        self.alias = alias
-        self.relation = relation
-        self.used: dict[str, None] = {}
-        self.joins: list[str] = []
-        self.shown: list[str] = []
-        self.overrides: dict[str, str] = {}
-        self.optional = False  # the row may be missing (a code that is not on record)
-        self.uscc = uscc
-
-    def definition(self, name: str) -> Column:
-        """The column's definition in the catalogue (of a view or of a source's function)."""
-        if self.relation in SOURCE_FUNCTIONS:
-            for column in SOURCE_FUNCTIONS[self.relation].columns:
-                if column.name == name:
-                    return column
-            raise KeyError(f"{self.relation}.{name}")
-        return RELATIONS[self.relation].column(name)
-
-    def column(self, name: str) -> str:
-        if name in self.overrides:
-            return self.overrides[name]
-        self.used[self.definition(name).name] = None
-        return f"{self.alias}.{name}"
+    return _Builder(how, "keys", source).body(towards(plan.fields, source))
 
 
 class _Builder:
@@ -181,14 +80,14 @@ class _Builder:
     # The statement ---------------------------------------------------------------------------------------------------
 
     def body(self, fields: tuple[p.Field, ...]) -> Statement:
-        root = _Row("root", "")
+        root = Row("root", "")
         text = self._object(fields, root)
         columns = [] if self._mode == "keys" else [f"{text.render()} as body"]
         columns.append(f"coalesce({_joined(root.shown)}, '') as shown")
         if self._mode == "shown":
             columns.append("pg_current_snapshot()::text as snapshot")
         if self._how.reports_denied and self._mode != "keys":
-            denied = _Text().literal("{")
+            denied = Text().literal("{")
             for number, (key, expression) in enumerate(self._denied):
                 denied.literal(("," if number else "") + json.dumps(key) + ":[").sql(f"coalesce({expression}, '')")
                 denied.literal("]")
@@ -199,14 +98,14 @@ class _Builder:
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
-    def _object(self, fields: Iterable[p.Field], row: _Row) -> _Text:
-        text = _Text().literal("{")
+    def _object(self, fields: Iterable[p.Field], row: Row) -> Text:
+        text = Text().literal("{")
         for number, field in enumerate(fields):
             text.literal(("," if number else "") + json.dumps(field.key) + ":")
             text.extend(self._field(field, row))
         return text.literal("}")
 
-    def _body(self, body: p.Body, row: _Row) -> _Text:
+    def _body(self, body: p.Body, row: Row) -> Text:
         if len(body.variants) == 1 and body.variants[0].values is None:
             return self._object(body.variants[0].fields, row)
         cases = []
@@ -214,29 +113,29 @@ class _Builder:
             fields = self._object(variant.fields, row).render()
             values = ", ".join(quoted(value) for value in variant.values or ())
             cases.append(f"when {row.column(body.discriminator)} in ({values}) then {fields}")
-        return _Text().sql(f"case {' '.join(cases)} end")
+        return Text().sql(f"case {' '.join(cases)} end")
 
-    def _field(self, field: p.Field, row: _Row) -> _Text:
+    def _field(self, field: p.Field, row: Row) -> Text:
         match field:
             case p.Leaf(column=column):
                 definition = row.definition(column)
                 empty = definition.empty if row.optional else "null"
                 null = definition.null or (row.optional and column not in row.overrides)
-                return _json(definition.kind, row.column(column), null=null, empty=empty)
+                return json_value(definition.kind, row.column(column), null=null, empty=empty)
             case p.TypeName(name=name):
-                return _Text().literal(json.dumps(name))
+                return Text().literal(json.dumps(name))
             case p.TypeNameOf(column=column, types=types):
                 cases = " ".join(f"when {quoted(value)} then {quoted(name)}" for value, name in types)
-                return _Text().literal('"').sql(f"case {row.column(column)} {cases} end").literal('"')
+                return Text().literal('"').sql(f"case {row.column(column)} {cases} end").literal('"')
             case p.Given(value=value, kind=kind, null=null):
-                return _json(kind, self._parameter(value), null=null)
+                return json_value(kind, self._parameter(value), null=null)
             case p.Same(body=body, presence=presence):
                 return self._same(body, presence, row)
             case p.One():
                 return self._one(field, row)
             case p.OneOf(alternatives=alternatives):
                 found = ", ".join(self._lateral_one(one, row) for one in alternatives)
-                return _Text().sql(f"coalesce({found}, 'null')")
+                return Text().sql(f"coalesce({found}, 'null')")
             case p.Many():
                 return self._many(field, row)
             case p.Connection():
@@ -248,13 +147,13 @@ class _Builder:
             case p.PartRows():
                 return self._part(field, row)
 
-    def _same(self, body: p.Body, presence: str | None, row: _Row) -> _Text:
+    def _same(self, body: p.Body, presence: str | None, row: Row) -> Text:
         if presence is None:
             return self._body(body, row)
         rendered = self._body(body, row).render()
-        return _Text().sql(f"case when {row.column(presence)} is null then 'null' else {rendered} end")
+        return Text().sql(f"case when {row.column(presence)} is null then 'null' else {rendered} end")
 
-    def _wrapped(self, text: _Text, row: _Row) -> str:
+    def _wrapped(self, text: Text, row: Row) -> str:
         """An object of a keyed row: null where the code is not there and the view has it so."""
         if row.optional and self._how.absent_is_null:
             return f"case when {row.column('id')} is null then 'null' else {text.render()} end"
@@ -262,15 +161,15 @@ class _Builder:
 
     # One row ---------------------------------------------------------------------------------------------------------
 
-    def _one(self, field: p.One, row: _Row) -> _Text:
+    def _one(self, field: p.One, row: Row) -> Text:
         if field.rows.keys is not None:
             alias, inner = self._keyed(field, field.rows.keys, row)
             row.joins.append(f"left join lateral ({inner}) {alias} on true")
-            return _Text().sql(f"coalesce({alias}.j, 'null')")
-        return _Text().sql(f"coalesce({self._lateral_one(field, row)}, 'null')")
+            return Text().sql(f"coalesce({alias}.j, 'null')")
+        return Text().sql(f"coalesce({self._lateral_one(field, row)}, 'null')")
 
-    def _lateral_one(self, field: p.One, row: _Row) -> str:
-        own = _Row(self._alias("t"), field.rows.relation)
+    def _lateral_one(self, field: p.One, row: Row) -> str:
+        own = Row(self._alias("t"), field.rows.relation)
         text = self._body(field.body, own)
         where = self._where(field.rows, own, row)
         alias = self._alias("x")
@@ -281,7 +180,7 @@ class _Builder:
         self._pass_on(own, alias, row)
         return f"{alias}.j"
 
-    def _columns(self, text: str, own: _Row, shown: bool, *more: str) -> str:
+    def _columns(self, text: str, own: Row, shown: bool, *more: str) -> str:
         """The select list of a lateral: `j` the JSON, `i` the ids of the subjects shown below."""
         self._show(own, shown)
         columns = [*more]
@@ -291,26 +190,26 @@ class _Builder:
             columns.append(f"{_joined(own.shown)} as i")
         return ", ".join(columns) or "1 as j"
 
-    def _show(self, own: _Row, shown: bool) -> None:
+    def _show(self, own: Row, shown: bool) -> None:
         if self._mode == "shown" and shown and own.relation in RELATIONS and RELATIONS[own.relation].shows:
             own.shown.append(f"{own.column(RELATIONS[own.relation].shows)}::text")
 
     @staticmethod
-    def _pass_on(own: _Row, alias: str, row: _Row) -> None:
+    def _pass_on(own: Row, alias: str, row: Row) -> None:
         if own.shown:
             row.shown.append(f"{alias}.i")
 
-    def _from(self, rows: Rows, own: _Row) -> str:
+    def _from(self, rows: Rows, own: Row) -> str:
         """The view with exactly the columns used, and what is joined to each of its rows."""
         name = f"{rows.relation}_{rows.order}" if rows.order else rows.relation
         return f"{self._schema}.{name} {own.alias}" + "".join(f" {join}" for join in own.joins)
 
-    def _where(self, rows: Rows, own: _Row, row: _Row) -> str:
+    def _where(self, rows: Rows, own: Row, row: Row) -> str:
         found = [f"{own.column(there)} = {row.column(here)}" for here, there in rows.match]
         found += [self._condition(condition, own) for condition in rows.where]
         return f" where {' and '.join(found)}" if found else ""
 
-    def _condition(self, condition: Condition, own: _Row) -> str:
+    def _condition(self, condition: Condition, own: Row) -> str:
         values = [self._parameter(value) for value in condition.values]
         column = own.column(condition.column)
         match condition.operator:
@@ -331,9 +230,9 @@ class _Builder:
 
     # Subjects by key -------------------------------------------------------------------------------------------------
 
-    def _keyed(self, field: p.One | p.Many, keys: SubjectKeys, row: _Row) -> tuple[str, str]:
+    def _keyed(self, field: p.One | p.Many, keys: SubjectKeys, row: Row) -> tuple[str, str]:
         """One row for each code asked for, whether it is on record or not."""
-        own = _Row(self._alias("s"), field.rows.relation)
+        own = Row(self._alias("s"), field.rows.relation)
         own.optional = True
         k = self._alias("k")
         uscc, node, uuid = (self._parameter(v) for v in (keys.usccs, keys.node_ids, keys.uuids))
@@ -365,13 +264,13 @@ class _Builder:
 
     # Lists -----------------------------------------------------------------------------------------------------------
 
-    def _many(self, field: p.Many, row: _Row) -> _Text:
+    def _many(self, field: p.Many, row: Row) -> Text:
         if field.rows.keys is not None:
             alias, inner = self._keyed(field, field.rows.keys, row)
             order = " order by q.n"
             denied = "string_agg(q.d, ',' order by q.n) as d" if self._how.reports_denied else ""
         else:
-            own = _Row(self._alias("t"), field.rows.relation)
+            own = Row(self._alias("t"), field.rows.relation)
             text = self._body(field.body, own)
             where = self._where(field.rows, own, row)
             sort = f" order by {', '.join(own.column(name) for name in field.rows.sort)}" if field.rows.sort else ""
@@ -385,11 +284,11 @@ class _Builder:
         if denied and self._mode != "keys":
             listed.append(denied)
         row.joins.append(f"left join lateral (select {', '.join(listed) or '1'} from ({inner}) q) {alias} on true")
-        return _Text().sql(f"{alias}.j")
+        return Text().sql(f"{alias}.j")
 
-    def _connection(self, field: p.Connection, row: _Row) -> _Text:
+    def _connection(self, field: p.Connection, row: Row) -> Text:
         page, rows = field.page, field.rows
-        own = _Row(self._alias("t"), rows.relation)
+        own = Row(self._alias("t"), rows.relation)
         edges = [item for item in field.items if isinstance(item, p.Edges)]
         infos = {name for item in field.items if isinstance(item, p.PageInfo) for _, name in item.items}
         alias = self._alias("x")
@@ -427,11 +326,11 @@ class _Builder:
         )
         self._pass_on(own, alias, row)
         if self._mode == "keys":
-            return _Text().literal("null")
+            return Text().literal("null")
         return self._connection_text(field, alias, edges, row)
 
-    def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: _Row) -> _Text:
-        text = _Text().literal("{")
+    def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row) -> Text:
+        text = Text().literal("{")
         for number, item in enumerate(field.items):
             text.literal(("," if number else "") + json.dumps(item.key) + ":")
             match item:
@@ -445,14 +344,14 @@ class _Builder:
                     text.extend(self._page_info(items, field.page, alias))
         return text.literal("}")
 
-    def _total(self, rows: Rows, row: _Row) -> str:
-        own = _Row(self._alias("t"), rows.relation)
+    def _total(self, rows: Rows, row: Row) -> str:
+        own = Row(self._alias("t"), rows.relation)
         counted = Rows(rows.relation, rows.match, tuple(c for c in rows.where if c.operator not in ("after", "before")))
         where = self._where(counted, own, row)
         return f"(select count(*)::text from {self._schema}.{rows.relation} {own.alias}{where})"
 
-    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> _Text:
-        text = _Text().literal("{")
+    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> Text:
+        text = Text().literal("{")
         for number, (key, name) in enumerate(items):
             text.literal(("," if number else "") + json.dumps(key) + ":")
             match name:
@@ -468,8 +367,8 @@ class _Builder:
                     text.literal('"PageInfo"')
         return text.literal("}")
 
-    def _edge(self, edges: p.Edges, page: Page, own: _Row) -> _Text:
-        text = _Text().literal("{")
+    def _edge(self, edges: p.Edges, page: Page, own: Row) -> Text:
+        text = Text().literal("{")
         for number, item in enumerate(edges.items):
             text.literal(("," if number else "") + json.dumps(item.key) + ":")
             match item:
@@ -482,22 +381,22 @@ class _Builder:
         return text.literal("}")
 
     @staticmethod
-    def _cursor(page: Page, own: _Row) -> str:
+    def _cursor(page: Page, own: Row) -> str:
         # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
         return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
 
     # Sources ---------------------------------------------------------------------------------------------------------
 
-    def _section(self, field: p.Section, row: _Row) -> _Text:
+    def _section(self, field: p.Section, row: Row) -> Text:
         uscc = row.column("uscc")
         if self._mode == "keys":
             if field.source == self._source:
                 row.shown.append(self._reachable(row, uscc))
-            return _Text().literal("null")
+            return Text().literal("null")
         if self._mode == "refresh":
             row.shown.append(self._reachable(row, uscc))
         answers = self._parameter(Value(Fed(f"answers:{field.source}"), "jsonb"))
-        own = _Row(self._alias("a"), field.answer)
+        own = Row(self._alias("a"), field.answer)
         own.optional = True
         own.uscc = uscc
         text = self._object(field.fields, own)
@@ -505,47 +404,26 @@ class _Builder:
         row.joins.extend(own.joins)
         return text
 
-    def _reachable(self, row: _Row, uscc: str) -> str:
+    def _reachable(self, row: Row, uscc: str) -> str:
         """The code at a section, if a source may be asked about it: not for rows that the asker doesn't have."""
         if row.optional and self._how.absent_is_null:
             return f"case when {row.column('id')} is not null then {uscc} end"
         return uscc
 
-    def _part(self, field: p.PartRows, row: _Row) -> _Text:
+    def _part(self, field: p.PartRows, row: Row) -> Text:
         source = SOURCE_FUNCTIONS[field.function].source
         answers = self._parameter(Value(Fed(f"answers:{source}"), "jsonb"))
-        own = _Row(self._alias("f"), field.function)
+        own = Row(self._alias("f"), field.function)
         text = self._object(field.fields, own)
         alias = self._alias("x")
         row.joins.append(
             f"left join lateral (select '[' || coalesce(string_agg({text.render()}, ','), '') || ']' as j"
             f" from {self._schema}.{field.function}({answers}, {row.uscc}) {own.alias}) {alias} on true"
         )
-        return _Text().sql(f"{alias}.j")
+        return Text().sql(f"{alias}.j")
 
 
 def _joined(expressions: list[str]) -> str:
     if not expressions:
         return "''::text"
     return expressions[0] if len(expressions) == 1 else f"concat_ws(',', {', '.join(expressions)})"
-
-
-def _json(kind: str, sql: str, *, null: bool, empty: str = "null") -> _Text:
-    """A value as JSON text. `code` is known to need no escaping; `json` is JSON already."""
-    match kind:
-        case "code" | "decimal" | "date":
-            bare = sql if kind == "code" else f"{sql}::text"
-            if not null:
-                return _Text().literal('"').sql(bare).literal('"')
-            return _Text().sql(f"coalesce('\"' || {bare} || '\"', {quoted(empty)})")
-        case "text":
-            found = f"to_json({sql})::text"
-        case "timestamp":
-            found = f"to_json(to_char({sql} at time zone 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+08:00\"'))::text"
-        case "bool" | "int":
-            found = f"{sql}::text"
-        case "json":
-            found = sql
-        case _:
-            raise ValueError(f"a column of kind {kind} cannot be printed")
-    return _Text().sql(f"coalesce({found}, {quoted(empty)})" if null else found)

@@ -90,7 +90,8 @@ class _Contract:
         reachable = [
             self._named(named)
             for named in self._source.type_map.values()
-            if isinstance(named, GraphQLObjectType) and named.name in {t for d in DISCRIMINATORS.values() for _, t in d.types}
+            if isinstance(named, GraphQLObjectType)
+            and named.name in {t for d in DISCRIMINATORS.values() for _, t in d.types}
         ]
         assert isinstance(query, GraphQLObjectType)
         return GraphQLSchema(
@@ -180,7 +181,10 @@ class _Contract:
             if level is None or level <= self._level:
                 made[name] = GraphQLField(
                     self._type(field.type),
-                    {argument: self._argument(definition, f"{where}({argument})") for argument, definition in field.args.items()},
+                    {
+                        argument: self._argument(definition, f"{where}({argument})")
+                        for argument, definition in field.args.items()
+                    },
                     description=field.description,
                     extensions={"binding": metadata.get("binding"), "level": level},
                 )

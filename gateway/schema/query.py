@@ -30,9 +30,7 @@ class Matter:
     code: str = column("code", "Its code", R)
     name: str = column("name", "Its name", R)
     legal_basis: str = column("legal_basis", "Its legal basis", R)
-    required_sources: list[Source] = related(
-        reference.required_sources, "Sources without which there is no verdict", R
-    )
+    required_sources: list[Source] = related(reference.required_sources, "Sources without which there is no verdict", R)
 
 
 @strawberry.type(description="Who asks")

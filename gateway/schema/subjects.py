@@ -56,7 +56,9 @@ class RecordOrder:
 
 
 Filter = Annotated[RecordFilter | None, strawberry.argument(description="Which records; all without it")]
-Order = Annotated[RecordOrder | None, strawberry.argument(description="In which order; newest decision first without it")]
+Order = Annotated[
+    RecordOrder | None, strawberry.argument(description="In which order; newest decision first without it")
+]
 First = Annotated[int | None, strawberry.argument(description="How many at most, from 1 to 100")]
 After = Annotated[str | None, strawberry.argument(description="A cursor of this list: what follows it")]
 
@@ -80,9 +82,7 @@ class RecordCount:
 @strawberry.type(description="A publication that was revoked: that and why, not what it said (行政处罚法第四十八条)")
 class WithdrawalNotice:
     withdrawn_on: Date = column("withdrawn_on", "Day of the withdrawal")
-    authority: Subject = inline(
-        "authority_", "Who withdrew it", otherwise=subjects.at("authority_id")
-    )
+    authority: Subject = inline("authority_", "Who withdrew it", otherwise=subjects.at("authority_id"))
     reason: str = column("reason", "Why")
 
 

@@ -134,9 +134,7 @@ SUBJECT_ROWS = {
     "self": f"s.id = {SCOPE_SUBJECT}",
     "internal": f"(s.class <> 'SERVANT' or {_servants('s.id')})",
 }
-STATUS = (
-    "case when r.status in ('ACTIVE', 'CORRECTED') and r.published_until < core.today() then 'EXPIRED' else r.status end"
-)
+STATUS = "case when r.status in ('ACTIVE', 'CORRECTED') and r.published_until < core.today() then 'EXPIRED' else r.status end"
 
 # Relations ------------------------------------------------------------------------------------------------------------
 
@@ -304,6 +302,7 @@ RECORD_VERSION = Relation(
     rows={"internal": RECORD_ROWS["internal"]},
     subject="r.subject_id",
 )
+
 
 def _linked(name: str, here: str, there: str) -> Relation:
     """Subjects at the other end of a succession, with all of a subject's columns."""

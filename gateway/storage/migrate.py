@@ -59,9 +59,7 @@ def render(sql: str, prefix: str) -> str:
     return re.sub(r"@([a-z_]+)@", role, sql)
 
 
-async def migrate(
-    connection: asyncpg.Connection[asyncpg.Record], prefix: str, folder: Path = FOLDER
-) -> list[str]:
+async def migrate(connection: asyncpg.Connection[asyncpg.Record], prefix: str, folder: Path = FOLDER) -> list[str]:
     """Bring the database to the newest version; returns the names of what was applied. Roles must be there.
 
     Raises MigrationError where an applied file has changed or the database is newer than this program.

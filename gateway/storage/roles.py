@@ -91,9 +91,7 @@ async def ensure_roles(
 ) -> None:
     """Make what is missing, set passwords and settings anew; nobody but these roles may connect."""
     existing = {row["rolname"] for row in await connection.fetch("select rolname from pg_roles")}
-    for role, statement in statements(
-        prefix, database, lambda role: scram_verifier(secret(role_name(prefix, role)))
-    ):
+    for role, statement in statements(prefix, database, lambda role: scram_verifier(secret(role_name(prefix, role)))):
         if statement.startswith("create role") and role_name(prefix, role) in existing:
             continue
         await connection.execute(statement)

@@ -252,9 +252,7 @@ def _masked(error: Exception) -> Internal:
     )
 
 
-async def _send(
-    send: Send, status: int, media: bytes, body: bytes, more: tuple[tuple[bytes, bytes], ...] = ()
-) -> None:
+async def _send(send: Send, status: int, media: bytes, body: bytes, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     if media in (JSON, GRAPHQL):
         media += b"; charset=utf-8"
     headers = [

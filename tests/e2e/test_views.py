@@ -26,10 +26,12 @@ JSON_BODY = {"content-type": "application/json", "accept": GRAPHQL}
 
 @pytest.fixture(scope="module")
 async def busiest(stack: Stack) -> str:
-    """The enterprise whose records have the most statuses."""
+    """An enterprise with records that are live, over and withdrawn."""
     found = await stack.owner.fetchval(
         "select s.uscc from core.record r join core.subject s on s.id = r.subject_id where s.kind = 'ENTERPRISE'"
-        " group by 1 order by count(distinct r.status) desc, count(*) desc, 1 limit 1"
+        " group by 1 having bool_or(r.status in ('REPAIRED', 'REVOKED')) and bool_or(r.status = 'ACTIVE' and r.published"
+        " and coalesce(r.published_until >= core.today(), true)) and bool_or(r.published_until < core.today())"
+        " order by count(*) desc, 1 limit 1"
     )
     return str(found)
 

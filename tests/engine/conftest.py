@@ -44,7 +44,9 @@ class KnownSources:
         answers: dict[str, Any] = {}
         for want in wanted:
             for uscc in want.subjects:
-                rows = {part: [{"case_number": f"（2026）新2701执{part}号", "court": "示例法院"}] for part in want.parts}
+                rows = {
+                    part: [{"case_number": f"（2026）新2701执{part}号", "court": "示例法院"}] for part in want.parts
+                }
                 answer = {"status": "ANSWERED", "as_of": "2026-04-01T10:00:00.000+08:00", "reason": None}
                 answers[uscc] = {"answer": answer, **rows}
         behind = {w.source: w.subjects for w in wanted}
@@ -85,7 +87,9 @@ class World:
 
     async def ask(self, view: str, query: str, variables: dict[str, Any] | None = None, **scope: Any) -> Any:
         """The response as Python objects."""
-        return json.loads(await self.engine.answer(self.principal(view, **scope), Request(query, None, variables or {})))
+        return json.loads(
+            await self.engine.answer(self.principal(view, **scope), Request(query, None, variables or {}))
+        )
 
     async def refused(self, view: str, query: str, variables: dict[str, Any] | None = None) -> list[str]:
         """The codes of a refusal."""

@@ -120,7 +120,7 @@ async def test_no_section_no_question(world: World) -> None:
 
 async def test_a_disclosure_has_what_was_shown(world: World) -> None:
     world.account.disclosures.clear()
-    query = "query D { records(first: 100) { edges { node { title } } } subject(uscc: \"%s\") { onRecord } }"
+    query = 'query D { records(first: 100) { edges { node { title } } } subject(uscc: "%s") { onRecord } }'
     await world.ask("restricted", query % small_world.STRANGER)
     (disclosure,) = world.account.disclosures
     shown = set(str(disclosure.subject_ids, "ascii").split(","))

@@ -1,0 +1,94 @@
+"""Fragments that SQL is made of: JSON text in the making, and the row at hand.
+
+In: columns of the catalogue, literals. Out: SQL expressions of type text. Identifiers come from the catalogue alone.
+"""
+
+from __future__ import annotations
+
+from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Column
+
+
+def quoted(text: str) -> str:
+    """An SQL string literal (standard_conforming_strings)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Text:
+    """JSON in the making: literals and SQL expressions of type text, neighbours among the literals joined."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[bool, str]] = []
+
+    def literal(self, text: str) -> Text:
+        if self._parts and not self._parts[-1][0]:
+            self._parts[-1] = (False, self._parts[-1][1] + text)
+        else:
+            self._parts.append((False, text))
+        return self
+
+    def sql(self, expression: str) -> Text:
+        self._parts.append((True, expression))
+        return self
+
+    def extend(self, other: Text) -> Text:
+        for is_sql, text in other._parts:
+            if is_sql:
+                self.sql(text)
+            else:
+                self.literal(text)
+        return self
+
+    def render(self) -> str:
+        return " || ".join(text if is_sql else quoted(text) for is_sql, text in self._parts) or "''"
+
+
+def json_value(kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:
+    """A value as JSON text. `code` is known to need no escaping; `json` is JSON already."""
+    match kind:
+        case "code" | "decimal" | "date":
+            bare = sql if kind == "code" else f"{sql}::text"
+            if not null:
+                return Text().literal('"').sql(bare).literal('"')
+            return Text().sql(f"coalesce('\"' || {bare} || '\"', {quoted(empty)})")
+        case "text":
+            found = f"to_json({sql})::text"
+        case "timestamp":
+            found = (
+                f"to_json(to_char({sql} at time zone 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+08:00\"'))::text"
+            )
+        case "bool" | "int":
+            found = f"{sql}::text"
+        case "json":
+            found = sql
+        case _:
+            raise ValueError(f"a column of kind {kind} cannot be printed")
+    return Text().sql(f"coalesce({found}, {quoted(empty)})" if null else found)
+
+
+class Row:
+    """The row at hand: alias, its relation, the columns used so far, what is joined to it, overridden columns."""
+
+    def __init__(self, alias: str, relation: str, uscc: str = "") -> None:
+        self.alias = alias
+        self.relation = relation
+        self.used: dict[str, None] = {}
+        self.joins: list[str] = []
+        self.shown: list[str] = []
+        self.overrides: dict[str, str] = {}
+        self.optional = False  # the row may be missing (a code that is not on record)
+        self.uscc = uscc
+
+    def definition(self, name: str) -> Column:
+        """The column's definition in the catalogue (of a view or of a source's function)."""
+        if self.relation in SOURCE_FUNCTIONS:
+            for column in SOURCE_FUNCTIONS[self.relation].columns:
+                if column.name == name:
+                    return column
+            raise KeyError(f"{self.relation}.{name}")
+        return RELATIONS[self.relation].column(name)
+
+    def column(self, name: str) -> str:
+        if name in self.overrides:
+            return self.overrides[name]
+        self.used[self.definition(name).name] = None
+        return f"{self.alias}.{name}"

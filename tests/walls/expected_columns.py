@@ -1,0 +1,110 @@
+"""Which columns each view has, and what each role may do with each table: written by hand, from expected_levels' facts.
+
+A column follows the field that reads it; keys (ids, positions) that no field shows are there where a join or an order
+needs them. Nothing here is computed from gateway/.
+"""
+
+from __future__ import annotations
+
+from expected_levels import I, P, R
+
+_SUBJECT = "id external_id node_id uscc on_record name kind registered_on region_code region_name region_local"
+_SUBJECT += " legal_representative former_names roles"
+_OF_SUBJECT = "node_id external_id on_record uscc name kind region_code region_name region_local"
+_SOURCE = "code name kind healthy"
+
+
+def _prefixed(prefix: str, names: str) -> str:
+    return " ".join(prefix + name for name in names.split())
+
+
+# Relation → level → columns.
+COLUMNS: dict[str, dict[int, str]] = {
+    "subject": {P: _SUBJECT, I: "identity_number"},
+    "predecessor": {P: f"successor_id {_SUBJECT}", I: "identity_number"},
+    "successor": {P: f"predecessor_id {_SUBJECT}", I: "identity_number"},
+    "record": {
+        P: "id external_id node_id subject_id authority_id kind area severity catalogue_item title document_number"
+        " decided_on published_from published_until status under_objection repairable_from basis amount facts"
+        f" {_prefixed('subject_', _OF_SUBJECT)} {_prefixed('authority_', _OF_SUBJECT)} {_prefixed('source_', _SOURCE)}"
+        # the nine kinds' own
+        " penalty_kinds offence content fine confiscated licence_effect valid_from valid_until licence_kind"
+        " certificate_name certificate_number case_number court cause result performance breach contract promise due_on"
+        " rectified_on honour_level list_name removed_on grounds",
+        R: "version source_last_answer_at obligation sanction effective_until form counterparty",
+    },
+    "record_count": {P: "subject_id area kind count"},
+    "record_version": {
+        I: "record_id version known_from known_until status reason entered_by received_at original",
+    },
+    "withdrawal": {
+        P: f"subject_id authority_id withdrawn_on reason {_prefixed('authority_', _OF_SUBJECT)}",
+    },
+    "source": {P: f"position {_SOURCE}", R: "last_answer_at"},
+    "region_closure": {P: "ancestor code"},
+    "code_label": {P: "list position code zh en valid_from valid_to"},
+    "matter": {R: "code name legal_basis"},
+    "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
+}
+ORDERS = {"record": ("decided_desc", "decided_asc", "published_desc", "published_asc")}
+
+# Function of a view schema → level → columns.
+FUNCTIONS: dict[str, dict[int, str]] = {
+    "courts_answer": {P: "status as_of", R: "reason"},
+    "courts_dishonest": {
+        P: "case_number court filed_on published_on grounds performance basis_document",
+        R: "duty",
+    },
+    "courts_enforcement": {R: "case_number court filed_on state amount"},
+    "courts_consumption": {R: "case_number court ordered_on"},
+    "courts_judgments": {R: "case_number court cause judged_on result obligation performance"},
+}
+
+ROLES = {"public": P, "restricted": R, "restricted_scoped": R, "self": R, "internal": I}
+SERVICE_ROLES = ("import", "service", "ledger")
+
+# Base tables: what a service role may do, and why. View roles: nothing at all. `*` stands for the tables of the import.
+_IMPORTED = (
+    "region region_closure court source source_health code_label catalogue_item catalogue_default penalty_class_rule"
+    " publication_term subject identifier former_name succession subject_role person_identity publication_order record"
+    " import_run"
+)
+GRANTS: dict[tuple[str, str], str] = {
+    **{("import", f"core.{name}"): "SELECT INSERT UPDATE" for name in _IMPORTED.split()},
+    # append-only: content that was once known is never changed
+    ("import", "core.record_version"): "SELECT INSERT",
+    ("import", "core.withdrawal"): "SELECT INSERT",
+    # sets that a file gives whole
+    ("import", "core.region_closure"): "SELECT INSERT UPDATE DELETE",
+    ("import", "core.former_name"): "SELECT INSERT UPDATE DELETE",
+    ("import", "core.subject_role"): "SELECT INSERT UPDATE DELETE",
+    ("import", "auth.matter"): "SELECT",
+    # kept answers, health of sources, who asks; subjects only to turn codes into ids
+    ("service", "core.source_answer"): "SELECT INSERT",
+    ("service", "core.source_health"): "SELECT INSERT UPDATE",
+    ("service", "core.subject"): "SELECT",
+    ("service", "core.source"): "SELECT",
+    ("service", "core.region"): "SELECT",
+    ("service", "auth.matter"): "SELECT",
+    ("service", "auth.client"): "SELECT INSERT UPDATE",
+    ("service", "auth.client_list"): "SELECT INSERT UPDATE DELETE",
+    ("service", "auth.used_assertion"): "SELECT INSERT DELETE",
+    # the ledger writes and reads nothing back: what was disclosed is for the sequencer, another role's
+    ("ledger", "ledger.disclosure"): "INSERT",
+}
+
+
+def columns(relation: str, level: int) -> set[str]:
+    """The columns that a view of that level has; none where there is no such view."""
+    found = {name for at, names in COLUMNS[relation].items() if at <= level for name in names.split()}
+    return found
+
+
+def function_columns(function: str, level: int) -> list[str]:
+    """The columns that a function of that level returns; none where there is no such function."""
+    return [name for at, names in FUNCTIONS[function].items() if at <= level for name in names.split()]
+
+
+def views(relation: str) -> list[str]:
+    """A relation's view, and one for each order that is offered."""
+    return [relation, *(f"{relation}_{order}" for order in ORDERS.get(relation, ()))]
