@@ -40,7 +40,7 @@ class FailureKind(enum.StrEnum):
     UNREACHABLE = "UNREACHABLE"  # no connection, or it broke
     THROTTLED = "THROTTLED"  # 302 to a page, 412, 429: refused for now
     SERVER_ERROR = "SERVER_ERROR"  # 5xx
-    MALFORMED = "MALFORMED"  # not what the contract says: HTML, cut JSON, missing keys, wrong types, totals that disagree
+    MALFORMED = "MALFORMED"  # not by the contract: HTML, cut JSON, missing keys, wrong types or totals
     FOREIGN_ROWS = "FOREIGN_ROWS"  # a row about another subject than was asked
     TOO_LARGE = "TOO_LARGE"  # body or pages beyond the limits
     CREDENTIALS = "CREDENTIALS"  # signature, clock, secret or token refused
@@ -59,7 +59,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no answer. `retry_after` in seconds where the upstream said so; `detail` is for logs, without secrets."""
+    """Why there is no answer. `retry_after` in seconds where the upstream said so; `detail` is for logs, no secrets."""
 
     kind: FailureKind
     retry_after: float | None = None

@@ -69,9 +69,10 @@ COMMON = """
     }
   }
 """
+CASES = "enforcementCases { caseNumber amount }"
 QUESTION = {
     "public": f"query Standing($uscc: Uscc!) {{{COMMON % ('', '', '')}}}",
-    "restricted": f"query Standing($uscc: Uscc!) {{{COMMON % ('version', 'reason', 'enforcementCases { caseNumber amount }')}}}",
+    "restricted": f"query Standing($uscc: Uscc!) {{{COMMON % ('version', 'reason', CASES)}}}",
     "internal": (
         "query Standing($uscc: Uscc!) {"
         + COMMON
@@ -310,7 +311,8 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 def choose(base: str, token: str, organisations: list[dict[str, str]]) -> str:
     """A subject about which the three views differ most: records of all statuses, and a listing by the courts."""
     query = """query Choose($usccs: [Uscc!]!) { subjects(usccs: $usccs) {
-      uscc records(first: 100) { totalCount } courts { dishonestListings { caseNumber } enforcementCases { caseNumber } } } }"""
+      uscc records(first: 100) { totalCount }
+      courts { dishonestListings { caseNumber } enforcementCases { caseNumber } } } }"""
     codes = [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"][:100]
     found = answered(ask(base, query, {"usccs": codes}, token))["subjects"]
     statuses: dict[str, set[str]] = {}
@@ -327,7 +329,7 @@ def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]])
     first = ask(base, QUESTION["public"], {"uscc": organisations[-1]["uscc"]})
     status = first["data"]["subject"]["courts"]["answer"]["status"]
     console.print(
-        f"\nThe public view never waits for the courts. It says of what is kept: [bold]{status}[/bold], never just an empty list"
+        f"\nThe public view never waits for the courts. Of what is kept it says: [bold]{status}[/bold], never just nothing"
     )
     uscc = choose(base, tokens["restricted"], organisations)
     answers = {view: ask(base, QUESTION[view], {"uscc": uscc}, tokens.get(view)) for view in QUESTION}
@@ -370,7 +372,7 @@ def compare(answers: dict[str, dict[str, Any]]) -> Table:
     row(
         "statuses",
         lambda v: ", ".join(sorted({n["status"] for n in nodes[v]})),
-        "public: within the term of publication; restricted: expired too; internal (supervision): repaired and revoked too",
+        "public: within the term of publication; restricted: expired too; supervision: repaired and revoked too",
     )
     row(
         "field version",

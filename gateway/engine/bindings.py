@@ -1,4 +1,4 @@
-"""Where a field's value lives, and which rows a relation means. Set by schema/, made by resolvers/, read by the planner.
+"""Where a field's value lives, which rows a relation means. Set by schema/, made by resolvers/, read by the planner.
 
 In: nothing. Out: frozen bindings, carried by the fields of the contract schemas under extensions["binding"].
 """
@@ -30,7 +30,10 @@ class FromRequest:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`column operator value`. `any`: value is an array; `below`: a region with all below it; `after`/`before`: (day, id)."""
+    """`column operator value`.
+
+    `any`: value is an array; `below`: a region with all below it; `after`, `before`: a place (day, id).
+    """
 
     column: str
     operator: str

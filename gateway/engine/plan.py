@@ -156,7 +156,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class SectionAnswer:
-    """`key`: status, time, reason of a section's answer; `leaves` are Leaf of the function's columns, One for the source."""
+    """`key`: status, time, reason of a section's answer, and its source."""
 
     key: str
     fields: tuple[Field, ...]

@@ -54,7 +54,7 @@ class Coercer:
         self.names = frozenset(name for name, *_ in self._definitions)
 
     def __call__(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        """(coerced variables, shape). Variables that the operation does not define are ignored, as the standard says."""
+        """(coerced variables, shape). Variables that the operation does not define are ignored (the standard)."""
         coerced: dict[str, Any] = {}
         shape = []
         for name, coerce, shaped, default, required in self._definitions:

@@ -13,7 +13,7 @@ from gateway.schema.enums import View
 from gateway.schema.fields import R, by_engine, column, empty, of_principal, related
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
-from gateway.schema.subjects import CreditRecordConnection, Node, Subject, After, Filter, First, Order
+from gateway.schema.subjects import After, CreditRecordConnection, Filter, First, Node, Order, Subject
 
 
 @strawberry.type(description="A code with its labels")
@@ -77,7 +77,7 @@ class Query:
     node: Node | None = related(reference.node, "What an id stands for; null where unknown or hidden", arguments=_node)
     subject: Subject | None = related(
         subject_rows.by_uscc,
-        "A subject by its code. A valid code that is not on record: null in PUBLIC, above it a Subject with onRecord false",
+        "A subject by its code. A valid code that is not on record: null in PUBLIC, above a Subject with onRecord false",
         arguments=_subject,
     )
     subjects: list[Subject | None] = related(

@@ -20,7 +20,7 @@ class Source:
 
 
 @strawberry.type(
-    description="What a source said, or why it said nothing. An empty list means no record only beside ANSWERED or CACHED"
+    description="What a source said, or why nothing. An empty list means no record only beside ANSWERED or CACHED"
 )
 class SourceAnswer:
     source: Source = related(reference.source("COURTS"), "The source")

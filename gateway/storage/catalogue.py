@@ -1,7 +1,7 @@
 """The catalogue: every relation that a view offers, its columns with their levels, and which rows each view has.
 
-In: nothing. Out: frozen definitions. `views.py` makes the SQL of the view schemas from them (the second wall); the engine
-takes its identifiers and types from them and from nowhere else. Adding a column here is all that a new stored field
+In: nothing. Out: frozen definitions. `views.py` makes the SQL of the view schemas from them (the second wall); the
+engine takes its identifiers and types from them and from nowhere else. Adding a column here is all that a new stored field
 needs besides its place in the schema.
 """
 
@@ -39,11 +39,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A view: base tables with to-one joins on unique keys (they vanish when unselected), columns, row conditions.
+    """A view: base tables with to-one joins on unique keys (they vanish unselected), columns, row conditions.
 
     `rows` has a condition by access name (`public`, `restricted`, `internal`, `self`); a missing one means all rows.
     `subject` is the base column with the subject that narrowing goes by, None where narrowing doesn't apply.
-    `orders`: name of an order → its ORDER BY; each becomes a view of its own, since a barrier view keeps a sort outside.
+    `orders`: name of an order → its ORDER BY; each becomes a view of its own: a barrier keeps a sort outside.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Relation:
 
 
 def _detail(name: str, level: Level = P) -> Column:
-    """A field of one kind of record, kept in record.detail under its name; jsonb prints itself as JSON, quotes and all."""
+    """A field of one kind of record, kept in record.detail under its name; jsonb prints itself as JSON."""
     return Column(name, f"(r.detail -> '{name}')::text", "json", level, null=True)
 
 
@@ -134,7 +134,10 @@ SUBJECT_ROWS = {
     "self": f"s.id = {SCOPE_SUBJECT}",
     "internal": f"(s.class <> 'SERVANT' or {_servants('s.id')})",
 }
-STATUS = "case when r.status in ('ACTIVE', 'CORRECTED') and r.published_until < core.today() then 'EXPIRED' else r.status end"
+STATUS = (
+    "case when r.status in ('ACTIVE', 'CORRECTED') and r.published_until < core.today() then 'EXPIRED'"
+    " else r.status end"
+)
 
 # Relations ------------------------------------------------------------------------------------------------------------
 
@@ -287,7 +290,8 @@ RECORD_VERSION = Relation(
         Column("known_from", "v.known_at", "timestamp", I),
         Column(
             "known_until",
-            "(select n.known_at from core.record_version n where n.record_id = v.record_id and n.version = v.version + 1)",
+            "(select n.known_at from core.record_version n where n.record_id = v.record_id"
+            " and n.version = v.version + 1)",
             "timestamp",
             I,
             null=True,

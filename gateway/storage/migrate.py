@@ -1,7 +1,7 @@
 """Migrations: plain SQL, numbered, checksummed, forward only, one process at a time.
 
-In: a connection of the migrate role. Out: schemas at the newest version, view schemas equal to the catalogue, partitions
-for the months ahead. Run again, it changes nothing.
+In: a connection of the migrate role. Out: schemas at the newest version, view schemas equal to the catalogue,
+partitions for the months ahead. Run again, it changes nothing.
 """
 
 from __future__ import annotations

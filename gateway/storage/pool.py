@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from collections.abc import AsyncIterator
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement

@@ -33,6 +33,7 @@ SUBJECTS: list[tuple[str, str, str, str, str | None]] = [
     (FIRM, "ENTERPRISE", '示例"引号"有限公司', "652701", "样例人乙"),
     (SHOP, "INDIVIDUAL_BUSINESS", "样例商行", "652701", "样例人丙"),
 ]
+# ruff: noqa: E501 -- a table, a record a line
 # subject, kind, area, severity, status, day, title, amount, detail
 RECORDS: list[tuple[str, str, str, str | None, str, str, str, str | None, str]] = [
     (FIRM, "PENALTY", "GENERAL", "GENERAL", "ACTIVE", "2026-03-01", "罚款一", "5000.00", '{"fine": "5000.00", "penalty_kinds": ["罚款"]}'),

@@ -73,4 +73,4 @@ if __name__ == "__main__":
                 (FOLDER / f"{name}.plan").write_text(plan, encoding="utf-8")
                 (FOLDER / f"{name}.sql").write_text(sql, encoding="utf-8")
             else:
-                print(plan, sql, sep="\n")  # noqa: T201
+                print(plan, sql, sep="\n")

@@ -36,7 +36,7 @@ def test_a_field_without_a_level_fails_the_build() -> None:
         fine: str = column("name", "Has a level")
         bare: str = strawberry.field(description="Has none")
 
-    with pytest.raises(SchemaError, match="Query.bare has no view level"):
+    with pytest.raises(SchemaError, match=r"Query\.bare has no view level"):
         build_contracts(built(Query))
 
 
@@ -45,7 +45,7 @@ def test_a_field_without_a_description_fails_the_build() -> None:
     class Query:
         fine: str = column("name", "")
 
-    with pytest.raises(SchemaError, match="Query.fine has no description"):
+    with pytest.raises(SchemaError, match=r"Query\.fine has no description"):
         build_contracts(built(Query))
 
 
