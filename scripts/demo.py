@@ -329,7 +329,7 @@ def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]])
     first = ask(base, QUESTION["public"], {"uscc": organisations[-1]["uscc"]})
     status = first["data"]["subject"]["courts"]["answer"]["status"]
     console.print(
-        f"\nThe public view never waits for the courts. Of what is kept it says: [bold]{status}[/bold], never just nothing"
+        f"\nThe public view never waits for the courts. Of what is kept: [bold]{status}[/bold], never just nothing"
     )
     uscc = choose(base, tokens["restricted"], organisations)
     answers = {view: ask(base, QUESTION[view], {"uscc": uscc}, tokens.get(view)) for view in QUESTION}

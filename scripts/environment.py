@@ -88,7 +88,7 @@ def main() -> None:
         # The Python that runs this may be that of an activated .venv: then the one that it was made with.
         base = getattr(sys, "_base_executable", sys.executable)
         run([base, "-m", "venv", "--clear", VENV], "python -m venv")
-    pip = [PYTHON, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    pip = [PYTHON, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
     pip += ["--root-user-action=ignore"]
     run([*pip, "--require-hashes", "-r", LOCK], "installing requirements/dev.txt")
     run([*pip, "--no-deps", "--editable", ROOT], "installing the project")

@@ -214,7 +214,7 @@ class Planner:
 
 
 class _Place:
-    """Where fields are read: relation, prefix of an inlined object, source of a section, an interface's discriminator."""
+    """Where fields are read: relation, prefix of an inlined object, source of a section, discriminator."""
 
     __slots__ = ("discriminator", "prefix", "relation", "source")
 

@@ -1,7 +1,8 @@
 """From a plan to one SQL statement: a pure function, no I/O.
 
-In: a plan and how the database is read. Out: the statement's text, its parameters as values to resolve. Identifiers come from the catalogue, values are always parameters. JSON is text put together by PostgreSQL:
-`||` costs least there (decision 0002).
+In: a plan and how the database is read. Out: the statement's text, its parameters as values to resolve. Identifiers
+come from the catalogue, values are always parameters. JSON is text put together by PostgreSQL: `||` costs least there
+(decision 0002).
 
 Columns of the body statement: `body` (the data object as JSON), `shown` (UUIDs of the subjects shown, comma separated;
 in the public view the USCCs whose sources could be refreshed), `snapshot` (pg_current_snapshot), `denied` (JSON:

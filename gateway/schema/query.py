@@ -77,7 +77,7 @@ class Query:
     node: Node | None = related(reference.node, "What an id stands for; null where unknown or hidden", arguments=_node)
     subject: Subject | None = related(
         subject_rows.by_uscc,
-        "A subject by its code. A valid code that is not on record: null in PUBLIC, above a Subject with onRecord false",
+        "A subject by its code. One that is not on record: null in PUBLIC, above it a Subject with onRecord false",
         arguments=_subject,
     )
     subjects: list[Subject | None] = related(

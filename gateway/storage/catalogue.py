@@ -1,8 +1,8 @@
 """The catalogue: every relation that a view offers, its columns with their levels, and which rows each view has.
 
 In: nothing. Out: frozen definitions. `views.py` makes the SQL of the view schemas from them (the second wall); the
-engine takes its identifiers and types from them and from nowhere else. Adding a column here is all that a new stored field
-needs besides its place in the schema.
+engine takes its identifiers and types from them and from nowhere else. Adding a column here is all that a new stored
+field needs besides its place in the schema.
 """
 
 from __future__ import annotations

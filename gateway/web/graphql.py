@@ -2,7 +2,7 @@
 than the whole of a profile's Python otherwise).
 
 In: an HTTP request. Out: a response of media type application/graphql-response+json, or application/json for clients
-that ask for nothing else. Every error leaves through `_refuse`; the unforeseen is masked, with an id that is in the log.
+that ask for nothing else. Errors leave through `_refuse`; the unforeseen is masked, with an id that is in the log.
 """
 
 from __future__ import annotations
