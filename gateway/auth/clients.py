@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +103,10 @@ on conflict (id) do nothing returning 1"""
 _DISABLE = f"""with changed as (
     update auth.client set disabled_at = now(), version = version + 1 where id = $1 and disabled_at is null returning id
 ) select pg_notify('{CHANNEL}', id) from changed"""
+_FILL_LIST = """with wanted as (select s.id, s.uscc from core.subject s where s.uscc = any ($2::text[])),
+gone as (delete from auth.client_list l where l.list = $1 and l.subject_id not in (select w.id from wanted w)),
+made as (insert into auth.client_list (list, subject_id) select $1, w.id from wanted w on conflict do nothing)
+select uscc from wanted"""
 _UNKNOWN = """select
     (select coalesce(string_agg(v, ', '), '') from json_array_elements_text($1::text::json) v
         where not exists (select from auth.matter m where m.code = v
@@ -162,6 +166,12 @@ class ClientStore:
         changed = await self._pool.fetch(_DISABLE, (client_id,))
         self.forget(client_id)
         return bool(changed)
+
+    async def fill_list(self, name: str, usccs: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+        """Make a list have these subjects and no others; returns how many it has and the codes not on record."""
+        rows = await self._pool.fetch(_FILL_LIST, (name, [*usccs]))
+        known = {str(row["uscc"], "ascii") for row in rows}
+        return len(known), tuple(uscc for uscc in dict.fromkeys(usccs) if uscc not in known)
 
     def forget(self, client_id: str | None = None) -> None:
         """Drop what is kept of one client or of all; for whoever hears of a change."""

@@ -100,6 +100,31 @@ def list_clients(as_json: Annotated[bool, typer.Option("--json", help="JSON, for
     show_table(columns, [_row(client) for client in found])
 
 
+@app.command("fill-list")
+def fill_list(
+    name: Annotated[str, typer.Argument(help="Name of the list, as in clients add --list")],
+    file: Annotated[Path, typer.Argument(help="The list's members from now on: a USCC a line; # begins a comment")],
+) -> None:
+    """Set the members of a list that clients are narrowed to. What the file lacks is no longer in the list."""
+
+    async def work(pool: Pool) -> tuple[int, tuple[str, ...]]:
+        return await ClientStore(pool).fill_list(name, _codes(file))
+
+    members, unknown = run_with_pool("service", work)
+    note(f"{name} has {members} members")
+    if unknown:
+        note(f"{len(unknown)} codes are not on record and were left out: {', '.join(unknown[:10])}")
+        raise typer.Exit(3)
+
+
+def _codes(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"cannot read {path}: {error}") from error
+    return [code for line in lines if (code := line.partition("#")[0].strip())]
+
+
 @app.command("disable")
 def disable(client_id: Annotated[str, typer.Argument(help="The client's id")]) -> None:
     """Disable a client for good: its tokens end within two seconds."""

@@ -72,14 +72,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKeys:
-    """USCCs asked for: as text, as node ids and as UUIDs (UUIDv5), so that one not on record has its id too.
+    """USCCs asked for, and their UUIDs (UUIDv5) as text, so that one not on record has its id too.
 
     `many` is false for a single code. `absent` says what stands for a code that is not on record: a subject with
     onRecord false, or null.
     """
 
     usccs: Value
-    node_ids: Value
     uuids: Value
     many: bool
 

@@ -59,6 +59,12 @@ def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
     return _Builder(how, "keys", source).body(towards(plan.fields, source))
 
 
+# As core.node_id, which view roles may not call; evaluated only for a code that is not on record.
+_NODE_ID = (
+    "coalesce({row}, rtrim(translate(encode('\\x53'::bytea || uuid_send({key}::uuid), 'base64'), '+/', '-_'), '='))"
+)
+
+
 class _Builder:
     def __init__(self, how: Reading, mode: str, source: str = "") -> None:
         self._how = how
@@ -235,11 +241,14 @@ class _Builder:
         own = Row(self._alias("s"), field.rows.relation)
         own.optional = True
         k = self._alias("k")
-        uscc, node, uuid = (self._parameter(v) for v in (keys.usccs, keys.node_ids, keys.uuids))
+        uscc = self._parameter(keys.usccs)
         own.overrides = {"uscc": f"{k}.uscc"}
+        columns_of_keys, given = "uscc", [uscc]
         if not self._how.absent_is_null:
-            own.overrides["node_id"] = f"{k}.node_id"
+            given.append(self._parameter(keys.uuids))
+            columns_of_keys += ", external_id"
             own.overrides["external_id"] = f"{k}.external_id"
+            own.overrides["node_id"] = _NODE_ID.format(row=own.column("node_id"), key=f"{k}.external_id")
         text = self._wrapped(self._body(field.body, own), own)
         columns = self._columns(text, own, field.shown)
         if self._how.reports_denied and self._mode != "keys":
@@ -247,9 +256,9 @@ class _Builder:
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         source = (
-            f"unnest({uscc}, {node}, {uuid}) with ordinality {k}(uscc, node_id, external_id, n)"
+            f"unnest({', '.join(given)}) with ordinality {k}({columns_of_keys}, n)"
             if keys.many
-            else f"(select {uscc} as uscc, {node} as node_id, {uuid} as external_id, 1 as n) {k}"
+            else f"(values ({', '.join(given)}, 1)) {k}({columns_of_keys}, n)"
         )
         joins = "".join(f" {join}" for join in own.joins)
         inner = (
@@ -405,7 +414,12 @@ class _Builder:
         return text
 
     def _reachable(self, row: Row, uscc: str) -> str:
-        """The code at a section, if a source may be asked about it: not for rows that the asker doesn't have."""
+        """The code at a section, if a source may be asked about it: not for rows that the asker doesn't have.
+
+        Nor, under a narrowing, for those that it does not apply to (authorities): they are seen, not asked about.
+        """
+        if self._how.reports_denied and RELATIONS[row.relation].subject is None:
+            return "null::text"
         if row.optional and self._how.absent_is_null:
             return f"case when {row.column('id')} is not null then {uscc} end"
         return uscc

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from gateway.engine.bindings import Condition, Rows, SubjectKeys
 from gateway.engine.values import Arguments, FromPrincipal, Value
 from gateway.errors import BadUserInput
-from gateway.storage.identifiers import node_id, organisation_uuid
+from gateway.storage.identifiers import organisation_uuid
 
 MOST_SUBJECTS = 1000
 
 
-def _node_id(uscc: str) -> str:
-    return node_id("S", organisation_uuid(uscc))
+@lru_cache(maxsize=65_536)
+def _uuid(uscc: str) -> str:
+    """The UUIDv5 of a code as text: PostgreSQL parses only those that it needs."""
+    return str(organisation_uuid(uscc))
 
 
-def _each(convert: Callable[[str], Any]) -> Callable[[Any], list[Any]]:
-    def all_of(usccs: Any) -> list[Any]:
-        return [convert(uscc) for uscc in usccs]
-
-    return all_of
+def _uuids(usccs: Any) -> list[str]:
+    return [_uuid(uscc) for uscc in usccs]
 
 
 def _bounded(usccs: Any) -> list[str]:
@@ -32,33 +32,26 @@ def _bounded(usccs: Any) -> list[str]:
     return list(usccs)
 
 
-_node_ids = _each(_node_id)
-_uuids = _each(organisation_uuid)
-
-
 def by_uscc(arguments: Arguments) -> Rows:
     """Query.subject: one code."""
     uscc = arguments.value("uscc")
     assert uscc is not None
-    keys = SubjectKeys(uscc, uscc.typed("text", _node_id), uscc.typed("uuid", organisation_uuid), many=False)
-    return Rows("subject", keys=keys)
+    return Rows("subject", keys=SubjectKeys(uscc, uscc.typed("text", _uuid), many=False))
 
 
 def by_usccs(arguments: Arguments) -> Rows:
     """Query.subjects: codes in order, each answered by itself."""
     usccs = arguments.value("usccs")
     assert usccs is not None
-    keys = SubjectKeys(
-        usccs.typed("text[]", _bounded), usccs.typed("text[]", _node_ids), usccs.typed("uuid[]", _uuids), many=True
-    )
+    keys = SubjectKeys(usccs.typed("text[]", _bounded), usccs.typed("text[]", _uuids), many=True)
     return Rows("subject", keys=keys)
 
 
-def at(column: str) -> Callable[[Arguments], Rows]:
-    """The subject whose internal id stands in `column` of the row at hand."""
+def at(column: str, relation: str = "subject") -> Callable[[Arguments], Rows]:
+    """The subject (or the authority) whose internal id stands in `column` of the row at hand."""
 
     def resolve(_: Arguments) -> Rows:
-        return Rows("subject", match=((column, "id"),))
+        return Rows(relation, match=((column, "id"),))
 
     return resolve
 

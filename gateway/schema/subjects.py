@@ -82,7 +82,7 @@ class RecordCount:
 @strawberry.type(description="A publication that was revoked: that and why, not what it said (行政处罚法第四十八条)")
 class WithdrawalNotice:
     withdrawn_on: Date = column("withdrawn_on", "Day of the withdrawal")
-    authority: Subject = inline("authority_", "Who withdrew it", otherwise=subjects.at("authority_id"))
+    authority: Subject = inline("authority_", "Who withdrew it", otherwise=subjects.at("authority_id", "authority"))
     reason: str = column("reason", "Why")
 
 
@@ -136,7 +136,10 @@ class CreditRecord(Node):
     title: str = column("title", "Its title")
     document_number: str | None = column("document_number", "文号")
     authority: Subject | None = inline(
-        "authority_", "Who determined it", presence="authority_node_id", otherwise=subjects.at("authority_id")
+        "authority_",
+        "Who determined it",
+        presence="authority_node_id",
+        otherwise=subjects.at("authority_id", "authority"),
     )
     decided_on: Date = column("decided_on", "Day of the document that determined it")
     published_from: Date | None = column("published_from", "First day of publication")

@@ -134,6 +134,8 @@ class KeptAnswers:
                     found[key] = answer
             elif (slot := self._slots.get(key)) is not None:
                 slot.checked = now
+                if slot.told.until > now:  # it landed while the database was read: no reason to ask again
+                    found[key] = slot.told
             else:
                 self._absent[key] = now
                 self._absent.move_to_end(key)

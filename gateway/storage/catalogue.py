@@ -320,13 +320,23 @@ def _linked(name: str, here: str, there: str) -> Relation:
     )
 
 
+# Who determined a record or withdrew it is part of that row: narrowing does not apply, and an organisation is public.
+AUTHORITY = Relation(
+    "authority",
+    SUBJECT.base,
+    SUBJECT.columns,
+    rows=dict.fromkeys(("public", "restricted", "self", "internal"), "s.class = 'ORGANISATION'"),
+    shows="external_id",
+)
+
 PREDECESSOR = _linked("predecessor", "successor_id", "predecessor_id")
 SUCCESSOR = _linked("successor", "predecessor_id", "successor_id")
 
 WITHDRAWAL = Relation(
     "withdrawal",
     "core.withdrawal w join core.subject s on s.id = w.subject_id"
-    " left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code",
+    " join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION'"
+    " left join core.region ag on ag.code = a.region_code",
     (
         Column("subject_id", "w.subject_id", "key"),
         Column("authority_id", "w.authority_id", "key"),
@@ -403,6 +413,7 @@ RELATIONS: dict[str, Relation] = {
         RECORD,
         RECORD_COUNT,
         RECORD_VERSION,
+        AUTHORITY,
         PREDECESSOR,
         SUCCESSOR,
         WITHDRAWAL,
@@ -441,7 +452,8 @@ SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
             "COURTS",
             "answer",
             (
-                _row("status", null=False),
+                # No answer about this subject: nobody was asked, which is never the same as an empty list.
+                Column("status", "coalesce((x -> 'status')::text, '\"NOT_CONSULTED\"')", "json"),
                 _row("as_of"),
                 _row("reason", R),
             ),

@@ -19,15 +19,21 @@ _HEADER = """\
 
 def _narrowing(subject: str) -> list[str]:
     """The registration's narrowing, from the scope: regions with all below them, kinds of subject, a list."""
+    # Scalar subqueries, each a probe by key: EXISTS would let the planner hash all subjects for a page of twenty.
+    regions = f"array (select rc.code from core.region_closure rc where rc.ancestor = any ({_texts('regions')}))"
     return [
-        f"(select {SCOPE} -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc"
-        f" on rc.code = n.region_code where n.id = {subject} and rc.ancestor = any"
-        f" (array (select jsonb_array_elements_text({SCOPE} -> 'regions'))))",
-        f"(select {SCOPE} -> 'kinds' is null) or exists (select from core.subject n where n.id = {subject}"
-        f" and n.kind = any (array (select jsonb_array_elements_text({SCOPE} -> 'kinds'))))",
-        f"(select {SCOPE} -> 'list' is null) or exists (select from auth.client_list cl"
-        f" where cl.subject_id = {subject} and cl.list = (select {SCOPE} ->> 'list'))",
+        f"(select {SCOPE} -> 'regions' is null)"
+        f" or (select n.region_code from core.subject n where n.id = {subject}) = any ({regions})",
+        f"(select {SCOPE} -> 'kinds' is null)"
+        f" or (select n.kind from core.subject n where n.id = {subject}) = any ({_texts('kinds')})",
+        f"(select {SCOPE} -> 'list' is null)"
+        f" or (select true from auth.client_list cl where cl.subject_id = {subject}"
+        f" and cl.list = (select {SCOPE} ->> 'list')) is true",
     ]
+
+
+def _texts(key: str) -> str:
+    return f"array (select jsonb_array_elements_text({SCOPE} -> '{key}'))"
 
 
 def conditions(relation: Relation, access: Access) -> list[str]:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import csv
 import datetime as dt
+import io
 import json
 import os
 import secrets
@@ -362,7 +363,7 @@ class Gateway:
         async with self.session.request(
             method,
             f"{self.base}/graphql{query}",
-            data=body,
+            data=io.BytesIO(body) if body else body,  # bytes of this size make aiohttp warn
             headers=headers,
             skip_auto_headers=("Accept", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=seconds),

@@ -21,6 +21,7 @@ def _prefixed(prefix: str, names: str) -> str:
 # Relation → level → columns.
 COLUMNS: dict[str, dict[int, str]] = {
     "subject": {P: _SUBJECT, I: "identity_number"},
+    "authority": {P: _SUBJECT, I: "identity_number"},
     "predecessor": {P: f"successor_id {_SUBJECT}", I: "identity_number"},
     "successor": {P: f"predecessor_id {_SUBJECT}", I: "identity_number"},
     "record": {

@@ -76,11 +76,19 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
         ),
     ),
     "Licence": (
-        (P, "licenceKind certificateName certificateNumber content validFrom validUntil", "a licence is published whole"),
+        (
+            P,
+            "licenceKind certificateName certificateNumber content validFrom validUntil",
+            "a licence is published whole",
+        ),
     ),
     "Judgment": (
         (P, "caseNumber court cause result performance", "what a published judgment says of its subject"),
-        (R, "obligation", "the duty found may name third parties, as CourtJudgment.obligation and DishonestListing.duty"),
+        (
+            R,
+            "obligation",
+            "the duty found may name third parties, as CourtJudgment.obligation and DishonestListing.duty",
+        ),
     ),
     "DisciplinaryAction": (
         (R, "sanction effectiveUntil", "what was imposed: as basis, amount and facts, null below RESTRICTED"),
@@ -160,7 +168,12 @@ TYPES: dict[str, int] = {
 
 
 def _spread(table: dict[str, dict[int, str]]) -> dict[str, int]:
-    return {f"{owner}.{name}": level for owner, levels in table.items() for level, names in levels.items() for name in names.split()}
+    return {
+        f"{owner}.{name}": level
+        for owner, levels in table.items()
+        for level, names in levels.items()
+        for name in names.split()
+    }
 
 
 def levels() -> dict[str, int]:

@@ -83,8 +83,11 @@ def test_every_coordinate_has_an_expected_level() -> None:
     assert names <= set(LEVELS)
     assert set(TYPES) & coordinates(ANNOTATED) >= {"RecordVersion", "Matter", "EnforcementCase"}
     covered = {case.coordinate for case in CASES}
-    only_read = {f"{e}.{v}" for e in ("View", "SubjectKind", "SubjectRole", "SourceStatus", "SourceKind") for v in
-                 getattr(ANNOTATED.type_map.get(e), "values", ())}  # no argument takes them yet: introspection has them
+    only_read = {
+        f"{e}.{v}"
+        for e in ("View", "SubjectKind", "SubjectRole", "SourceStatus", "SourceKind")
+        for v in getattr(ANNOTATED.type_map.get(e), "values", ())
+    }  # no argument takes them yet: introspection has them
     assert names - covered <= only_read
 
 
@@ -209,8 +212,11 @@ def test_the_sdl_check_notices_a_wall_that_is_gone() -> None:
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_values_in_variables(contract: str) -> None:
     """A hidden value in a variable is refused in the words that a misspelt one gets."""
-    document = prepare(contract, build_contracts(ANNOTATED)[contract], "query ($f: RecordFilter) { records(filter: $f) "
-                       "{ totalCount } }")
+    document = prepare(
+        contract,
+        build_contracts(ANNOTATED)[contract],
+        "query ($f: RecordFilter) { records(filter: $f) { totalCount } }",
+    )
     coerce = document.operation(None).coerce
 
     def said(value: str) -> str | None:

@@ -218,11 +218,15 @@ class Generator:
                 listed = tuple(("Query", "subjects") if step == ("Query", "subject") else step for step in way)
                 yield Case(where, "list", self._document(listed, HOLE), leaf)
 
-    def _leaf(self, owner: Composite, name: str, arguments: str | None = None, directive: str = "", below: str = "") -> str:
+    def _leaf(
+        self, owner: Composite, name: str, arguments: str | None = None, directive: str = "", below: str = ""
+    ) -> str:
         field: GraphQLField = owner.fields[name]
         if arguments is None:
             arguments = ", ".join(
-                f"{mark(f'{owner.name}.{name}({n}:)', n)}: {literal(a.type)}" for n, a in field.args.items() if _required(a)
+                f"{mark(f'{owner.name}.{name}({n}:)', n)}: {literal(a.type)}"
+                for n, a in field.args.items()
+                if _required(a)
             )
         text = mark(f"{owner.name}.{name}", name) + (f"({arguments})" if arguments else "") + directive
         if isinstance(get_named_type(field.type), Composite):
@@ -254,9 +258,7 @@ class Generator:
         way = () if owner.name == "Query" else self._root.get(owner.name)
         if way is None:
             return
-        others = ", ".join(
-            f"{n}: {literal(a.type)}" for n, a in field.args.items() if _required(a) and n != argument
-        )
+        others = ", ".join(f"{n}: {literal(a.type)}" for n, a in field.args.items() if _required(a) and n != argument)
         before = f"{others}, " if others else ""
         taken = field.args[argument]
         named = get_named_type(taken.type)
@@ -274,7 +276,9 @@ class Generator:
             header = f"query ($v: {str(inner.type).replace(leaf_type.name, mark(leaf_type.name, leaf_type.name))}) "
             value = f"{{{mark(f'{named.name}.{inner_name}', inner_name)}: $v}}"
             yield Case(f"{named.name}.{inner_name}", "variable in an input", document(value, header=header))
-        for coordinate, kind, value in self._values(named, isinstance(getattr(taken.type, "of_type", None), GraphQLList)):
+        for coordinate, kind, value in self._values(
+            named, isinstance(getattr(taken.type, "of_type", None), GraphQLList)
+        ):
             yield Case(coordinate, kind, document(value))
             connection = get_named_type(field.type)
             if isinstance(connection, GraphQLObjectType) and "totalCount" in connection.fields:

@@ -26,7 +26,9 @@ ACCESSES_OF: dict[str, tuple[Access, ...]] = {
 }
 
 
-def principal(access: Access, matter: str = "GRANT", *, narrowing: dict[str, Any] | None = None, **scope: Any) -> Principal:
+def principal(
+    access: Access, matter: str = "GRANT", *, narrowing: dict[str, Any] | None = None, **scope: Any
+) -> Principal:
     """A principal of an access, as authentication makes it: `scope` has organisation or subject (internal ids)."""
     narrowing = narrowing or {}
     return Principal(
@@ -82,7 +84,7 @@ class FakeSources:
             for each in wanted
             for code in each.subjects
         }
-        return _Consulted({"COURTS": json.dumps(answers)})
+        return _Consulted({"COURTS": json.dumps(answers)}, behind={"COURTS": tuple(answers)} if answers else {})
 
     def refresh(self, _: str, __: Sequence[str], subjects: Sequence[str]) -> None:
         self.refreshed += subjects

@@ -383,6 +383,23 @@ create view v_public.record_count with (security_barrier) as select
 from core.record r
 where (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED') and r.published and r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today()))
 group by r.subject_id, r.area, r.kind;
+create view v_public.authority with (security_barrier) as select
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
 create view v_public.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
     s.id as id,
@@ -433,7 +450,7 @@ create view v_public.withdrawal with (security_barrier) as select
     ag.code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local
-from core.withdrawal w join core.subject s on s.id = w.subject_id left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code
+from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where (s.class = 'ORGANISATION');
 create view v_public.source with (security_barrier) as select
     o.position as position,
@@ -457,7 +474,7 @@ create view v_public.code_label with (security_barrier) as select
 from core.code_label l
 where (l.level = 'PUBLIC');
 create function v_public.courts_answer(answers jsonb, subject text) returns table (status text, as_of text)
-    language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text from (select answers -> subject -> 'answer' as x) q $$;
+    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_public.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 revoke execute on all functions in schema v_public from public;
@@ -883,6 +900,23 @@ create view v_restricted.record_count with (security_barrier) as select
 from core.record r
 where (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
 group by r.subject_id, r.area, r.kind;
+create view v_restricted.authority with (security_barrier) as select
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where (s.class = 'ORGANISATION');
 create view v_restricted.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
     s.id as id,
@@ -933,7 +967,7 @@ create view v_restricted.withdrawal with (security_barrier) as select
     ag.code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local
-from core.withdrawal w join core.subject s on s.id = w.subject_id left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code
+from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where (s.class = 'ORGANISATION');
 create view v_restricted.source with (security_barrier) as select
     o.position as position,
@@ -973,7 +1007,7 @@ create view v_restricted.required_source with (security_barrier) as select
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code;
 create function v_restricted.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_restricted.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
@@ -1009,9 +1043,9 @@ create view v_restricted_scoped.subject with (security_barrier) as select
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.record with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -1090,9 +1124,9 @@ create view v_restricted_scoped.record with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.record_decided_desc with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -1171,9 +1205,9 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.decided_on desc, r.external_id desc;
 create view v_restricted_scoped.record_decided_asc with (security_barrier) as select
     r.id as id,
@@ -1253,9 +1287,9 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.decided_on, r.external_id;
 create view v_restricted_scoped.record_published_desc with (security_barrier) as select
     r.id as id,
@@ -1335,9 +1369,9 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.published_from desc, r.external_id desc;
 create view v_restricted_scoped.record_published_asc with (security_barrier) as select
     r.id as id,
@@ -1417,9 +1451,9 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.published_from, r.external_id;
 create view v_restricted_scoped.record_count with (security_barrier) as select
     r.subject_id as subject_id,
@@ -1429,10 +1463,28 @@ create view v_restricted_scoped.record_count with (security_barrier) as select
 from core.record r
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 group by r.subject_id, r.area, r.kind;
+create view v_restricted_scoped.authority with (security_barrier) as select
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.class = 'ORGANISATION');
 create view v_restricted_scoped.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
     s.id as id,
@@ -1452,9 +1504,9 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -1474,9 +1526,9 @@ create view v_restricted_scoped.successor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -1491,12 +1543,12 @@ create view v_restricted_scoped.withdrawal with (security_barrier) as select
     ag.code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local
-from core.withdrawal w join core.subject s on s.id = w.subject_id left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code
+from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = w.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = w.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -1540,7 +1592,7 @@ create view v_restricted_scoped.required_source with (security_barrier) as selec
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted_scoped.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_restricted_scoped.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
@@ -1979,6 +2031,24 @@ from core.record r
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 group by r.subject_id, r.area, r.kind;
+create view v_self.authority with (security_barrier) as select
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.class = 'ORGANISATION');
 create view v_self.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
     s.id as id,
@@ -2031,7 +2101,7 @@ create view v_self.withdrawal with (security_barrier) as select
     ag.code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local
-from core.withdrawal w join core.subject s on s.id = w.subject_id left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code
+from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.source with (security_barrier) as select
@@ -2077,7 +2147,7 @@ create view v_self.required_source with (security_barrier) as select
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_self.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_self.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_self.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
@@ -2114,9 +2184,9 @@ create view v_internal.subject with (security_barrier) as select
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.record with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -2195,9 +2265,9 @@ create view v_internal.record with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.record_decided_desc with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -2276,9 +2346,9 @@ create view v_internal.record_decided_desc with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.decided_on desc, r.external_id desc;
 create view v_internal.record_decided_asc with (security_barrier) as select
     r.id as id,
@@ -2358,9 +2428,9 @@ create view v_internal.record_decided_asc with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.decided_on, r.external_id;
 create view v_internal.record_published_desc with (security_barrier) as select
     r.id as id,
@@ -2440,9 +2510,9 @@ create view v_internal.record_published_desc with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.published_from desc, r.external_id desc;
 create view v_internal.record_published_asc with (security_barrier) as select
     r.id as id,
@@ -2522,9 +2592,9 @@ create view v_internal.record_published_asc with (security_barrier) as select
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by r.published_from, r.external_id;
 create view v_internal.record_count with (security_barrier) as select
     r.subject_id as subject_id,
@@ -2534,9 +2604,9 @@ create view v_internal.record_count with (security_barrier) as select
 from core.record r
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 group by r.subject_id, r.area, r.kind;
 create view v_internal.record_version with (security_barrier) as select
     v.record_id as record_id,
@@ -2551,9 +2621,28 @@ create view v_internal.record_version with (security_barrier) as select
 from core.record_version v join core.record r on r.id = v.record_id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = r.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = r.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.authority with (security_barrier) as select
+    s.id as id,
+    s.external_id as external_id,
+    s.node_id as node_id,
+    s.uscc as uscc,
+    true as on_record,
+    s.name as name,
+    s.kind as kind,
+    s.registered_on as registered_on,
+    g.code as region_code,
+    g.name as region_name,
+    g.local as region_local,
+    s.legal_representative as legal_representative,
+    (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    pi.masked as identity_number
+from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+  and (s.class = 'ORGANISATION');
 create view v_internal.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
     s.id as id,
@@ -2574,9 +2663,9 @@ create view v_internal.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -2597,9 +2686,9 @@ create view v_internal.successor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = s.id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = s.id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
     w.authority_id as authority_id,
@@ -2614,12 +2703,12 @@ create view v_internal.withdrawal with (security_barrier) as select
     ag.code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local
-from core.withdrawal w join core.subject s on s.id = w.subject_id left join core.subject a on a.id = w.authority_id left join core.region ag on ag.code = a.region_code
+from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or exists (select from core.subject n join core.region_closure rc on rc.code = n.region_code where n.id = w.subject_id and rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or exists (select from core.subject n where n.id = w.subject_id and n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or exists (select from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')));
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -2662,7 +2751,7 @@ create view v_internal.required_source with (security_barrier) as select
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select (select current_setting('gateway.scope')::jsonb) is not null));
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select (x -> 'status')::text, (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_internal.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_internal.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)

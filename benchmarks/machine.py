@@ -1,0 +1,51 @@
+"""What the run stood on, and what it cost: read from /proc, so that nothing needs installing.
+
+In: process ids. Out: CPU seconds of a process, of all children of the postmaster, and a line about the machine that
+names neither hosts nor paths.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_PARENT, _USER, _SYSTEM = 1, 11, 12  # of the fields after the command's name (proc_pid_stat(5))
+
+
+def _fields(pid: int | str) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds that a process has used, user and system."""
+    fields = _fields(pid)
+    return (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK
+
+
+def cpu_of_children(parent: int) -> float:
+    """The same for all processes whose parent is `parent`: the back ends and helpers of a postmaster."""
+    total = 0.0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                fields = _fields(name)
+            except OSError:
+                continue  # it has just ended
+            if int(fields[_PARENT]) == parent:
+                total += (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK
+    return total
+
+
+def describe(postgres: str) -> str:
+    """Cores, CPU, kernel, Python and PostgreSQL."""
+    model = "unknown CPU"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"{os.cpu_count()} cores, {model}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, PostgreSQL {postgres}"
+    )

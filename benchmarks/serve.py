@@ -1,0 +1,77 @@
+"""One stack in a process of its own: `python -m benchmarks.serve STACK --data-dir DIR`.
+
+Out: a line with the port on stdout, then requests until SIGTERM. uvicorn with uvloop and httptools, one worker, no
+access log, nothing pinned. The null ledger is made here and handed to create_app: no setting of the product can do it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from benchmarks.data import settings
+from benchmarks.floor import create_floor
+from gateway.app import Parts, create_app
+from gateway.engine.account import Disclosure
+from gateway.storage.database import Database, open_database
+
+
+class NullAccount:
+    """Forgets what it is told, to measure what the ledger costs."""
+
+    async def record(self, disclosure: Disclosure) -> None:
+        """Done at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """How it is asked (`view`, `client`) and what serves it."""
+
+    name: str
+    kind: str  # floor or gateway
+    view: str = "restricted"
+    client: str | None = None  # restricted, scoped
+    ledger: bool = False
+    reset: bool = True
+
+    def app(self, database: Database, data_dir: Path) -> Any:
+        """The ASGI app."""
+        if self.kind == "floor":
+            return create_floor(database.migrate_dsn, reset=self.reset)
+        return create_app(settings(data_dir), database, Parts(account=None if self.ledger else NullAccount()))
+
+
+STACKS = {
+    stack.name: stack
+    for stack in (
+        Stack("floor", "floor"),
+        Stack("floor-resetless", "floor", reset=False),
+        Stack("gateway-public", "gateway", view="public"),
+        Stack("gateway-restricted", "gateway", client="restricted"),
+        Stack("gateway-restricted-ledger", "gateway", client="restricted", ledger=True),
+        Stack("gateway-scoped", "gateway", client="scoped"),
+    )
+}
+
+
+def main() -> None:
+    """Serve one stack."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("stack", choices=STACKS)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    given = parser.parse_args()
+    with open_database(settings(given.data_dir)) as database, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        print(listener.getsockname()[1], flush=True)
+        app = STACKS[given.stack].app(database, given.data_dir)
+        config = uvicorn.Config(app, loop="uvloop", http="httptools", access_log=False, log_level="warning")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

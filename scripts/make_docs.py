@@ -1,0 +1,352 @@
+"""Pages of docs/ that are made from the code: settings, errors, a plan with its SQL, the figures of the last benchmark.
+
+    python -m scripts.make_docs            # write them
+    python -m scripts.make_docs --check    # status 1 where a page is not what the code makes
+
+In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, benchmarks/results/latest.json
+where it exists. Out: docs/settings.md and docs/errors.md, and what stands between two marks in docs/architecture.md
+(plan and SQL of its query) and docs/performance.md (figures).
+tests/docs/test_generated.py holds pages and code together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from gateway.errors import CLIENT_ERRORS, ClientError
+from gateway.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
+NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
+FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
+EXPLAIN = ("<!-- explain: made by `python -m scripts.make_docs` -->", "<!-- end of explain -->")
+EXPLAINED = {"uscc": "91652799YL0001402W"}
+WIDTH = 120
+SETTING_HEADS = ("Name", "Meaning", "Value", "Default")
+
+RESERVED = "Reserved: this version never answers it."
+
+# What stands in the code says when an error comes (its docstring); what to do about it stands here, once for each code:
+# code → (when, in Chinese; what to do, in English; what to do, in Chinese).
+ADVICE: dict[str, tuple[str, str, str]] = {
+    "UNAUTHENTICATED": (
+        "没有令牌，或令牌无效",
+        "Fetch a new token from `/oauth/token`. If that is refused too, ask the operator whether it is enabled.",
+        "从 `/oauth/token` 重新获取令牌；仍被拒绝请向运维人员确认客户端是否已停用。",
+    ),
+    "FORBIDDEN": (
+        "身份已确认，但无权查询",
+        "Leave the field or the code out. At a path beside `data`: the code is outside the client's registration or "
+        "not on record; the two are not told apart.",
+        "去掉该字段或代码。错误带有路径并同时返回 `data` 时：该代码不在客户端登记范围内，或无记录，二者不作区分。",
+    ),
+    "PURPOSE_REQUIRED": (
+        "公开视图以外的查询缺少事项和案号",
+        "Ask for the token with a matter and a case number, or send the header `Credit-Purpose`.",
+        "申请令牌时写明事项和案号，或发送请求头 `Credit-Purpose`。",
+    ),
+    "MATTER_NOT_GRANTED": (
+        "客户端未登记该事项，或该事项不存在",
+        "Use a matter that the client is registered for; the operator sees them by `credit-gateway clients list`.",
+        "使用已登记的事项；运维人员可用 `credit-gateway clients list` 查看。",
+    ),
+    "GRAPHQL_PARSE_FAILED": (
+        "文档不是合法的 GraphQL",
+        "Correct the document at the place given in `locations`.",
+        "按 `locations` 指出的位置改正文档。",
+    ),
+    "GRAPHQL_VALIDATION_FAILED": (
+        "文档不符合查询者自己的契约",
+        "Compare with `/schema/{view}.graphql` of your own view. A field of a higher view does not exist in it.",
+        "对照本视图的 `/schema/{view}.graphql`；更高视图的字段在其中不存在。",
+    ),
+    "BAD_USER_INPUT": (
+        "取值不可用：编号、游标、数量、代码、日期、请求头",
+        "Correct the value that the message names. Nothing was disclosed.",
+        "改正提示中指出的取值；未披露任何信息。",
+    ),
+    "QUERY_TOO_COSTLY": (
+        "查询超出单次请求的上限",
+        "Ask for shorter lists or fewer subjects, and page with `after`. The limits are settings of the operator's.",
+        "缩短列表或减少主体数量，用 `after` 分页；上限由运维人员设置。",
+    ),
+    "RATE_LIMITED": (
+        "请求过多",
+        f"{RESERVED} Wait, then go on more slowly.",
+        "保留，当前版本不会返回。稍后再试并降低频率。",
+    ),
+    "PERSISTED_DOCUMENT_NOT_FOUND": (
+        "该哈希没有登记的文档",
+        f"{RESERVED} Send the document's text in `query`.",
+        "保留，当前版本不会返回。在 `query` 中发送文档全文。",
+    ),
+    "STORAGE_UNAVAILABLE": (
+        "数据库未答复；不返回部分数据",
+        "Try again later; nothing was disclosed. Operators: `/readyz` says which connection is down.",
+        "稍后再试，未披露任何信息。运维人员：`/readyz` 会指明哪个连接中断。",
+    ),
+    "LEDGER_UNAVAILABLE": (
+        "披露记录无法写入，因此不披露任何信息",
+        "Try again later; nothing was disclosed. Operators: see that role `…_ledger` can write to `ledger.disclosure`.",
+        "稍后再试，未披露任何信息。运维人员：检查角色 `…_ledger` 能否写入 `ledger.disclosure`。",
+    ),
+    "INTERNAL": (
+        "未预见的错误，内容已屏蔽",
+        "Quote the id in the message to the operator, who finds it in the log as `incident`.",
+        "将提示中的编号告知运维人员；日志中以 `incident` 记录。",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or only compare them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 where a page differs")
+    check = parser.parse_args(arguments).check
+    differs = 0
+    for path, text in pages().items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        differs += 1
+        if check:
+            print(f"{path.relative_to(ROOT)} differs; run: python -m scripts.make_docs", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return int(check and differs > 0)
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is made, by its path."""
+    performance, architecture = DOCS / "performance.md", DOCS / "architecture.md"
+    text = architecture.read_text(encoding="utf-8")
+    return {
+        DOCS / "settings.md": settings_page(),
+        DOCS / "errors.md": errors_page(),
+        performance: between(performance.read_text(encoding="utf-8"), FIGURES, measured()),
+        architecture: between(text, EXPLAIN, explained(first_query(text))),
+    }
+
+
+# Settings -------------------------------------------------------------------------------------------------------------
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    own = [field for field in Settings.model_fields.items() if not _is_group(field[1])]
+    lines = [
+        "# Settings",
+        "",
+        NOTE,
+        "",
+        *_prose(
+            f"Settings are environment variables that begin with `{PREFIX}`. They are read once, at the start. A name "
+            "that is not listed here stops the program, and so does a value that can't be; an empty value counts as "
+            "unset. `credit-gateway serve` takes `--workers`, `--host` and `--port` in place of three of them."
+        ),
+        "",
+        *_table(SETTING_HEADS, (_setting(PREFIX, *field) for field in own)),
+    ]
+    for name, field in Settings.model_fields.items():
+        if _is_group(field):
+            group: Any = field.annotation
+            prefix = f"{PREFIX}{name.upper()}__"
+            lines += ["", f"## {field.description}: `{prefix}…`", "", *_paragraph(group.__doc__), ""]
+            rows = (_setting(prefix, *inner) for inner in group.model_fields.items())
+            lines += _table(SETTING_HEADS, rows)
+    return "\n".join(lines) + "\n"
+
+
+def _is_group(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _setting(prefix: str, name: str, field: FieldInfo) -> tuple[str, ...]:
+    return f"`{prefix}{name.upper()}`", field.description or "", _kind(field), _default(field)
+
+
+def _kind(field: FieldInfo) -> str:
+    """The type as an operator reads it, with its limits."""
+    found: Any = field.annotation
+    if get_origin(found) in (Union, UnionType):
+        found = next(kind for kind in get_args(found) if kind is not type(None))
+    name = {str: "text", int: "whole number", float: "number", Path: "path", SecretStr: "secret"}[found]
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    limits = [
+        f"{sign} {getattr(limit, attribute)}"
+        for limit in field.metadata
+        for attribute, sign in signs.items()
+        if getattr(limit, attribute, None) is not None
+    ]
+    return ", ".join((name, *limits))
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return "unset" if value is None else "empty" if value == "" else f"`{value}`"
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
+def errors_page() -> str:
+    """docs/errors.md. KeyError where a code has no advice; ValueError where advice has no code."""
+    codes = [error.code for error in CLIENT_ERRORS]
+    if spare := set(ADVICE) - set(codes):
+        raise ValueError(f"advice for codes that don't exist: {', '.join(sorted(spare))}")
+    english = [(_code(e), str(e.status), " ".join(_paragraph(e.__doc__)), ADVICE[e.code][1]) for e in CLIENT_ERRORS]
+    chinese = [(_code(e), str(e.status), ADVICE[e.code][0], ADVICE[e.code][2]) for e in CLIENT_ERRORS]
+    lines = [
+        "# Errors",
+        "",
+        NOTE,
+        "",
+        *_prose(
+            "An error of `/graphql` has a code in `extensions.code`. Codes are stable and never used again for "
+            "something else; messages may change. `Accept-Language` decides between Chinese and English."
+        ),
+        "",
+        *_table(("Code", "HTTP", "When", "What to do"), english),
+        "",
+        *_prose(
+            "- The status is that of the first error. A client whose Accept does not name "
+            "`application/graphql-response+json` gets 200 for the errors of a document (parse, validation, input, "
+            "cost), as GraphQL over HTTP has it."
+        ),
+        "- A request error comes without `data`. `FORBIDDEN` at a path comes beside `data`, with status 200.",
+        "- A source that does not answer is no error: its section says so ([faults.md](faults.md)).",
+        *_prose(
+            "- A request that is refused before GraphQL begins has the code `BAD_USER_INPUT` and the status of HTTP: "
+            "400 not JSON, 405 method, 406 media type of the answer, 413 body too long, 415 media type or encoding of "
+            "the body."
+        ),
+        *_prose(
+            "- `/oauth/token` answers with the errors of RFC 6749 §5.2 and RFC 9396: `invalid_request`, "
+            "`invalid_client`, `unsupported_grant_type`, `invalid_scope`, `invalid_authorization_details`, "
+            "`temporarily_unavailable`."
+        ),
+        "",
+        "## 错误代码",
+        "",
+        "`/graphql` 的错误代码在 `extensions.code` 中，长期不变；提示文字可能调整，语言由 `Accept-Language` 决定。",
+        "",
+        *_table(("代码", "HTTP", "何时出现", "如何处理"), chinese),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _code(error: type[ClientError]) -> str:
+    return f"`{error.code}`"
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+
+def between(page: str, marks: tuple[str, str], lines: Sequence[str]) -> str:
+    """The page with these lines between two marks. ValueError where it lacks them."""
+    before, begin, rest = page.partition(marks[0])
+    if not begin or marks[1] not in rest:
+        raise ValueError(f"a page lacks the marks {marks[0]} and {marks[1]}")
+    return before + begin + "\n\n" + "\n".join(lines) + "\n\n" + marks[1] + rest.partition(marks[1])[2]
+
+
+def measured(results: Path = RESULTS) -> list[str]:
+    """The figures of the last benchmark, or the word that there are none."""
+    if not results.is_file():
+        return ["No results yet."]
+    return figures(json.loads(results.read_text(encoding="utf-8")))
+
+
+def figures(results: dict[str, Any]) -> list[str]:
+    """The results (benchmarks/run.py) as Markdown."""
+    heads = (
+        "workload",
+        "stack",
+        "requests a second (least, most)",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        "of PostgreSQL",
+        "× floor",
+    )
+    return [
+        f"{results['machine']}; commit {results['commit'][:12]}. Medians of the rounds; CPU is of one request.",
+        "",
+        *_table(heads, (_figure(row) for row in results["rows"])),
+    ]
+
+
+def _figure(row: dict[str, Any]) -> tuple[str, ...]:
+    rate = f"{row['rps']:,} ({row['rps_min']:,}, {row['rps_max']:,})"
+    rest = (row[name] for name in ("p50_ms", "p99_ms", "cpu_ms_server", "cpu_ms_postgres", "ratio"))
+    return (row["workload"], row["stack"], rate, *("–" if value is None else str(value) for value in rest))
+
+
+# Plan and SQL ---------------------------------------------------------------------------------------------------------
+
+
+def first_query(page: str) -> str:
+    """The first block of GraphQL in a page."""
+    return page.partition("```graphql\n")[2].partition("```")[0]
+
+
+def explained(query: str) -> list[str]:
+    """What `credit-gateway explain --view restricted` prints for a query, long lines broken."""
+    command = ["explain", "-", "--view", "restricted", "--variables", json.dumps(EXPLAINED)]
+    done = CliRunner().invoke(app, command, input=query)
+    if done.exit_code:
+        raise ValueError(f"the query of docs/architecture.md: {done.output.strip()}")
+    lines = [short for line in done.stdout.rstrip().splitlines() for short in _broken(line)]
+    return ["```text", *lines, "```"]
+
+
+def _broken(line: str) -> list[str]:
+    """A statement's line, begun anew before joins and subselects, then wherever it is too long."""
+    if len(line) <= WIDTH:
+        return [line]
+    made: list[str] = []
+    for part in re.sub(r" (?=left join lateral|from \(select)", "\n  ", line).splitlines():
+        rest = part
+        while len(rest) > WIDTH and (cut := rest.rfind(" ", 8, WIDTH)) > 0:
+            made.append(rest[:cut])
+            rest = "    " + rest[cut + 1 :]
+        made.append(rest)
+    return made
+
+
+# Markdown -------------------------------------------------------------------------------------------------------------
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    made = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in made]
+
+
+def _prose(text: str) -> list[str]:
+    indent = "  " if text.startswith("- ") else ""
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _paragraph(docstring: str | None) -> list[str]:
+    return [line.strip() for line in (docstring or "").strip().splitlines()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The shapes of plans that the views promise: keys and orders reach their indexes through the barrier, at any size.
+
+5,000 subjects and 50,000 records, analysed. EXPLAIN of the engine's own statements, as the view roles, with the generic
+plans that these roles have: no sequential scan of subjects or records, no sort of more than a page, the ordered index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+from walls_support import pairs, principal, with_scope
+
+from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.engine.documents import prepare
+from gateway.engine.execute import compile_operation
+from gateway.schema.contracts import build_contracts
+from gateway.storage.database import Database
+from gateway.storage.identifiers import node_id, organisation_uuid, uscc_check_digit
+from gateway.storage.levels import INTERNAL, RESTRICTED, RESTRICTED_SCOPED, SELF
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+SUBJECTS, RECORDS = 5_000, 50_000
+BIG = ("subject", "record")  # what must never be read whole
+
+
+def code(number: int) -> str:
+    first = f"9165270100{number:07d}"
+    return first + uscc_check_digit(first)
+
+
+async def fill(owner: Connection) -> None:
+    """Set-based; ten records a subject, one subject with hundreds."""
+    codes = [code(number) for number in range(SUBJECTS)]
+    await owner.execute(
+        "insert into core.region (code, name, level, parent) values ('65', '新疆', 'PROVINCE', null),"
+        " ('6527', '博州', 'PREFECTURE', '65'), ('652701', '博乐市', 'COUNTY', '6527'), ('652722', '精河县', 'COUNTY',"
+        " '6527'); insert into core.region_closure select a.code, b.code from core.region a, core.region b"
+        " where b.code like a.code || '%'"
+    )
+    await owner.execute(
+        "insert into core.subject (external_id, class, kind, uscc, name, name_folded, region_code, legal_representative)"
+        " select e, 'ORGANISATION', case when n % 50 = 1 then 'ORGAN' else 'ENTERPRISE' end, u, '单位' || n, '单位' || n,"
+        " case when n % 3 = 0 then '652722' else '652701' end, '某人' from unnest($1::text[], $2::uuid[]) with ordinality"
+        " as t(u, e, n)",
+        codes,
+        [organisation_uuid(each) for each in codes],
+    )
+    first = await owner.fetchval("select min(id) from core.subject")
+    await owner.execute(
+        "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
+        " authority_id, source_code, catalogue_item, decided_on, published_from, published_until, title, amount,"
+        " natural_key) select md5(n::text)::uuid, $1 + case when n % 100 = 0 then 0 else n % $2 end, 'ORGANISATION',"
+        " (array['PENALTY', 'LICENCE', 'HONOUR', 'PROMISE_BREACH'])[1 + n % 4], 'GENERAL', 'GENERAL', 'ACTIVE', true, $1 + n % 50,"
+        " 'LOCAL', 'QG-04', date '2020-01-01' + n % 2300, date '2020-01-02' + n % 2300, case when n % 5 = 0 then"
+        " date '2021-01-01' end, '记录' || n, n, n::text from generate_series(1, $3::int) n",
+        first,
+        SUBJECTS,
+        RECORDS,
+    )
+    await owner.execute("analyze core.subject, core.record, core.region, core.region_closure")
+
+
+@pytest.fixture(scope="module")
+def filled(database: Database) -> int:
+    """The internal id of the first subject."""
+
+    async def run() -> int:
+        connection = await asyncpg.connect(database.migrate_dsn)
+        try:
+            await fill(connection)
+            return int(await connection.fetchval("select min(id) from core.subject"))
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+RECORD = "id kind title decidedOn status amount authority { name } source { code }"
+QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "profile": (
+        "query ($u: Uscc!) { subject(uscc: $u) { id name region { name } legalRepresentative formerNames roles"
+        f" records(first: 20) {{ edges {{ cursor node {{ {RECORD} }} }} pageInfo {{ hasNextPage endCursor }} }} }} }}",
+        {"u": code(0)},
+    ),
+    "100 subjects": (
+        f"query ($u: [Uscc!]!) {{ subjects(usccs: $u) {{ id name records(first: 10) {{ edges {{ node {{ {RECORD} }} }} }}"
+        " } }",
+        {"u": [code(number) for number in range(100)]},
+    ),
+    "node, subject": (
+        "query ($id: ID!) { node(id: $id) { id ... on Subject { name } ... on CreditRecord { title } } }",
+        {"id": node_id("S", organisation_uuid(code(7)))},
+    ),
+    "counts of a subject": (
+        "query ($u: Uscc!) { subject(uscc: $u) { recordCounts { area kind count } records { totalCount } } }",
+        {"u": code(0)},
+    ),
+    "authority's subject": (
+        "query ($u: Uscc!) { subject(uscc: $u) { records(first: 5) { edges { node { authority { name formerNames } } } } } }",
+        {"u": code(3)},
+    ),
+    "latest": (f"{{ records(first: 20) {{ edges {{ node {{ {RECORD} }} }} }} }}", {}),
+    "oldest published": (
+        f"{{ records(first: 20, orderBy: {{field: PUBLISHED_FROM, direction: ASC}}) {{ edges {{ node {{ {RECORD} }} }} }} }}",
+        {},
+    ),
+    "filtered page": (
+        "query ($f: RecordFilter, $a: String) { records(first: 20, filter: $f, after: $a) { edges { cursor node {"
+        f" {RECORD} }} }} pageInfo {{ hasNextPage }} }} }}",
+        {
+            "f": {"kinds": ["PENALTY", "HONOUR"], "decidedTo": "2025-12-31", "regionCode": "6527"},
+            "a": "d2025-06-01" + node_id("R", organisation_uuid("x")),
+        },
+    ),
+}
+# Lists of everything under a narrowing read on until the page is full: shapes are the same, so they are held too.
+ASKERS = ("public", "restricted", "restricted_scoped", "self", "internal")
+
+
+def askers(first: int) -> dict[str, Principal]:
+    return {
+        "public": ANONYMOUS,
+        "restricted": principal(RESTRICTED),
+        "restricted_scoped": principal(RESTRICTED_SCOPED, organisation=first, narrowing={"kinds": ["ENTERPRISE"]}),
+        "self": principal(SELF, "SELF", subject=first),
+        "internal": principal(INTERNAL, organisation=first),
+    }
+
+
+@pytest.fixture(scope="module")
+async def connections(database: Database, filled: int) -> AsyncIterator[dict[str, Connection]]:
+    made = {name: await asyncpg.connect(database.dsn(name), statement_cache_size=0) for name in ASKERS}
+    yield made
+    for connection in made.values():
+        await connection.close()
+
+
+async def explain(connection: Connection, asker: Principal, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    """The plan, executed, of the engine's own body statement."""
+    contract = asker.access.contract
+    document = prepare(contract, build_contracts()[contract], query)
+    operation = document.operation(None)
+    given, _ = operation.coerce(variables)
+    statement = compile_operation(document, operation, given, asker).body
+    assert statement is not None
+    values = [value.resolve(given, asker, {}) for value in statement.parameters]
+    return await executed(connection, asker, statement.text, values)
+
+
+async def executed(connection: Connection, asker: Principal, sql: str, values: list[Any]) -> dict[str, Any]:
+    async with with_scope(connection, asker.scope):
+        found = await connection.fetchval(f"explain (analyze, timing off, format json) {sql}", *values)
+    plan: dict[str, Any] = json.loads(found)[0]["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if plan["Actual Loops"] == 0:
+        return  # never executed: a condition that the scope switched off
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def faults(plan: dict[str, Any], most: int = 1_500) -> list[str]:
+    """What a plan does that it must not. `most`: rows that any one node may produce in all."""
+    found = []
+    for node in nodes(plan):
+        kind, relation = node["Node Type"], node.get("Relation Name")
+        rows = node["Actual Rows"] * node["Actual Loops"]
+        if kind == "Seq Scan" and relation in BIG:
+            found.append(f"Seq Scan on {relation}")
+        if "Sort" in kind and rows > 2_000:
+            found.append(f"{kind} of {rows} rows")
+        if relation == "record" and rows + node.get("Rows Removed by Filter", 0) * node["Actual Loops"] > most:
+            found.append(f"{kind} on {relation} read {rows} rows")
+        if kind in ("Hash Join", "Merge Join"):
+            found.append(kind)
+    return found
+
+
+def indexes(plan: dict[str, Any]) -> set[str]:
+    return {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
+
+
+@pytest.mark.parametrize("name", ASKERS)
+@pytest.mark.parametrize("query", QUERIES)
+async def test_shapes(connections: dict[str, Connection], filled: int, name: str, query: str) -> None:
+    text, variables = QUERIES[query]
+    plan = await explain(connections[name], askers(filled)[name], text, variables)
+    whole_account = name == "self" and query in ("latest", "oldest published", "filtered page")
+    assert faults(plan, most=RECORDS if whole_account else 1_500) == []
+    expected = {
+        "profile": {"record_subject_decided"},
+        "100 subjects": {"record_subject_decided"},
+        "latest": {"record_decided"},
+        "oldest published": {"record_published"},
+        "filtered page": {"record_decided"},
+    }.get(query, set())
+    alternatives = {"record_decided": "record_subject_decided", "record_published": "record_subject_published"}
+    used = indexes(plan)
+    assert all(index in used or alternatives.get(index) in used for index in expected), used
+    if expected:
+        assert not any("Sort" in node["Node Type"] and node["Actual Rows"] > 1_000 for node in nodes(plan))
+    pairs.count("plan × role", 1)
+
+
+async def test_a_plan_that_reads_everything_is_noticed(connections: dict[str, Connection], filled: int) -> None:
+    """The control: an unordered view under ORDER BY sorts all records, and an unindexed filter scans all subjects."""
+    for sql in (
+        "select title from v_public.record order by decided_on desc, external_id desc limit 20",
+        "select name from v_public.subject where legal_representative = 'x'",
+    ):
+        assert faults(await executed(connections["public"], ANONYMOUS, sql, [])), sql
