@@ -45,10 +45,11 @@ def _encode(value: str | bytes) -> bytes:
 class _Lane:
     """A connection with its prepared statements, least recently used last to go."""
 
-    __slots__ = ("connection", "statements")
+    __slots__ = ("_prepared", "connection", "statements")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._prepared = 0
         self.statements: OrderedDict[str, PreparedStatement[Record]] = OrderedDict()
 
     async def statement(self, sql: str) -> PreparedStatement[Record]:
@@ -56,7 +57,9 @@ class _Lane:
         if found is not None:
             self.statements.move_to_end(sql)
             return found
-        made = await self.connection.prepare(sql)
+        # Named by us: with asyncpg's own cache off it would use the unnamed statement, parsed and planned at each use.
+        self._prepared += 1
+        made = await self.connection.prepare(sql, name=f"gateway_{self._prepared}")
         self.statements[sql] = made
         if len(self.statements) > _STATEMENTS:
             self.statements.popitem(last=False)  # asyncpg deallocates it once nothing refers to it

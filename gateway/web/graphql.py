@@ -29,6 +29,7 @@ from gateway.errors import (
     Refused,
     ValidationFailed,
 )
+from gateway.web.graphiql import PAGE_HEADERS
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -69,7 +70,7 @@ class GraphQLEndpoint:
         try:
             method = scope["method"]
             if method == "GET" and self._page is not None and headers.wants_html():
-                await _send(send, 200, b"text/html; charset=utf-8", self._page, ((b"cache-control", b"no-cache"),))
+                await _send(send, 200, b"text/html; charset=utf-8", self._page, PAGE_HEADERS)
                 return
             media = headers.response_type()
             request = await self._read(scope, headers, receive)

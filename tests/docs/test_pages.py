@@ -26,6 +26,8 @@ READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 PAGES = (*READMES, ROOT / "CHANGELOG.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _TEST = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
+_COMMAND = re.compile(r"(?:`|^|\$\()credit-gateway ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", re.MULTILINE)
+_GROUPS = {"clients", "keys"}
 _FILE = re.compile(r"`((?:gateway|connectors|sandbox|scripts|data|docs|benchmarks|tests)/[\w./*-]*)`")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -70,15 +72,13 @@ def test_every_page_of_docs_is_reached_from_the_readme() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for words in sorted(set(re.findall(r"credit-gateway ((?:[a-z]+ ?){1,2})", text))):
+    for words in sorted(set(_COMMAND.findall(text))):
         command = words.split()
-        known = {"clients", "keys"}
-        chosen = command[:2] if command[0] in known else command[:1]
-        if chosen == ["sandbox"]:  # another program: it would take this process's place
-            continue
-        if chosen[0] in {found.name for found in app.registered_commands} | known:
-            done = CliRunner().invoke(app, [*chosen, "--help"])
-            assert done.exit_code == 0, f"{name(page)}: credit-gateway {' '.join(chosen)}"
+        known = {found.name for found in app.registered_commands} | _GROUPS
+        assert command[0] in known, f"{name(page)}: credit-gateway {words}"
+        if command[0] != "sandbox":  # another program: it would take this process's place
+            done = CliRunner().invoke(app, [*command[: 2 if command[0] in _GROUPS else 1], "--help"])
+            assert done.exit_code == 0, f"{name(page)}: credit-gateway {words}"
     for target in re.findall(r"(?:`|^)make ([a-z-]+)\b", text, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
     for module in re.findall(r"python -m ((?:scripts|gateway|benchmarks|sandbox)[\w.]*)", text):
@@ -89,7 +89,7 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", READMES, ids=name)
 def test_options_of_commands_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    commands = re.findall(r"credit-gateway ((?:clients|keys) [a-z]+|[a-z]+)([^\n`)]*)", text)
+    commands = re.findall(r"credit-gateway ((?:clients|keys) [a-z-]+|[a-z]+)([^\n`)]*)", text)
     for command, rest in commands:
         options = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
         if options:

@@ -135,7 +135,7 @@ async def test_each_registration_is_found_by_its_code(imported: Imported, view: 
     for row in given:
         if not valid_uscc(row["uscc"]):
             node = await imported.owner.fetchval(
-                "select core.node_id('U', s.external_id) from core.subject s join core.identifier i on i.subject_id = s.id"
+                "select core.node_id('S', s.external_id) from core.subject s join core.identifier i on i.subject_id = s.id"
                 " where i.kind = 'USCC_INVALID' and i.value = $1",
                 row["uscc"],
             )
@@ -149,7 +149,7 @@ async def test_each_entry_of_the_list_is_found_as_the_view_has_it(imported: Impo
     nodes = {
         row["name"]: row["node"]
         for row in await imported.owner.fetch(
-            "select s.name, core.node_id('U', s.external_id) node from core.subject s where s.uscc is null"
+            "select s.name, core.node_id('S', s.external_id) node from core.subject s where s.uscc is null"
         )
     }
     shown = 0

@@ -97,8 +97,7 @@ GRANTS: dict[tuple[str, str], str] = {
 
 def columns(relation: str, level: int) -> set[str]:
     """The columns that a view of that level has; none where there is no such view."""
-    found = {name for at, names in COLUMNS[relation].items() if at <= level for name in names.split()}
-    return found
+    return {name for at, names in COLUMNS[relation].items() if at <= level for name in names.split()}
 
 
 def function_columns(function: str, level: int) -> list[str]:

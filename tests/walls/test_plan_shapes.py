@@ -43,10 +43,10 @@ async def fill(owner: Connection) -> None:
         " where b.code like a.code || '%'"
     )
     await owner.execute(
-        "insert into core.subject (external_id, class, kind, uscc, name, name_folded, region_code, legal_representative)"
-        " select e, 'ORGANISATION', case when n % 50 = 1 then 'ORGAN' else 'ENTERPRISE' end, u, '单位' || n, '单位' || n,"
-        " case when n % 3 = 0 then '652722' else '652701' end, '某人' from unnest($1::text[], $2::uuid[]) with ordinality"
-        " as t(u, e, n)",
+        "insert into core.subject (external_id, class, kind, uscc, name, name_folded, region_code,"
+        " legal_representative) select e, 'ORGANISATION', case when n % 50 = 1 then 'ORGAN' else 'ENTERPRISE' end, u,"
+        " '单位' || n, '单位' || n, case when n % 3 = 0 then '652722' else '652701' end, '某人'"
+        " from unnest($1::text[], $2::uuid[]) with ordinality as t(u, e, n)",
         codes,
         [organisation_uuid(each) for each in codes],
     )
@@ -55,9 +55,9 @@ async def fill(owner: Connection) -> None:
         "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
         " authority_id, source_code, catalogue_item, decided_on, published_from, published_until, title, amount,"
         " natural_key) select md5(n::text)::uuid, $1 + case when n % 100 = 0 then 0 else n % $2 end, 'ORGANISATION',"
-        " (array['PENALTY', 'LICENCE', 'HONOUR', 'PROMISE_BREACH'])[1 + n % 4], 'GENERAL', 'GENERAL', 'ACTIVE', true, $1 + n % 50,"
-        " 'LOCAL', 'QG-04', date '2020-01-01' + n % 2300, date '2020-01-02' + n % 2300, case when n % 5 = 0 then"
-        " date '2021-01-01' end, '记录' || n, n, n::text from generate_series(1, $3::int) n",
+        " (array['PENALTY', 'LICENCE', 'HONOUR', 'PROMISE_BREACH'])[1 + n % 4], 'GENERAL', 'GENERAL', 'ACTIVE', true,"
+        " $1 + n % 50, 'LOCAL', 'QG-04', date '2020-01-01' + n % 2300, date '2020-01-02' + n % 2300,"
+        " case when n % 5 = 0 then date '2021-01-01' end, '记录' || n, n, n::text from generate_series(1, $3::int) n",
         first,
         SUBJECTS,
         RECORDS,
@@ -88,8 +88,8 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"u": code(0)},
     ),
     "100 subjects": (
-        f"query ($u: [Uscc!]!) {{ subjects(usccs: $u) {{ id name records(first: 10) {{ edges {{ node {{ {RECORD} }} }} }}"
-        " } }",
+        "query ($u: [Uscc!]!) { subjects(usccs: $u) { id name"
+        f" records(first: 10) {{ edges {{ node {{ {RECORD} }} }} }} }} }}",
         {"u": [code(number) for number in range(100)]},
     ),
     "node, subject": (
@@ -101,12 +101,14 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"u": code(0)},
     ),
     "authority's subject": (
-        "query ($u: Uscc!) { subject(uscc: $u) { records(first: 5) { edges { node { authority { name formerNames } } } } } }",
+        "query ($u: Uscc!) { subject(uscc: $u) { records(first: 5) {"
+        " edges { node { authority { name formerNames } } } } } }",
         {"u": code(3)},
     ),
     "latest": (f"{{ records(first: 20) {{ edges {{ node {{ {RECORD} }} }} }} }}", {}),
     "oldest published": (
-        f"{{ records(first: 20, orderBy: {{field: PUBLISHED_FROM, direction: ASC}}) {{ edges {{ node {{ {RECORD} }} }} }} }}",
+        "{ records(first: 20, orderBy: {field: PUBLISHED_FROM, direction: ASC})"
+        f" {{ edges {{ node {{ {RECORD} }} }} }} }}",
         {},
     ),
     "filtered page": (

@@ -90,8 +90,8 @@ async def test_every_view_is_a_barrier(owner: Connection) -> None:
     """Without security_barrier a cheap function of the asker's sees rows before the view's conditions do."""
     open_ones = await owner.fetch(
         "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where n.nspname like 'v\\_%' and (c.relkind <> 'v' or coalesce(not 'security_barrier=true' = any (c.reloptions),"
-        " true))"
+        " where n.nspname like 'v\\_%' and (c.relkind <> 'v'"
+        " or coalesce(not 'security_barrier=true' = any (c.reloptions), true))"
     )
     assert open_ones == []
 
@@ -160,7 +160,8 @@ async def tables(owner: Connection) -> list[str]:
         row[0]
         for row in await owner.fetch(
             "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-            " where n.nspname in ('core', 'auth', 'ledger', 'migration', 'public') and c.relkind in ('r', 'p', 'v', 'm', 'S')"
+            " where n.nspname in ('core', 'auth', 'ledger', 'migration', 'public')"
+            " and c.relkind in ('r', 'p', 'v', 'm', 'S')"
         )
     ]
 

@@ -49,7 +49,7 @@ async def pools(database: Database) -> AsyncIterator[dict[str, Pool]]:
         await pool.close()
 
 
-# A scope removed: with empty tables first, then with rows ---------------------------------------------------------------
+# A scope removed: with empty tables first, then with rows ------------------------------------------------------------
 
 
 async def scope_errors(database: Database, role: str, *, before: str | None) -> int:
@@ -136,7 +136,7 @@ async def test_a_scope_is_data_never_sql(pools: dict[str, Pool], world: World) -
         await pools["restricted_scoped"].fetchrow("select count(*) from v_restricted_scoped.record", ())
 
 
-# The first wall removed ------------------------------------------------------------------------------------------------
+# The first wall removed ---------------------------------------------------------------------------------------------
 
 ANNOTATED = annotated_schema()
 
@@ -192,7 +192,7 @@ def _deeper(case: Case) -> str:
     return replace(case, leaf=case.leaf.replace("{ __typename }", f"{{ {column} }}")).text
 
 
-# Narrowing -------------------------------------------------------------------------------------------------------------
+# Narrowing ----------------------------------------------------------------------------------------------------------
 
 NARROWINGS: dict[str, tuple[dict[str, Any], str, str]] = {  # narrowing, a code inside, a code outside
     "kinds": ({"kinds": ["ENTERPRISE"]}, "企业", "机关乙"),

@@ -11,7 +11,7 @@ from walls_support import pairs
 LEAST = {
     "coordinate × contract × path, visible": 8_000,
     "coordinate × contract × path, hidden": 500,
-    "statement × role": 1_000,
+    "statement × role": 700,
     "introspection": 1_000,
     "column × view × role by SELECT": 15_000,
     "function column × role": 1_000,
@@ -27,12 +27,12 @@ LEAST = {
 
 
 def test_pairs(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
-    files = {item.path.name for item in request.session.items if item.path.parent == request.path.parent}
+    ran = [item for item in request.session.items if item.path.parent == request.path.parent]
     with capsys.disabled():
         print("\nThe two walls, pairs checked:")
         for kind, number in sorted(pairs.counted.items()):
             print(f"  {number:>7,}  {kind}")
         print(f"  {sum(pairs.counted.values()):>7,}  in all")
-    if len(files) < 6 or request.session.testsfailed:
+    if len(ran) < 300 or request.session.testsfailed:
         pytest.skip("only part of the walk ran, or part of it failed")
     assert {kind: pairs.counted[kind] for kind, least in LEAST.items() if pairs.counted[kind] < least} == {}

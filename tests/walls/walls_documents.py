@@ -43,7 +43,7 @@ Composite = GraphQLObjectType | GraphQLInterfaceType
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One document for one coordinate; `kind` says by which kind of path, `outer` is the way, `leaf` stands at its end."""
+    """One document for one coordinate; `kind`: by which kind of path; `outer` is the way, `leaf` stands at its end."""
 
     coordinate: str
     kind: str
@@ -189,7 +189,7 @@ class Generator:
                     yield from self._argument_cases(named, name, field, argument)
             yield from self._type_cases(named)
 
-    # Fields ------------------------------------------------------------------------------------------------------------
+    # Fields ----------------------------------------------------------------------------------------------------------
 
     def _field_cases(self, owner: Composite, name: str) -> Iterator[Case]:
         where = f"{owner.name}.{name}"
@@ -251,7 +251,7 @@ class Generator:
         if named.name == "Query":
             yield Case(named.name, "type condition", fragment)
 
-    # Arguments ---------------------------------------------------------------------------------------------------------
+    # Arguments -------------------------------------------------------------------------------------------------------
 
     def _argument_cases(self, owner: Composite, name: str, field: GraphQLField, argument: str) -> Iterator[Case]:
         where = f"{owner.name}.{name}({argument}:)"

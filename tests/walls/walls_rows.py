@@ -175,16 +175,16 @@ async def _record(owner: Any, world: World, title: str, record: R) -> None:
     found = await owner.fetchval(
         "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
         " authority_id, source_code, catalogue_item, decided_on, published_from, published_until, title, basis, amount,"
-        " facts, natural_key, detail) values ($1, $2, $3, $4, 'GENERAL', $5, $6, $7, $8, 'LOCAL', 'QG-04', '2026-01-01',"
-        " $9::text::date, $10::text::date, $11, '依据', 100, '事实', $11, $12) returning id",
+        " facts, natural_key, detail) values ($1, $2, $3, $4, 'GENERAL', $5, $6, $7, $8, 'LOCAL', 'QG-04',"
+        " '2026-01-01', $9::text::date, $10::text::date, $11, '依据', 100, '事实', $11, $12) returning id",
         external, world.ids[record.subject], class_, record.kind, record.severity, record.status, record.published,
         world.ids[record.authority] if record.authority else None, record.begins, record.ends, title,
         json.dumps({"obligation": "义务", "sanction": "处分", "form": "方式", "counterparty": "相对方"}),
     )  # fmt: skip
     await owner.execute(
         "insert into core.record_version (record_id, subject_id, version, status, content, content_hash, decided_on,"
-        " published_from, entered_by, received_at) values ($1, $2, 1, $3, '{}', '\\x00', '2026-01-01', '2026-01-01', 'x',"
-        " now())", found, world.ids[record.subject], record.status,
+        " published_from, entered_by, received_at) values ($1, $2, 1, $3, '{}', '\\x00', '2026-01-01', '2026-01-01',"
+        " 'x', now())", found, world.ids[record.subject], record.status,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the tests of both walls share: principals of each access, fakes for what the engine is handed, counts of pairs."""
+"""What the tests of both walls share: principals of each access, fakes of what the engine is given, counts."""
 
 from __future__ import annotations
 

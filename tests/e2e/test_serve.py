@@ -1,0 +1,222 @@
+"""Promises of `credit-gateway serve` as a process: two workers on one port answer, a killed one is replaced, a client
+that the command line disables is refused by every worker within two seconds, and SIGTERM ends it with status 0."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from e2e_stack import CASE, GRAPHQL, ROOT, Account, Gateway, free_ports, make_client, process, rows_of
+
+from gateway.storage.database import Database
+
+QUESTION = "query Q($uscc: Uscc!) { subject(uscc: $uscc) { name records { totalCount } } viewer { view } }"
+SECONDS = 60
+
+
+@dataclass
+class Server:
+    """The process, its base URL, its metrics' ports, its log and the environment of its commands."""
+
+    running: subprocess.Popen[str]
+    base: str
+    admin: list[int]
+    log: Path
+    environment: dict[str, str]
+    uscc: str
+    organ: str
+
+    def workers(self) -> set[int]:
+        """Process ids of the workers."""
+        pid = self.running.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        found = set()
+        for child in children:
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.add(int(child))
+        return found
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
+
+
+@pytest.fixture(scope="module")
+async def server(
+    world: Database, seeded: tuple[Database, Path], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    folder = tmp_path_factory.mktemp("serve")
+    shutil.copytree(world.secrets.folder, folder / "secrets")  # the passwords of the roles
+    port, *admin = free_ports(3)
+    organisations = [row for row in rows_of(seeded[1] / "organisations.csv") if row["uscc"]]
+    environment = {
+        "GATEWAY_DATA_DIR": str(folder),
+        "GATEWAY_DATABASE_URL": world.migrate_dsn,
+        "GATEWAY_ROLE_PREFIX": world.prefix,
+        "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
+        "GATEWAY_ADMIN_PORT": str(admin[0]),
+    }
+    log = folder / "serve.log"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        process(command("serve", "--workers", "2", "--port", str(port)), environment, stderr=file) as running,
+    ):
+        made = Server(
+            running, f"http://127.0.0.1:{port}", admin, log, environment,
+            organisations[-1]["uscc"], organisations[0]["uscc"],
+        )  # fmt: skip
+        await ready(made)
+        yield made
+
+
+async def ready(server: Server) -> None:
+    """Both workers' metrics answer, and so does /readyz."""
+    deadline = time.monotonic() + SECONDS
+    async with aiohttp.ClientSession() as session:
+        for url in (f"{server.base}/readyz", *(f"http://127.0.0.1:{port}/metrics" for port in server.admin)):
+            while True:
+                assert server.running.poll() is None, server.log.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline, server.log.read_text(encoding="utf-8")
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(url) as reply:
+                        if reply.status == 200:
+                            break
+                await asyncio.sleep(0.1)
+
+
+async def disclosed(session: aiohttp.ClientSession, server: Server) -> list[int]:
+    """Inserts of each worker, from its metrics."""
+    found = []
+    for port in server.admin:
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
+            text = await reply.text()
+        (count,) = re.findall(r"^credit_ledger_batch_disclosures_count ([0-9.]+)", text, re.MULTILINE)
+        found.append(int(float(count)))
+    return found
+
+
+@contextlib.asynccontextmanager
+async def connections(server: Server, count: int) -> AsyncIterator[list[Gateway]]:
+    """Callers that keep one connection each, and with it their worker."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            Gateway(
+                server.base,
+                await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))),
+            )
+            for _ in range(count)
+        ]
+
+
+async def client_of(server: Server, world: Database, name: str) -> Account:
+    return await make_client(world, name, "view:restricted", "GRANT", organisation=server.organ)
+
+
+async def everyone_served(server: Server, callers: list[Gateway], token: str) -> list[int]:
+    """Ask with all connections at once until both workers have answered; returns the statuses of the last round."""
+    before = await disclosed(callers[0].session, server)
+    for _ in range(20):
+        replies = await asyncio.gather(*(caller.ask(QUESTION, {"uscc": server.uscc}, token=token) for caller in callers))
+        after = await disclosed(callers[0].session, server)
+        if all(now > then for now, then in zip(after, before, strict=True)):
+            return [reply.status for reply in replies]
+    raise AssertionError(f"one worker got everything: {before} {after}")
+
+
+async def test_two_workers_answer(server: Server, world: Database) -> None:
+    assert len(server.workers()) == 2
+    account = await client_of(server, world, "serve-answers")
+    async with connections(server, 40) as callers:
+        token = await callers[0].fetch_token(account)
+        assert set(await everyone_served(server, callers, token)) == {200}
+        async with callers[0].session.get(f"{server.base}/schema/restricted.graphql") as reply:
+            assert "type CreditRecordConnection" in await reply.text()
+
+
+async def test_a_disabled_client_is_refused_by_every_worker_within_two_seconds(server: Server, world: Database) -> None:
+    account = await client_of(server, world, "serve-disabled")
+    async with connections(server, 40) as callers:
+        token = await callers[0].fetch_token(account)
+        stop = asyncio.Event()
+        refused: list[float | None] = [None] * len(callers)
+
+        async def go_on(number: int) -> None:
+            """What this connection meets, until the end: once refused, always refused."""
+            while not stop.is_set():
+                reply = await callers[number].ask(QUESTION, {"uscc": server.uscc}, token=token)
+                if reply.status == 401:
+                    if refused[number] is None:
+                        refused[number] = time.monotonic()
+                else:
+                    assert reply.status == 200
+                    assert refused[number] is None
+                await asyncio.sleep(0.1)
+
+        assert set(await everyone_served(server, callers, token)) == {200}
+        tasks = [asyncio.create_task(go_on(number)) for number in range(len(callers))]
+        line = command("clients", "disable", account.id)
+        done = await asyncio.create_subprocess_exec(
+            *line, cwd=ROOT, env=os.environ | server.environment, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await done.communicate()
+        disabled = time.monotonic()
+        assert done.returncode == 0, said
+        await asyncio.sleep(2.2)
+        stop.set()
+        await asyncio.gather(*tasks)
+        late = [None if at is None else round(at - disabled, 2) for at in refused]
+        print(f"refused at, s after the command ended: {sorted(late, key=str)}")
+        assert all(seconds is not None and seconds < 2 for seconds in late)
+
+
+async def test_a_killed_worker_is_replaced(server: Server, world: Database) -> None:
+    account = await client_of(server, world, "serve-killed")
+    before = server.workers()
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    while len(server.workers() - {victim}) < 2:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    assert len(server.workers() & before) == 1
+    await ready(server)
+    async with connections(server, 40) as callers:
+        token = await callers[0].fetch_token(account)
+        assert set(await everyone_served(server, callers, token)) == {200}
+    assert "ended with status -9; starting another" in server.log.read_text(encoding="utf-8")
+
+
+async def test_sigterm_ends_it_cleanly(server: Server, world: Database) -> None:
+    account = await client_of(server, world, "serve-ends")
+    workers = server.workers()
+    async with connections(server, 10) as callers:
+        token = await callers[0].fetch_token(account, case=CASE)
+        asked = [asyncio.create_task(c.ask(QUESTION, {"uscc": server.uscc}, token=token)) for c in callers]
+        replies = await asyncio.gather(*asked)
+        assert {reply.status for reply in replies} == {200}
+        assert replies[0].headers["content-type"].startswith(GRAPHQL)
+        began = time.monotonic()
+        server.running.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(server.running.wait, 20)
+    print(f"ended {time.monotonic() - began:.2f} s after SIGTERM")
+    said = server.log.read_text(encoding="utf-8")
+    assert status == 0, said
+    assert "Traceback" not in said, said
+    for pid in workers:
+        assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as session, session.get(f"{server.base}/healthz"):
+            pass
