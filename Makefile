@@ -81,6 +81,7 @@ lock: env
 generate: env
 	@echo "generate: gateway/storage/migrations/views.sql"
 	@$(PY) -m gateway.storage.views
+	@$(PY) -m scripts.make_docs
 
 schema: generate
 

@@ -84,7 +84,7 @@ class CourtsSettings:
 class CourtsConnector(Connector):
     """The connector for the courts. Repeats nothing but a call whose secret had expired, once."""
 
-    code = "courts"
+    code = "COURTS"
     parts = ("dishonest", "enforcement", "consumption", "judgments")
 
     def __init__(self, settings: CourtsSettings) -> None:

@@ -53,6 +53,7 @@ class ClientError(GatewayError):
         self.zh = zh
         self.path = path
         self.locations = locations
+        self.principal: object | None = None  # who was refused, where that is known: the refusal is disclosed
 
     def message(self, language: str) -> str:
         """The message in `language` (zh or en)."""

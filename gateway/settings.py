@@ -1,6 +1,6 @@
 """One frozen settings object, read from GATEWAY_* once at the start; unknown names are refused.
 
-docs/settings.md is made from the descriptions here (`python -m gateway.settings`), and a test holds both together.
+docs/settings.md is made from the descriptions here (`python -m scripts.make_docs`), and a test holds both together.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ from scripts import make_demo_data
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
-QUESTION = "query Kill($uscc: Uscc!) { subject(uscc: $uscc) { name records(first: 20) { edges { node { title status } } } } }"
+QUESTION = """query Kill($uscc: Uscc!) { subject(uscc: $uscc) { name
+  records(first: 20) { edges { node { title status } } } } }"""
 CLIENT = "kill"
 CONNECTIONS = 32
 READY_SECONDS = 60

@@ -19,6 +19,7 @@ import pytest
 from gateway.storage.database import Database, prepare
 from gateway.storage.embedded import RunningServer, create_database, ensure_migrate_role, ensure_running
 from gateway.storage.pool import Pool
+from gateway.storage.roles import ROLES, role_name
 from gateway.storage.secrets import SecretFiles
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -59,6 +60,10 @@ def clone(postgres: RunningServer, template: Database, name: str) -> Database:
         connection = await asyncpg.connect(postgres.dsn())
         try:
             await connection.execute(f'create database "{name}" template "{template.name}" owner "{TEMPLATE}_migrate"')
+            # Rights on the database itself are not copied with it.
+            await connection.execute(f'revoke all on database "{name}" from public')
+            for role in ROLES:
+                await connection.execute(f'grant connect on database "{name}" to "{role_name(TEMPLATE, role)}"')
         finally:
             await connection.close()
 

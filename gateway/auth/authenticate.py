@@ -18,7 +18,7 @@ from gateway.auth.clients import SUBJECT_SELF, VIEW_INTERNAL, VIEW_RESTRICTED, C
 from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.auth.purpose import SELF_MATTER, Purpose, agree, parse_header, self_purpose
 from gateway.auth.tokens import AccessToken, Tokens, bad_token
-from gateway.errors import Forbidden, MatterNotGranted, PurposeRequired, Unauthenticated
+from gateway.errors import ClientError, Forbidden, MatterNotGranted, PurposeRequired, Unauthenticated
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, Access
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)  # RFC 6750 §2.1
@@ -72,8 +72,11 @@ class Authenticator:
         if client is None or client.disabled or client.version != token.version:
             self._kept.pop((authorization or "", purpose), None)
             raise bad_token()
-        header = None if purpose is None else parse_header(purpose)
-        principal = decide(client, token, header)
+        try:
+            principal = decide(client, token, None if purpose is None else parse_header(purpose))
+        except ClientError as error:
+            error.principal = _refused(client, token)
+            raise
         self._keep((authorization or "", purpose), _Verdict(principal, token.expires_at, client))
         return principal
 
@@ -99,6 +102,20 @@ def decide(client: Client, token: AccessToken, header: Purpose | None) -> Princi
     purpose = _required(stated)
     matter = granted(client, purpose, own=False)
     return _principal(client, purpose, matter, _access(client, token.scopes, matter))
+
+
+def _refused(client: Client, token: AccessToken) -> Principal:
+    """Who was refused, for the account: the client, the view that its token asks for, the purpose that it states."""
+    access = INTERNAL if VIEW_INTERNAL in token.scopes else SELF if SUBJECT_SELF in token.scopes else RESTRICTED
+    purpose = token.purpose
+    return Principal(
+        access if token.scopes else PUBLIC,
+        client_id=client.id,
+        organisation_uscc=client.organisation_uscc,
+        matter=None if purpose is None else purpose.matter,
+        case_number=None if purpose is None else purpose.case_number,
+        on_behalf_of=None if purpose is None else purpose.on_behalf_of,
+    )
 
 
 def granted(client: Client, purpose: Purpose, *, own: bool) -> Matter:

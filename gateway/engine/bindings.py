@@ -74,8 +74,7 @@ class Rows:
 class SubjectKeys:
     """USCCs asked for, and their UUIDs (UUIDv5) as text, so that one not on record has its id too.
 
-    `many` is false for a single code. `absent` says what stands for a code that is not on record: a subject with
-    onRecord false, or null.
+    `many` is false for a single code. What stands for a code that is not on record is the reading's to say (sql.py).
     """
 
     usccs: Value

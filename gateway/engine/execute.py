@@ -109,10 +109,10 @@ class Engine:
         try:
             return await self._answer(principal, request)
         except ClientError as error:
-            await self._account_for_refusal(principal, request, error.code)
+            await self.account_for_refusal(principal, request, error.code)
             raise Refused([error]) from error
         except Refused as refused:
-            await self._account_for_refusal(principal, request, refused.code)
+            await self.account_for_refusal(principal, request, refused.code)
             raise
 
     async def _answer(self, principal: Principal, request: Request) -> bytes:
@@ -274,7 +274,7 @@ class Engine:
                 outcome=outcome,
                 operation_name=request.operation_name,
                 document_hash=document.hash if document is not None else None,
-                variables=_storable(request.variables),
+                variables=_storable(request.variables, document),
                 subject_ids=shown,
                 snapshot=snapshot,
                 sources=sources,
@@ -282,9 +282,14 @@ class Engine:
             )
         )
 
-    async def _account_for_refusal(self, principal: Principal, request: Request, code: str) -> None:
+    async def account_for_refusal(self, principal: Principal, request: Request, code: str) -> None:
+        """Disclose that a client was refused; nothing for the public, whose refusals are log lines.
+
+        The variables of a document that was not understood are not kept: they could hold anything.
+        """
         if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
-            await self._account_for(principal, request, None, b"", None, "{}", code)
+            bare = Request("", request.operation_name)
+            await self._account_for(principal, bare, None, b"", None, "{}", code)
 
 
 def compile_operation(
@@ -331,11 +336,14 @@ def _check_shown(shown: bytes, principal: Principal) -> None:
         )
 
 
-def _storable(variables: Mapping[str, Any]) -> str | None:
-    if not variables:
+def _storable(variables: Mapping[str, Any], document: Document | None) -> str | None:
+    """The variables that the document declares, as JSON; what a client sends beside them is not kept."""
+    if not variables or document is None:
         return None
+    declared = {name for operation in document.operations.values() for name in operation.coerce.names}
     # PostgreSQL's text has no NUL; escaped as JSON has it, it stays readable.
-    return json.dumps(variables, ensure_ascii=True, separators=(",", ":"))
+    kept = {name: value for name, value in variables.items() if name in declared}
+    return json.dumps(kept, ensure_ascii=True, separators=(",", ":"))
 
 
 def _response(row: Mapping[str, Any], language: str, *, narrowed: bool) -> bytes:

@@ -20,6 +20,7 @@ from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, json_value, quoted
 from gateway.engine.prune import towards
 from gateway.engine.values import Fed, Value
+from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
 from gateway.storage.levels import Access
 
@@ -211,9 +212,19 @@ class _Builder:
         return f"{self._schema}.{name} {own.alias}" + "".join(f" {join}" for join in own.joins)
 
     def _where(self, rows: Rows, own: Row, row: Row) -> str:
+        self._check_scope(rows, row)
         found = [f"{own.column(there)} = {row.column(here)}" for here, there in rows.match]
         found += [self._condition(condition, own) for condition in rows.where]
         return f" where {' and '.join(found)}" if found else ""
+
+    def _check_scope(self, rows: Rows, row: Row) -> None:
+        """Under a narrowing an authority is known by name; its own records are not in scope, and an empty list of them
+        would say that it has none. Raises Forbidden."""
+        if self._how.reports_denied and row.relation == "authority" and RELATIONS[rows.relation].subject is not None:
+            raise Forbidden(
+                "under this client's narrowing the records of an authority are asked for by its own code",
+                "在本客户端的授权范围内，机关自身的记录须按其代码单独查询",
+            )
 
     def _condition(self, condition: Condition, own: Row) -> str:
         values = [self._parameter(value) for value in condition.values]

@@ -58,7 +58,7 @@ def at(column: str, relation: str = "subject") -> Callable[[Arguments], Rows]:
 
 def own_organisation(_: Arguments) -> Rows:
     """Viewer.organisation."""
-    return Rows("subject", where=(Condition("uscc", "=", (Value(FromPrincipal("organisation_uscc"), "text"),)),))
+    return Rows("authority", where=(Condition("uscc", "=", (Value(FromPrincipal("organisation_uscc"), "text"),)),))
 
 
 def predecessors(_: Arguments) -> Rows:

@@ -51,6 +51,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
     secrets = SecretFiles(settings.data_dir / "secrets")
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = urlsplit(url).path.lstrip("/")
         if not name:
             raise StorageError("GATEWAY_DATABASE_URL must name a database: postgresql://user:password@host/database")
@@ -73,7 +74,7 @@ async def prepare(database: Database) -> list[str]:
     except (OSError, asyncpg.PostgresError) as error:
         raise StorageError(f"cannot connect to database {database.name}: {error}") from error
     try:
-        await roles.ensure_roles(connection, database.prefix, database.name, database.secrets.secret)
+        await roles.ensure_roles(connection, database.prefix, database.name, database.dsn)
         return await migrate(connection, database.prefix)
     finally:
         await connection.close()

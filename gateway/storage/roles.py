@@ -6,15 +6,14 @@ or the same as a script for an administrator. Role names begin with the database
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets as random
 from collections.abc import Callable, Iterator
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from gateway.errors import StorageError
 from gateway.storage.levels import ACCESSES
+from gateway.storage.secrets import scram_verifier
 
 SERVICE_ROLES = ("import", "service", "ledger")
 ROLES: tuple[str, ...] = (*(access.name for access in ACCESSES), *SERVICE_ROLES)
@@ -52,32 +51,20 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def scram_verifier(password: str, iterations: int = 4096) -> str:
-    """What PostgreSQL stores for a password (RFC 5803), made here so that no server log can hold the password."""
-    salt = random.token_bytes(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
-    client = hmac.digest(salted, b"Client Key", "sha256")
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    stored = hashlib.sha256(client).digest()
-    b64 = [base64.b64encode(part).decode() for part in (salt, stored, server)]
-    return f"SCRAM-SHA-256${iterations}:{b64[0]}${b64[1]}:{b64[2]}"
-
-
 def _settings(role: str) -> dict[str, str]:
     if role in SERVICE_ROLES:
         return {**ALL_SETTINGS, **_OF_SERVICE[role]}
     return {**ALL_SETTINGS, **VIEW_SETTINGS}
 
 
-def statements(prefix: str, database: str, password: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    """(role, SQL) for all roles; `password` gives a role's password or the text to stand in its place."""
-    for role in ROLES:
-        name = quote(role_name(prefix, role))
-        yield role, f"create role {name} login nosuperuser nocreatedb nocreaterole noinherit"
-        yield role, f"alter role {name} password '{password(role)}'"
-        for setting, value in _settings(role).items():
-            yield role, f"alter role {name} set {setting} = {_literal(setting, value)}"
-        yield role, f"grant connect on database {quote(database)} to {name}"
+def statements_of(role: str, prefix: str, database: str, password: str) -> Iterator[str]:
+    """SQL that makes one role; `password` is a verifier, or the text to stand in its place."""
+    name = quote(role_name(prefix, role))
+    yield f"create role {name} login nosuperuser nocreatedb nocreaterole noinherit"
+    yield f"alter role {name} password '{password}'"
+    for setting, value in _settings(role).items():
+        yield f"alter role {name} set {setting} = {_literal(setting, value)}"
+    yield f"grant connect on database {quote(database)} to {name}"
 
 
 def _literal(setting: str, value: str) -> str:
@@ -87,21 +74,59 @@ def _literal(setting: str, value: str) -> str:
 
 
 async def ensure_roles(
-    connection: asyncpg.Connection[asyncpg.Record], prefix: str, database: str, secret: Callable[[str], str]
+    connection: asyncpg.Connection[asyncpg.Record], prefix: str, database: str, dsn: Callable[[str], str]
 ) -> None:
-    """Make what is missing, set passwords and settings anew; nobody but these roles may connect."""
-    existing = {row["rolname"] for row in await connection.fetch("select rolname from pg_roles")}
-    for role, statement in statements(prefix, database, lambda role: scram_verifier(secret(role_name(prefix, role)))):
-        if statement.startswith("create role") and role_name(prefix, role) in existing:
-            continue
-        await connection.execute(statement)
-    await connection.execute(f"revoke all on database {quote(database)} from public")
+    """Make what is missing and change what differs, nothing else; nobody but these roles may connect.
+
+    `dsn` gives a role's own DSN, password included. Where everything fits already no right to make roles is needed.
+    Raises StorageError where it is needed and missing.
+    """
+    rows = await connection.fetch("select rolname, rolconfig from pg_roles where rolname like $1", f"{prefix}%")
+    existing = {row["rolname"]: set(row["rolconfig"] or ()) for row in rows}
+    try:
+        for role in ROLES:
+            name = role_name(prefix, role)
+            if name in existing and await _fits(role, existing[name], dsn(role)):
+                continue
+            password = scram_verifier(unquote(urlsplit(dsn(role)).password or ""))
+            for statement in statements_of(role, prefix, database, password):
+                if not (statement.startswith("create role") and name in existing):
+                    await connection.execute(statement)
+        if await connection.fetchval("select has_database_privilege('public', current_database(), 'connect')"):
+            await connection.execute(f"revoke all on database {quote(database)} from public")
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StorageError(
+            f"roles of database {database} are missing or differ, and this user may not change them ({error});"
+            " let an administrator run the script of `credit-gateway migrate --print-roles`, with the passwords that"
+            " stand in the secrets folder"
+        ) from error
+
+
+async def _fits(role: str, config: set[str], dsn: str) -> bool:
+    """Whether a role has its settings, its password and the right to connect."""
+    wanted = {f"{name}={value}" for name, value in _settings(role).items()}
+    if not {_normal(entry) for entry in wanted} <= {_normal(entry) for entry in config}:
+        return False
+    try:
+        probe = await asyncpg.connect(dsn, timeout=10)
+    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError):
+        return False
+    except asyncpg.InsufficientPrivilegeError:
+        return False  # it may not connect yet
+    await probe.close()
+    return True
+
+
+def _normal(entry: str) -> str:
+    name, _, value = entry.partition("=")
+    return f"{name.lower()}={value.replace(chr(34), '').replace(' ', '').lower()}"
 
 
 def script(prefix: str, database: str) -> str:
     """For an administrator whose policy lets nobody else make roles (`migrate --print-roles`)."""
     lines = [f"-- Roles of the credit gateway in database {database}. Put passwords in place of the ‹…›."]
-    lines += [f"{sql};" for _, sql in statements(prefix, database, lambda role: f"‹password of {role}›")]
+    for role in ROLES:
+        lines += [f"{sql};" for sql in statements_of(role, prefix, database, f"‹{role_name(prefix, role)}›")]
     lines.append(f"revoke all on database {quote(database)} from public;")
     lines.append("revoke usage on language plpgsql from public;")
     return "\n".join(lines) + "\n"

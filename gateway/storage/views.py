@@ -41,7 +41,8 @@ def conditions(relation: Relation, access: Access) -> list[str]:
     found = []
     if access.scoped:
         # A condition without columns is checked before any row is read: no scope is an error, never an empty answer.
-        found.append(f"(select {SCOPE} is not null)")
+        # One that is no object, or names no matter, divides by zero.
+        found.append(f"(select 1 / (jsonb_typeof({SCOPE}) = 'object' and {SCOPE} ? 'matter')::int = 1)")
     name = "restricted" if access.name == "restricted_scoped" else access.name
     if name in relation.rows:
         found.append(relation.rows[name])

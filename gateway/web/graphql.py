@@ -74,7 +74,7 @@ class GraphQLEndpoint:
                 return
             media = headers.response_type()
             request = await self._read(scope, headers, receive)
-            principal = await self._principal(headers)
+            principal = await self._principal(headers, request)
             if method == "GET" and principal.access.disclosed:
                 raise NotHttp(405, "above the public view use POST", ((b"allow", b"POST"),))
             body = await self._engine.answer(principal, request)
@@ -87,11 +87,16 @@ class GraphQLEndpoint:
         except Exception as error:
             await _refuse(send, _masked(error), media, headers.language())
 
-    async def _principal(self, headers: _Headers) -> Principal:
+    async def _principal(self, headers: _Headers, request: Request) -> Principal:
         authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
         principal = self._authenticator.cached(authorization, purpose)
         if principal is None:
-            principal = await self._authenticator.authenticate(authorization, purpose)
+            try:
+                principal = await self._authenticator.authenticate(authorization, purpose)
+            except ClientError as error:
+                if isinstance(error.principal, Principal):
+                    await self._engine.account_for_refusal(error.principal, request, error.code)
+                raise
         hops = headers.get(b"credit-hops")
         if hops is None:
             return principal

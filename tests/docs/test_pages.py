@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from graphql import GraphQLSchema
 from typer.testing import CliRunner
 
 from connectors.base import FailureKind
@@ -45,6 +46,19 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
+@cache
+def help_of(*command: str) -> str:
+    """What a command says with --help; nothing where it fails."""
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    return done.output if done.exit_code == 0 else ""
+
+
+@cache
+def contracts() -> dict[str, GraphQLSchema]:
+    """The contracts, made once."""
+    return build_contracts()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
@@ -77,8 +91,7 @@ def test_commands_exist(page: Path) -> None:
         known = {found.name for found in app.registered_commands} | _GROUPS
         assert command[0] in known, f"{name(page)}: credit-gateway {words}"
         if command[0] != "sandbox":  # another program: it would take this process's place
-            done = CliRunner().invoke(app, [*command[: 2 if command[0] in _GROUPS else 1], "--help"])
-            assert done.exit_code == 0, f"{name(page)}: credit-gateway {words}"
+            assert help_of(*command[: 2 if command[0] in _GROUPS else 1]), f"{name(page)}: credit-gateway {words}"
     for target in re.findall(r"(?:`|^)make ([a-z-]+)\b", text, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
     for module in re.findall(r"python -m ((?:scripts|gateway|benchmarks|sandbox)[\w.]*)", text):
@@ -93,14 +106,13 @@ def test_options_of_commands_exist(page: Path) -> None:
     for command, rest in commands:
         options = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
         if options:
-            shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).output
-            assert options <= set(re.findall(r"--[a-z-]+", shown)), f"{command}: {options}"
+            assert options <= set(re.findall(r"--[a-z-]+", help_of(*command.split()))), f"{command}: {options}"
 
 
 @pytest.mark.parametrize("page", READMES, ids=name)
 @pytest.mark.parametrize("contract", ["PUBLIC", "RESTRICTED", "INTERNAL"])
 def test_the_first_query_is_valid_in_every_view(page: Path, contract: str) -> None:
-    document = prepare(contract, build_contracts()[contract], first_query(page.read_text(encoding="utf-8")))
+    document = prepare(contract, contracts()[contract], first_query(page.read_text(encoding="utf-8")))
     assert list(document.operations) == ["Standing"]
 
 

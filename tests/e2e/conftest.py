@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -34,7 +35,7 @@ from gateway.storage.embedded import RunningServer
 _numbers = itertools.count(1)
 _seeded: list[tuple[Database, Path]] = []  # made on first use; async fixtures of a session would need its loop
 
-CLIENTS = (
+CLIENTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
     ("restricted", "view:restricted", ("GRANT", "TENDERING"), {}),
     ("internal", "view:internal", ("SUPERVISION",), {}),
     ("scoped", "view:restricted", ("GRANT",), {"kinds": ("ENTERPRISE",)}),

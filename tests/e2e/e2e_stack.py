@@ -195,7 +195,7 @@ async def serving(settings: Settings, database: Database, parts: Parts | None = 
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     app = create_app(settings.model_copy(update={"issuer": base}), database, parts)
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http="httptools",
         ws="none",
         lifespan="on",
@@ -207,7 +207,7 @@ async def serving(settings: Settings, database: Database, parts: Parts | None = 
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         yield base
     finally:

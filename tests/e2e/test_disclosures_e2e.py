@@ -148,11 +148,39 @@ async def test_refusals_of_authenticated_clients_are_rows(stack: Stack) -> None:
     rows = await case.rows()
     assert [row["outcome"] for row in rows] == [code for _, _, code in asked]
     assert all(row["subject_ids"] == [] for row in rows)
-    assert json.loads(rows[3]["variables"]) == {"usccs": usccs}
+    assert {(row["matter"], row["case_number"], row["organisation_uscc"]) for row in rows} == {
+        ("GRANT", "refusals", stack.organ)
+    }
+    assert all(row["variables"] is None for row in rows)  # what was not understood could hold anything
     case = await case_of(stack, "costly")
     reply = await case.ask(costly, {"usccs": stack.enterprises() + [r["uscc"] for r in stack.organisations] * 3})
     assert reply.code in ("QUERY_TOO_COSTLY", "BAD_USER_INPUT")
     assert [row["outcome"] for row in await case.rows()] == [reply.code]
+
+
+async def test_refusals_before_a_view_are_rows_too(stack: Stack) -> None:
+    client = "restricted"
+    bare = await stack.fetch_token(stack.clients[client], case=None)
+    fixed = await stack.fetch_token(stack.clients[client], case="before a view")
+    began = await stack.owner.fetchval("select now()")
+    asked = (
+        (bare, {}, "PURPOSE_REQUIRED"),
+        (bare, {"credit-purpose": purpose_header("SUPERVISION", "2026-11")}, "MATTER_NOT_GRANTED"),
+        (fixed, {"credit-purpose": purpose_header("GRANT", "another")}, "BAD_USER_INPUT"),
+    )
+    for token, headers, code in asked:
+        assert (await stack.ask(NAMED, {"uscc": STRANGER}, token=token, headers=headers)).code == code
+    rows = await stack.owner.fetch("select * from ledger.disclosure where at > $1 order by at", began)
+    assert [(row["client_id"], row["outcome"]) for row in rows] == [(client, code) for _, _, code in asked]
+    assert all(row["subject_ids"] == [] for row in rows)
+    assert rows[2]["case_number"] == "before a view"
+
+
+async def test_only_declared_variables_are_kept(stack: Stack) -> None:
+    case = await case_of(stack, "undeclared")
+    variables = {"uscc": STRANGER, "beside": "652799199001011234"}
+    assert (await case.ask(NAMED, variables)).status == 200
+    assert json.loads((await case.row())["variables"]) == {"uscc": STRANGER}
 
 
 async def test_public_questions_leave_no_row(stack: Stack) -> None:

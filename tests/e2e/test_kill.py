@@ -44,6 +44,8 @@ def test_twenty_kills_lose_no_disclosure() -> None:
 
 def test_an_account_that_answers_first_is_found_out() -> None:
     careless = str(Path(__file__).with_name("careless_gateway.py"))
-    status, counts, said = run("--kills", "1", "--load-seconds", "0.5", "0.6", "--serve", sys.executable, careless, "serve")
+    status, counts, said = run(
+        "--kills", "1", "--load-seconds", "0.5", "0.6", "--serve", sys.executable, careless, "serve"
+    )
     assert status == 1, said
     assert counts["answers lacking theirs"] > 0

@@ -50,6 +50,11 @@ class Server:
         return found
 
 
+def still_there(pids: set[int]) -> set[int]:
+    """Those of the processes that have not ended."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
 
@@ -129,7 +134,9 @@ async def everyone_served(server: Server, callers: list[Gateway], token: str) ->
     """Ask with all connections at once until both workers have answered; returns the statuses of the last round."""
     before = await disclosed(callers[0].session, server)
     for _ in range(20):
-        replies = await asyncio.gather(*(caller.ask(QUESTION, {"uscc": server.uscc}, token=token) for caller in callers))
+        replies = await asyncio.gather(
+            *(caller.ask(QUESTION, {"uscc": server.uscc}, token=token) for caller in callers)
+        )
         after = await disclosed(callers[0].session, server)
         if all(now > then for now, then in zip(after, before, strict=True)):
             return [reply.status for reply in replies]
@@ -215,8 +222,7 @@ async def test_sigterm_ends_it_cleanly(server: Server, world: Database) -> None:
     said = server.log.read_text(encoding="utf-8")
     assert status == 0, said
     assert "Traceback" not in said, said
-    for pid in workers:
-        assert not Path(f"/proc/{pid}").exists()
+    assert not still_there(workers)
     with pytest.raises(aiohttp.ClientConnectorError):
         async with aiohttp.ClientSession() as session, session.get(f"{server.base}/healthz"):
             pass

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e_stack import ROOT, Gateway, Reply, Stack, serving, superuser
@@ -81,7 +82,7 @@ async def log(postgres: RunningServer, stack: Stack, tmp_path_factory: pytest.Te
     """Statements are logged from here on, for whoever connects."""
     await twenty_records(stack, tmp_path_factory.mktemp("twenty"))
     async with superuser(postgres, stack.database) as connection:
-        await connection.execute(f'alter database "{stack.database.name}" set log_statement = \'all\'')
+        await connection.execute(f"alter database \"{stack.database.name}\" set log_statement = 'all'")
         # In the log a statement is cut into lines; only the line that begins it counts.
     return Log(postgres, stack)
 
@@ -125,7 +126,8 @@ async def test_one_statement_for_a_profile_and_one_for_a_list(stack: Stack, log:
             ("profile, 20 records", PROFILE, {"uscc": subject(stack)}),
             ("list, 100 subjects", LIST, {"usccs": usccs}),
         ):
-            async def ask(query: str = query, variables: dict[str, object] = variables) -> Reply:
+
+            async def ask(query: str = query, variables: dict[str, Any] = variables) -> Reply:
                 return await gateway.ask(query, dict(variables), "restricted")
 
             for _ in range(2):

@@ -1,5 +1,5 @@
-"""Promises: one question in three views has the fields and rows that the law gives each, over real HTTP; what is above
-a view does not exist in it; who asks without token, purpose or matter is told so by code; nothing malformed is a 5xx."""
+"""Promises: one question in three views has the fields and rows that the law gives each, over real HTTP; what lies
+above a view does not exist in it; who asks without token, purpose or matter is told so by code; nonsense means 4xx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ async def busiest(stack: Stack) -> str:
     """An enterprise with records that are live, over and withdrawn."""
     found = await stack.owner.fetchval(
         "select s.uscc from core.record r join core.subject s on s.id = r.subject_id where s.kind = 'ENTERPRISE'"
-        " group by 1 having bool_or(r.status in ('REPAIRED', 'REVOKED')) and bool_or(r.status = 'ACTIVE' and r.published"
+        " group by 1 having bool_or(r.status in ('REPAIRED', 'REVOKED'))"
+        " and bool_or(r.status = 'ACTIVE' and r.published"
         " and coalesce(r.published_until >= core.today(), true)) and bool_or(r.published_until < core.today())"
         " order by count(*) desc, 1 limit 1"
     )
@@ -144,7 +145,12 @@ async def test_purpose_and_matter(stack: Stack) -> None:
     assert "%e5%8d%9a" in chinese
     assert (await ask(chinese)).data["viewer"]["clientId"] == "restricted"
     assert [r["matter"] for r in await stack.disclosures(CASE) if r["client_id"] == "restricted"][-1] == "TENDERING"
-    for header in ("GRANT", 'matter="GRANT"', 'matter="GRANT", case="a", more="b"', f'matter="GRANT", case="{"x" * 201}"'):
+    for header in (
+        "GRANT",
+        'matter="GRANT"',
+        'matter="GRANT", case="a", more="b"',
+        f'matter="GRANT", case="{"x" * 201}"',
+    ):
         assert (await ask(header)).code == "BAD_USER_INPUT"
     fixed = stack.tokens["restricted"]  # its purpose is in the token
     assert (await ask(purpose_header("GRANT", CASE), fixed)).status == 200
@@ -187,11 +193,18 @@ async def test_media_types(stack: Stack) -> None:
     assert (await stack.send("POST", body, {"content-type": "application/json"})).status == 200
     assert (await stack.send("POST", body, {**JSON_BODY, "accept": "text/plain"})).status == 406
     assert (await stack.send("POST", body, {**JSON_BODY, "accept": "application/xml, text/html"})).status == 406
-    for content in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk", "application/graphql"):
+    for content in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=gbk",
+        "application/graphql",
+    ):
         assert (await stack.send("POST", body, {**JSON_BODY, "content-type": content})).status == 415, content
     assert (await stack.send("POST", body, {"accept": GRAPHQL})).status == 415
     assert (await stack.send("POST", body, {**JSON_BODY, "content-encoding": "gzip"})).status == 415
-    assert (await stack.send("POST", body, {**JSON_BODY, "content-type": "application/json; charset=UTF-8"})).status == 200
+    assert (
+        await stack.send("POST", body, {**JSON_BODY, "content-type": "application/json; charset=UTF-8"})
+    ).status == 200
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS"):
         refused = await stack.send(method, None, JSON_BODY)
         assert refused.status == 405, method
@@ -227,7 +240,10 @@ def bodies() -> list[tuple[str, bytes]]:
         ("lone surrogate in a name", b'{"query":"{ view\\ud800er { view } }"}'),
         ("NUL", b'{"query":"{ viewer { view } \\u0000 }"}'),
         ("deep query", json.dumps({"query": "{ a" * 5_000 + "}" * 5_000}).encode()),
-        ("deep list value", json.dumps({"query": f'{{ subjects(usccs: {"[" * 5_000}{"]" * 5_000}) {{ id }} }}'}).encode()),
+        (
+            "deep list value",
+            json.dumps({"query": f"{{ subjects(usccs: {'[' * 5_000}{']' * 5_000}) {{ id }} }}"}).encode(),
+        ),
         ("many fields", json.dumps({"query": "{ viewer { " + "view " * 50_000 + "} }"}).encode()),
         ("fragment cycle", b'{"query":"{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }"}'),
         ("wide fragments", json.dumps({"query": _bomb()}).encode()),
@@ -265,7 +281,14 @@ async def test_what_is_malformed_is_a_4xx_and_never_a_5xx(stack: Stack, name: st
 
 
 async def test_query_strings(stack: Stack) -> None:
-    for query in ("", "?query=", "?query=%ff", "?query={a&query={b}", "?query={viewer{view}}&variables=[", "?x=" + "y" * 9_000):
+    for query in (
+        "",
+        "?query=",
+        "?query=%ff",
+        "?query={a&query={b}",
+        "?query={viewer{view}}&variables=[",
+        "?x=" + "y" * 9_000,
+    ):
         reply = await stack.send("GET", None, {"accept": GRAPHQL}, query)
         assert 400 <= reply.status < 500, (query[:20], reply.status)
 

@@ -98,6 +98,17 @@ async def test_outside_the_scope_and_not_on_record_are_forbidden_alike(world: Wo
     assert [w.subjects for w in world.sources.wanted] == [(small_world.FIRM,)]  # keys pass the scope first
 
 
+async def test_an_authoritys_records_are_no_empty_list_under_a_narrowing(world: World) -> None:
+    query = (
+        'query A { subject(uscc: "%s") { records { edges { node { authority { name records { totalCount } } } } } } }'
+    )
+    found = await world.ask("restricted", query % small_world.FIRM)
+    assert found["data"]["subject"]["records"]["edges"][0]["node"]["authority"]["records"]["totalCount"] == 1
+    with pytest.raises(Refused) as caught:
+        await world.ask("restricted_scoped", query % small_world.FIRM, kinds=["ENTERPRISE"])
+    assert caught.value.code == "FORBIDDEN"
+
+
 async def test_own_account_sees_its_own_rows_and_no_others(world: World) -> None:
     query = "query O($usccs: [Uscc!]!) { subjects(usccs: $usccs) { records { edges { node { status } } } } }"
     answer = await world.ask("self", query, {"usccs": [small_world.FIRM, small_world.SHOP]})

@@ -293,12 +293,23 @@ async def test_subjects_by_code(engine: Engine, who: tuple[str, Principal, set[s
 async def test_records_of_an_authority(engine: Engine, who: tuple[str, Principal, set[str], set[str]]) -> None:
     """From a record to its authority to that one's own records: no more than the view has of them.
 
-    Narrowing never takes an authority away: who determined a record is part of the record.
+    Narrowing never takes an authority away: who determined a record is part of the record. Its own records are not in
+    scope then, and an empty list of them would say that it has none: the question is refused.
     """
     _, asker, _, records = who
     query = """{ records(first: 100) { edges { node { title authority { name } more: authority { name
       records(first: 100) { totalCount edges { node { title } } } } } } } }"""
-    for edge in (await ask(engine, asker, query))["data"]["records"]["edges"]:
+    answer = await ask(engine, asker, query)
+    if asker.narrowed:
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
+        assert "data" not in answer
+        query = "{ records(first: 100) { edges { node { title authority { name } more: authority { name formerNames } } } } }"
+        for edge in (await ask(engine, asker, query))["data"]["records"]["edges"]:
+            node, authority = edge["node"], RECORDS[edge["node"]["title"]].authority
+            assert node["authority"] == (None if authority is None else {"name": authority})
+            assert (node["more"] is None) == (authority is None)
+        return
+    for edge in answer["data"]["records"]["edges"]:
         node = edge["node"]
         authority = RECORDS[node["title"]].authority
         assert node["authority"] == (None if authority is None else {"name": authority})

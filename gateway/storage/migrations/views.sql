@@ -1041,7 +1041,7 @@ create view v_restricted_scoped.subject with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1122,7 +1122,7 @@ create view v_restricted_scoped.record with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1203,7 +1203,7 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1285,7 +1285,7 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1367,7 +1367,7 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1449,7 +1449,7 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1461,7 +1461,7 @@ create view v_restricted_scoped.record_count with (security_barrier) as select
     r.kind as kind,
     count(*) as count
 from core.record r
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1483,7 +1483,7 @@ create view v_restricted_scoped.authority with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION');
 create view v_restricted_scoped.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
@@ -1502,7 +1502,7 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1524,7 +1524,7 @@ create view v_restricted_scoped.successor with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1544,7 +1544,7 @@ create view v_restricted_scoped.withdrawal with (security_barrier) as select
     ag.name as authority_region_name,
     ag.local as authority_region_local
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -1557,12 +1557,12 @@ create view v_restricted_scoped.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_restricted_scoped.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
     c.code as code
 from core.region_closure c
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_restricted_scoped.code_label with (security_barrier) as select
     l.list as list,
     l.position as position,
@@ -1572,14 +1572,14 @@ create view v_restricted_scoped.code_label with (security_barrier) as select
     l.valid_from as valid_from,
     l.valid_to as valid_to
 from core.code_label l
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (l.level in ('PUBLIC', 'RESTRICTED'));
 create view v_restricted_scoped.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
     m.legal_basis as legal_basis
 from auth.matter m
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
 create view v_restricted_scoped.required_source with (security_barrier) as select
     m.code as matter_code,
@@ -1590,7 +1590,7 @@ create view v_restricted_scoped.required_source with (security_barrier) as selec
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted_scoped.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
@@ -1626,7 +1626,7 @@ create view v_self.subject with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.record with (security_barrier) as select
     r.id as id,
@@ -1704,7 +1704,7 @@ create view v_self.record with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.record_decided_desc with (security_barrier) as select
     r.id as id,
@@ -1782,7 +1782,7 @@ create view v_self.record_decided_desc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by r.decided_on desc, r.external_id desc;
 create view v_self.record_decided_asc with (security_barrier) as select
@@ -1861,7 +1861,7 @@ create view v_self.record_decided_asc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by r.decided_on, r.external_id;
 create view v_self.record_published_desc with (security_barrier) as select
@@ -1940,7 +1940,7 @@ create view v_self.record_published_desc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by r.published_from desc, r.external_id desc;
 create view v_self.record_published_asc with (security_barrier) as select
@@ -2019,7 +2019,7 @@ create view v_self.record_published_asc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by r.published_from, r.external_id;
 create view v_self.record_count with (security_barrier) as select
@@ -2028,7 +2028,7 @@ create view v_self.record_count with (security_barrier) as select
     r.kind as kind,
     count(*) as count
 from core.record r
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 group by r.subject_id, r.area, r.kind;
 create view v_self.authority with (security_barrier) as select
@@ -2047,7 +2047,7 @@ create view v_self.authority with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION');
 create view v_self.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
@@ -2066,7 +2066,7 @@ create view v_self.predecessor with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
@@ -2085,7 +2085,7 @@ create view v_self.successor with (security_barrier) as select
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
@@ -2102,7 +2102,7 @@ create view v_self.withdrawal with (security_barrier) as select
     ag.name as authority_region_name,
     ag.local as authority_region_local
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
 create view v_self.source with (security_barrier) as select
     o.position as position,
@@ -2112,12 +2112,12 @@ create view v_self.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_self.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
     c.code as code
 from core.region_closure c
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_self.code_label with (security_barrier) as select
     l.list as list,
     l.position as position,
@@ -2127,14 +2127,14 @@ create view v_self.code_label with (security_barrier) as select
     l.valid_from as valid_from,
     l.valid_to as valid_to
 from core.code_label l
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (l.level in ('PUBLIC', 'RESTRICTED') or l.list in ('RecordStatus', 'SubjectKind'));
 create view v_self.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
     m.legal_basis as legal_basis
 from auth.matter m
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
 create view v_self.required_source with (security_barrier) as select
     m.code as matter_code,
@@ -2145,7 +2145,7 @@ create view v_self.required_source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create function v_self.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_self.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
@@ -2182,7 +2182,7 @@ create view v_internal.subject with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2263,7 +2263,7 @@ create view v_internal.record with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2344,7 +2344,7 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2426,7 +2426,7 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2508,7 +2508,7 @@ create view v_internal.record_published_desc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2590,7 +2590,7 @@ create view v_internal.record_published_asc with (security_barrier) as select
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
 from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2602,7 +2602,7 @@ create view v_internal.record_count with (security_barrier) as select
     r.kind as kind,
     count(*) as count
 from core.record r
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2619,7 +2619,7 @@ create view v_internal.record_version with (security_barrier) as select
     v.received_at as received_at,
     v.original as original
 from core.record_version v join core.record r on r.id = v.record_id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2641,7 +2641,7 @@ create view v_internal.authority with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION');
 create view v_internal.predecessor with (security_barrier) as select
     c.successor_id as successor_id,
@@ -2661,7 +2661,7 @@ create view v_internal.predecessor with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2684,7 +2684,7 @@ create view v_internal.successor with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2704,7 +2704,7 @@ create view v_internal.withdrawal with (security_barrier) as select
     ag.name as authority_region_name,
     ag.local as authority_region_local
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
@@ -2717,12 +2717,12 @@ create view v_internal.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
     c.code as code
 from core.region_closure c
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.code_label with (security_barrier) as select
     l.list as list,
     l.position as position,
@@ -2732,13 +2732,13 @@ create view v_internal.code_label with (security_barrier) as select
     l.valid_from as valid_from,
     l.valid_to as valid_to
 from core.code_label l
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.matter with (security_barrier) as select
     m.code as code,
     m.name as name,
     m.legal_basis as legal_basis
 from auth.matter m
-where ((select (select current_setting('gateway.scope')::jsonb) is not null))
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
 create view v_internal.required_source with (security_barrier) as select
     m.code as matter_code,
@@ -2749,7 +2749,7 @@ create view v_internal.required_source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
-where ((select (select current_setting('gateway.scope')::jsonb) is not null));
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
     language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
 create function v_internal.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
