@@ -2,8 +2,8 @@
 
 In: a GET or POST with codes. Out: PostgreSQL's JSON, passed through as bytes. It reads the project's own base tables by
 their indices, with the same rows, filters and values as the views, and knows nothing of who asks. Its statements are
-the fastest of those tried (docs/decisions/, benchmarks/README.md): strings put together, the page's rows taken by index
-before anything is joined to them, to-one joins by key. Differences to the gateway's answers stop the run.
+the fastest of those tried: strings put together in groups, not row_to_json; the page's rows taken by index before
+anything is joined to them; to-one joins by key. Differences to the gateway's answers stop the run.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def _masked(view: str, column: str) -> str:
 
 
 def _text(key: str, sql: str) -> str:
-    return f""" || ',"{key}":' || coalesce(to_json({sql})::text, 'null')"""
+    return f""" || (',"{key}":' || coalesce(to_json({sql})::text, 'null'))"""
 
 
 def _bare(key: str, sql: str) -> str:
     """A value that needs no escaping and may be null."""
-    return f""" || ',"{key}":' || coalesce('"' || {sql} || '"', 'null')"""
+    return f""" || (',"{key}":' || coalesce('"' || {sql} || '"', 'null'))"""
 
 
 _TO_ONE = (
-    """ || ',"authority":' || case when a.id is null then 'null' else"""
+    """ || (',"authority":' || case when a.id is null then 'null' else"""
     """ '{"uscc":' || coalesce('"' || a.uscc || '"', 'null')"""
-    """ || ',"name":' || to_json(a.name)::text || '}' end"""
-    """ || ',"source":{"code":"' || o.code || '","name":' || to_json(o.name)::text || ',"kind":"' || o.kind || '"}'"""
+    """ || ',"name":' || to_json(a.name)::text || '}' end)"""
+    """ || (',"source":{"code":"' || o.code || '","name":' || to_json(o.name)::text || ',"kind":"' || o.kind || '"}')"""
 )
 
 

@@ -54,7 +54,7 @@ class _Client(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass
         self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -118,12 +118,13 @@ async def load(port: int, requests: Sequence[bytes], *, connections: int, second
         clients.append(client)
     await asyncio.sleep(seconds)
     outcome.seconds = time.perf_counter() - began
-    counted = len(outcome.latencies)
+    counted, read = len(outcome.latencies), outcome.bytes_read
     for client in clients:
         client.stop()
     async with asyncio.timeout(30):
         await asyncio.gather(*(client.done for client in clients))
     del outcome.latencies[counted:]  # those that came after the time was over
+    outcome.bytes_read = read
     return outcome
 
 

@@ -113,10 +113,17 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             for pool in (*pools.values(), service, ledger_pool):
                 await pool.close()
 
-    checks = {"database": pools["public"].ping, "ledger": ledger_pool.ping, "service": service.ping}
+    checks = {name: pool.ping for name, pool in (*pools.items(), ("ledger", ledger_pool), ("service", service))}
+
+    async def warnings() -> list[str]:
+        row = await pools["public"].fetchrow("select has_language_privilege('plpgsql', 'usage')::text as open", ())
+        return ["plpgsql is open to every role: revoke usage on language plpgsql from public"] * (
+            row["open"] == b"true"
+        )
+
     routes: list[Route | Mount] = [
         *oauth_routes(server),
-        *health_routes(checks),
+        *health_routes(checks, warnings),
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]
     if ASSETS.is_dir():

@@ -42,6 +42,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes; by default GATEWAY_WORKERS")] = None,
     host: Annotated[str | None, typer.Option(help="Address; by default GATEWAY_HOST")] = None,
     port: Annotated[int | None, typer.Option(help="Port, 0 for a free one; by default GATEWAY_PORT")] = None,
+    no_migrate: Annotated[
+        bool, typer.Option("--no-migrate", help="Leave the database as it is: `credit-gateway migrate` has been run")
+    ] = False,
 ) -> None:
     """Serve the gateway: migrate the database, then answer until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -50,7 +53,7 @@ def serve(
         changes = {"workers": workers, "host": host, "port": port}
         settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
         with open_database(settings) as database:
-            for name in asyncio.run(prepare(database)):
+            for name in [] if no_migrate else asyncio.run(prepare(database)):
                 note(f"applied {name}")
             listening = _bind(settings.host, settings.port)
             note(f"serving on http://{settings.host}:{listening.getsockname()[1]}/graphql")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,11 +14,15 @@ from starlette.routing import Route
 
 from gateway.errors import ClientError
 
+_PATIENCE = 2.0  # seconds for each check
 Check = Callable[[], Awaitable[None]]
 
 
-def health_routes(checks: Mapping[str, Check]) -> list[Route]:
-    """/healthz: the process lives. /readyz: each thing that an answer needs answers itself."""
+def health_routes(checks: Mapping[str, Check], warnings: Callable[[], Awaitable[list[str]]]) -> list[Route]:
+    """/healthz: the process lives. /readyz: each thing that an answer needs answers itself, within two seconds.
+
+    Warnings are what an operator should mend though everything answers; they don't change the status.
+    """
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -26,12 +31,14 @@ def health_routes(checks: Mapping[str, Check]) -> list[Route]:
         found = {}
         for name, check in checks.items():
             try:
-                await check()
+                async with asyncio.timeout(_PATIENCE):
+                    await check()
                 found[name] = "ok"
             except (ClientError, TimeoutError, OSError):
                 found[name] = "down"
         ready = all(state == "ok" for state in found.values())
-        return JSONResponse({"ready": ready, "checks": found}, 200 if ready else 503)
+        told = await warnings() if ready else []
+        return JSONResponse({"ready": ready, "checks": found, "warnings": told}, 200 if ready else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 

@@ -37,6 +37,7 @@ from gateway.storage.embedded import RunningServer
 from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
+from gateway.storage.roles import ROLES, role_name
 from sandbox.data import make_row
 from scripts import make_demo_data
 
@@ -70,6 +71,10 @@ async def clone(postgres: RunningServer, of: Database, name: str) -> Database:
     connection = await asyncpg.connect(postgres.dsn())
     try:
         await connection.execute(f'create database "{name}" template "{of.name}" owner "{of.prefix}_migrate"')
+        # Rights on the database itself are not copied with it.
+        await connection.execute(f'revoke all on database "{name}" from public')
+        for role in ROLES:
+            await connection.execute(f'grant connect on database "{name}" to "{role_name(of.prefix, role)}"')
     finally:
         await connection.close()
     return replace(of, name=name, migrate_dsn=on_database(of.migrate_dsn, name))

@@ -163,7 +163,7 @@ async def test_refusals_before_a_view_are_rows_too(stack: Stack) -> None:
     bare = await stack.fetch_token(stack.clients[client], case=None)
     fixed = await stack.fetch_token(stack.clients[client], case="before a view")
     began = await stack.owner.fetchval("select now()")
-    asked = (
+    asked: tuple[tuple[str, dict[str, str], str], ...] = (
         (bare, {}, "PURPOSE_REQUIRED"),
         (bare, {"credit-purpose": purpose_header("SUPERVISION", "2026-11")}, "MATTER_NOT_GRANTED"),
         (fixed, {"credit-purpose": purpose_header("GRANT", "another")}, "BAD_USER_INPUT"),

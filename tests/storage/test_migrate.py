@@ -1,4 +1,4 @@
-"""Migrations: run again they change nothing; a changed or missing file is refused; generated views are the committed."""
+"""Migrations: run again they change nothing; a changed or missing file is refused; generated views are as committed."""
 
 from __future__ import annotations
 

@@ -303,7 +303,8 @@ async def test_records_of_an_authority(engine: Engine, who: tuple[str, Principal
     if asker.narrowed:
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["FORBIDDEN"]
         assert "data" not in answer
-        query = "{ records(first: 100) { edges { node { title authority { name } more: authority { name formerNames } } } } }"
+        query = """{ records(first: 100) { edges { node { title authority { name }
+          more: authority { name formerNames } } } } }"""
         for edge in (await ask(engine, asker, query))["data"]["records"]["edges"]:
             node, authority = edge["node"], RECORDS[edge["node"]["title"]].authority
             assert node["authority"] == (None if authority is None else {"name": authority})

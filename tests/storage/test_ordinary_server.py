@@ -1,0 +1,123 @@
+"""A server of the operator's own: TCP, passwords, a migrate role without superuser, whatever version is installed.
+
+Runs on every PostgreSQL that Debian's packages have put on this machine (15 to 18).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from gateway.errors import StorageError
+from gateway.settings import Settings
+from gateway.storage.database import Database, open_database, prepare
+from gateway.storage.pool import Pool
+from gateway.storage.roles import role_name, script
+
+INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
+
+
+def account() -> dict[str, object]:
+    """PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+
+
+@pytest.fixture(scope="module", params=INSTALLED, ids=lambda path: path.parent.name if path else "none")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An ordinary server; yields the superuser's DSN."""
+    programs: Path | None = request.param
+    if programs is None:
+        pytest.skip("no PostgreSQL of the operating system's packages on this machine")
+    folder = tmp_path_factory.mktemp("ordinary")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    data = folder / "data"
+    data.mkdir()
+    if os.geteuid() == 0:
+        os.chown(data, pwd.getpwnam("nobody").pw_uid, -1)
+    (folder / "password").write_text("super\n")
+    (folder / "password").chmod(0o644)
+    run = [str(programs / "initdb"), "-D", str(data), "-U", "super", "-A", "scram-sha-256", "--locale=C.UTF-8"]
+    subprocess.run([*run, f"--pwfile={folder / 'password'}"], check=True, capture_output=True, cwd=data, **account())  # type: ignore[call-overload]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+    running = subprocess.Popen(  # type: ignore[call-overload]
+        [str(programs / "postgres"), "-D", str(data), *options],
+        cwd=data,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **account(),
+    )
+    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "20"]
+    try:
+        for _ in range(100):
+            if subprocess.run(ready, check=False, capture_output=True).returncode == 0:
+                break
+        yield f"postgresql://super:super@127.0.0.1:{port}/postgres"
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+async def made(server: str, name: str, *, createrole: bool) -> str:
+    """A database of a role without superuser; its DSN."""
+    superuser = await asyncpg.connect(server)
+    try:
+        right = "createrole" if createrole else "nocreaterole"
+        await superuser.execute(f"create role {name}_owner login nosuperuser {right} password 'owner'")
+        await superuser.execute(f"create database {name} owner {name}_owner")
+    finally:
+        await superuser.close()
+    return server.replace("super:super", f"{name}_owner:owner").replace("/postgres", f"/{name}")
+
+
+def settings(dsn: str, folder: Path) -> Settings:
+    return Settings.model_validate({"database_url": dsn, "data_dir": folder})
+
+
+async def answers(database: Database) -> None:
+    """Each view role reads its own schema and nothing else."""
+    pool = Pool(database.dsn("public"), size=1)
+    try:
+        assert (await pool.fetchrow("select count(*) as n from v_public.code_label", ()))["n"] > 50
+        with pytest.raises(Exception, match="did not answer"):
+            await pool.fetchrow("select count(*) from core.record", ())
+    finally:
+        await pool.close()
+
+
+async def test_without_superuser(server: str, tmp_path: Path) -> None:
+    dsn = await made(server, "plain", createrole=True)
+    with open_database(settings(dsn, tmp_path / "state")) as database:
+        assert "views" in await prepare(database)
+        assert await prepare(database) == []
+        await answers(database)
+
+
+async def test_with_roles_made_by_an_administrator(server: str, tmp_path: Path) -> None:
+    """`migrate --print-roles`, for a policy that lets nobody else make roles."""
+    dsn = await made(server, "strict", createrole=False)
+    with open_database(settings(dsn, tmp_path / "state")) as database:
+        with pytest.raises(StorageError, match="--print-roles"):
+            await prepare(database)
+        text = script("strict", "strict")
+        for role in ("public", "restricted", "restricted_scoped", "self", "internal", "import", "service", "ledger"):
+            name = role_name("strict", role)
+            text = text.replace(f"‹{name}›", database.secrets.secret(name))
+        superuser = await asyncpg.connect(server.replace("/postgres", "/strict"))
+        try:
+            await superuser.execute(text)
+        finally:
+            await superuser.close()
+        assert "views" in await prepare(database)
+        await answers(database)
