@@ -18,7 +18,7 @@
     ├── Refused                several client errors at once: the request errors of one document
     └── OperatorError          never reaches a client: settings, migrations, embedded PostgreSQL, files
         ├── SettingsError
-        ├── StorageError           (MigrationError, EmbeddedPostgresError below it)
+        ├── StorageError           (MigrationError, EmbeddedPostgresError, SecretFileError below it)
         └── ImportFileError
 
 Codes are stable and never reused; docs/errors.md lists them and a test holds both together.

@@ -21,7 +21,6 @@ from gateway.errors import ClientError, OperatorError
 from gateway.settings import load
 from gateway.storage.database import Database, open_database
 from gateway.storage.pool import Pool
-from gateway.storage.secrets import SecretFileError
 
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ def reported() -> Iterator[None]:
         yield
     except ClientError as error:
         fail(error.en)
-    except (OperatorError, SecretFileError) as error:
+    except OperatorError as error:
         fail(str(error))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.errors import StorageError
 
-class EmbeddedPostgresError(RuntimeError):
+
+class EmbeddedPostgresError(StorageError):
     """The embedded PostgreSQL cannot be prepared, started, found or stopped. The message says what to do next."""

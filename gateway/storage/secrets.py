@@ -19,13 +19,15 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.errors import StorageError
+
 _ENTROPY = 32  # bytes of randomness in a password
 _LONGEST = 4096  # bytes read from a file: more is not a password
 _ITERATIONS = 4096  # PostgreSQL's own default (scram_iterations); the passwords are random, so more buys nothing
 _VERIFIER = re.compile(r"SCRAM-SHA-256\$(\d{1,7}):([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+):([A-Za-z0-9+/=]+)")
 
 
-class SecretFileError(RuntimeError):
+class SecretFileError(StorageError):
     """A secret cannot be read or kept safely. The message names the file and what to do, never what is in it."""
 
 
