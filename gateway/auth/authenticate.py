@@ -72,10 +72,12 @@ class Authenticator:
         if client is None or client.disabled or client.version != token.version:
             self._kept.pop((authorization or "", purpose), None)
             raise bad_token()
+        header: Purpose | None = None
         try:
-            principal = decide(client, token, None if purpose is None else parse_header(purpose))
+            header = None if purpose is None else parse_header(purpose)
+            principal = decide(client, token, header)
         except ClientError as error:
-            error.principal = _refused(client, token)
+            error.principal = _refused(client, token, header or token.purpose)
             raise
         self._keep((authorization or "", purpose), _Verdict(principal, token.expires_at, client))
         return principal
@@ -104,10 +106,9 @@ def decide(client: Client, token: AccessToken, header: Purpose | None) -> Princi
     return _principal(client, purpose, matter, _access(client, token.scopes, matter))
 
 
-def _refused(client: Client, token: AccessToken) -> Principal:
+def _refused(client: Client, token: AccessToken, purpose: Purpose | None) -> Principal:
     """Who was refused, for the account: the client, the view that its token asks for, the purpose that it states."""
     access = INTERNAL if VIEW_INTERNAL in token.scopes else SELF if SUBJECT_SELF in token.scopes else RESTRICTED
-    purpose = token.purpose
     return Principal(
         access if token.scopes else PUBLIC,
         client_id=client.id,

@@ -25,7 +25,9 @@ class Source:
 class SourceAnswer:
     source: Source = related(reference.source("COURTS"), "The source")
     status: SourceStatus = column("status", "What it said, or why nothing")
-    as_of: DateTime | None = column("as_of", "When it was asked; null where it did not answer")
+    as_of: DateTime | None = column(
+        "as_of", "When the oldest of what is shown was asked; null where nothing was answered"
+    )
     reason: str | None = column("reason", "Why it did not answer now: a code of docs/faults.md", R)
 
 

@@ -84,6 +84,9 @@ async def ensure_roles(
     rows = await connection.fetch("select rolname, rolconfig from pg_roles where rolname like $1", f"{prefix}%")
     existing = {row["rolname"]: set(row["rolconfig"] or ()) for row in rows}
     try:
+        # First, so that no role seems to fit by a right that everybody has.
+        if await connection.fetchval("select has_database_privilege('public', current_database(), 'connect')"):
+            await connection.execute(f"revoke all on database {quote(database)} from public")
         for role in ROLES:
             name = role_name(prefix, role)
             if name in existing and await _fits(role, existing[name], dsn(role)):
@@ -92,8 +95,6 @@ async def ensure_roles(
             for statement in statements_of(role, prefix, database, password):
                 if not (statement.startswith("create role") and name in existing):
                     await connection.execute(statement)
-        if await connection.fetchval("select has_database_privilege('public', current_database(), 'connect')"):
-            await connection.execute(f"revoke all on database {quote(database)} from public")
     except asyncpg.InsufficientPrivilegeError as error:
         raise StorageError(
             f"roles of database {database} are missing or differ, and this user may not change them ({error});"

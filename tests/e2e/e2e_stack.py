@@ -196,7 +196,10 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, database: Database, parts: Parts | None = None) -> AsyncIterator[str]:
     """The gateway on a port of its own, in this loop; yields its base URL. The issuer's name has the port."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    # asyncio turns Nagle's algorithm off only where the socket names its protocol; else each answer takes 40 ms more.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(512)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
     app = create_app(settings.model_copy(update={"issuer": base}), database, parts)
     config = uvicorn.Config(

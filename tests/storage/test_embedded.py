@@ -200,7 +200,9 @@ async def test_orphans_of_a_killed_server_do_not_block_the_next(
     monkeypatch.setattr(embedded_cluster, "_ORPHANS_PATIENCE", 0.3)
     with start(data_dir) as first:
         connection = await asyncpg.connect(first.dsn())
-        busy = asyncio.ensure_future(connection.execute("select count(*) from generate_series(1, 1e10::bigint) a"))
+        # Busy, not asleep: a sleeper notices that its postmaster is gone. A cross join needs no temporary files.
+        endless = "select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b"
+        busy = asyncio.ensure_future(connection.execute(endless))
         await asyncio.sleep(0.3)
         os.kill(first.pid, signal.SIGKILL)
         second = await asyncio.to_thread(start, data_dir)
