@@ -7,6 +7,7 @@ request failed. Ratios are to `floor` in the same run, round by round, so that a
 from __future__ import annotations
 
 import argparse
+import asyncio
 import base64
 import json
 import os
@@ -106,6 +107,21 @@ def served(stack: Stack, data_dir: Path) -> Iterator[Server]:
             process.terminate()
 
 
+async def ready(server: Server) -> None:
+    """Returns once the server takes connections: its port is known before."""
+    for _ in range(600):
+        if server.process.poll() is not None:
+            break
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+    raise SystemExit(f"{server.stack.name} did not start")
+
+
 # Requests ------------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +216,8 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
     found: list[Series] = []
     with ExitStack() as stack:
         servers = [stack.enter_context(served(STACKS[name], given.data_dir)) for name in given.stacks]
+        for server in servers:
+            await ready(server)
         for workload in asked:
             able = [server for server in servers if server.stack.view in workload.views]
             for server in able[1:]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Column
 
-_GROUP = 6  # parts of a concatenation that stand in parentheses together (measured, decision 0002)
-
 
 def quoted(text: str) -> str:
     """An SQL string literal (standard_conforming_strings)."""
@@ -41,12 +39,7 @@ class Text:
         return self
 
     def render(self) -> str:
-        parts = [text if is_sql else quoted(text) for is_sql, text in self._parts]
-        if len(parts) > _GROUP:
-            # Each || copies all that stands left of it: in groups, the copies stay short.
-            groups = (parts[start : start + _GROUP] for start in range(0, len(parts), _GROUP))
-            parts = [f"({' || '.join(group)})" if len(group) > 1 else group[0] for group in groups]
-        return " || ".join(parts) or "''"
+        return " || ".join(text if is_sql else quoted(text) for is_sql, text in self._parts) or "''"
 
 
 def json_value(kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:

@@ -298,13 +298,13 @@ class _Builder:
             inner = f"select {columns} from {self._from(field.rows, own)}{where}{sort}"
             alias, order, denied = self._alias("x"), "", ""
             self._pass_on(own, alias, row)
-        listed = [] if self._mode == "keys" else [f"'[' || coalesce(string_agg(q.j, ','{order}), '') || ']' as j"]
+        listed = [] if self._mode == "keys" else [f"string_agg(q.j, ','{order}) as j"]
         if row.shown and row.shown[-1] == f"{alias}.i":
             listed.append("string_agg(q.i, ',') as i")
         if denied and self._mode != "keys":
             listed.append(denied)
         row.joins.append(f"left join lateral (select {', '.join(listed) or '1'} from ({inner}) q) {alias} on true")
-        return Text().sql(f"{alias}.j")
+        return _list(f"{alias}.j")
 
     def _connection(self, field: p.Connection, row: Row) -> Text:
         page, rows = field.page, field.rows
@@ -330,7 +330,7 @@ class _Builder:
         kept = f" filter (where q.n <= {first})" if more else ""
         outer = []
         if self._mode != "keys":
-            outer += [f"'[' || coalesce(string_agg(q.e{n}, ','){kept}, '') || ']' as e{n}" for n in range(len(edges))]
+            outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(len(edges))]
         if own.shown:
             outer.append(f"string_agg(q.i, ','){kept} as i")
         if more:
@@ -355,7 +355,7 @@ class _Builder:
             text.literal(("," if number else "") + json.dumps(item.key) + ":")
             match item:
                 case p.Edges():
-                    text.sql(f"{alias}.e{edges.index(item)}")
+                    text.extend(_list(f"{alias}.e{edges.index(item)}"))
                 case p.TypeName(name=name):
                     text.literal(json.dumps(name))
                 case p.TotalCount():
@@ -442,10 +442,15 @@ class _Builder:
         text = self._object(field.fields, own)
         alias = self._alias("x")
         row.joins.append(
-            f"left join lateral (select '[' || coalesce(string_agg({text.render()}, ','), '') || ']' as j"
+            f"left join lateral (select string_agg({text.render()}, ',') as j"
             f" from {self._schema}.{field.function}({answers}, {row.uscc}) {own.alias}) {alias} on true"
         )
-        return Text().sql(f"{alias}.j")
+        return _list(f"{alias}.j")
+
+
+def _list(items: str) -> Text:
+    """A list whose items are aggregated below. The brackets join the literals around them: each || copies the list."""
+    return Text().literal("[").sql(f"coalesce({items}, '')").literal("]")
 
 
 def _joined(expressions: list[str]) -> str:
