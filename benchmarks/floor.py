@@ -118,9 +118,11 @@ def statements(view: str) -> dict[str, str]:
     region = "left join core.region g on g.code = s.region_code"
     subject = f"{_SUBJECT}{_REGION}{_RECORDS}"
     return {
-        "W1": f"""select '{{"data":{{"subject":' || {_SUBJECT}{_PROFILE}{_RECORDS} || '}}}}'
+        name: f"""select '{{"data":{{"subject":' || {_SUBJECT}{_PROFILE}{_RECORDS} || '}}}}'
             from core.subject s {region}
-            cross join lateral ({_page(view, full=True)}) q where s.uscc = $1 and s.class = 'ORGANISATION'""",
+            cross join lateral ({_page(view, full=full)}) q where s.uscc = $1 and s.class = 'ORGANISATION'"""
+        for name, full in (("W1", False), ("W1F", True))
+    } | {
         "W3": f"""select '{{"data":{{"subjects":[' || string_agg({subject}, ',' order by k.n) || ']}}}}'
             from unnest($1::text[]) with ordinality k (uscc, n)
             join core.subject s on s.uscc = k.uscc and s.class = 'ORGANISATION' {region}
@@ -168,6 +170,6 @@ def create_floor(dsn: str, *, reset: bool) -> Starlette:
     routes = []
     for view in _ROWS:
         found = statements(view)
-        routes.append(Route(f"/w1/{view}/{{uscc}}", by_code(found["W1"])))
+        routes += [Route(f"/{name.lower()}/{view}/{{uscc}}", by_code(found[name])) for name in ("W1", "W1F")]
         routes.append(Route(f"/w3/{view}", by_codes(found["W3"]), methods=["POST"]))
     return Starlette(routes=routes, lifespan=lifespan)

@@ -25,14 +25,14 @@ _RECORD_FULL = """id kind area severity catalogueItem title documentNumber autho
 _RECORD_SHORT = """id kind area title documentNumber authority { uscc name } source { code name kind }
         decidedOn publishedUntil status underObjection amount"""
 
-PROFILE = f"""query Profile($uscc: Uscc!) {{
-  subject(uscc: $uscc) {{
-    id uscc onRecord name kind formerNames roles region {{ code name local }} registeredOn legalRepresentative
-    records(first: 20) {{ edges {{ node {{
-        {_RECORD_FULL}
-    }} }} }}
-  }}
-}}"""
+_PROFILE = """query Profile($uscc: Uscc!) {
+  subject(uscc: $uscc) {
+    id uscc onRecord name kind formerNames roles region { code name local } registeredOn legalRepresentative
+    records(first: 20) { edges { node {
+        %s
+    } } }
+  }
+}"""
 SUBJECTS = f"""query Subjects($usccs: [Uscc!]!) {{
   subjects(usccs: $usccs) {{
     id uscc onRecord name kind region {{ code name }}
@@ -80,15 +80,24 @@ async def _codes(connection: Connection, bounds: tuple[int, int], counts: tuple[
 async def workloads(connection: Connection, size: Size, only: Sequence[str]) -> list[Workload]:
     """Those of the table that are asked for, with their parameters."""
     rng = random.Random(size.seed + 2)
-    many, some = group_bounds(size)
+    many, _ = group_bounds(size)
     profiles = await _codes(connection, (AUTHORITIES, many), (20, 1_000))
-    listed = await _codes(connection, (many, some), (4, 20))
     rng.shuffle(profiles)
+    # Lists are drawn from all subjects alike, five records each on average and some with none.
+    rows = await connection.fetch("select uscc from core.subject where id > $1 and uscc is not null", AUTHORITIES)
+    everyone = [row["uscc"] for row in rows]
     made = (
         Workload(
             "W1",
-            "profile: a subject with 20 records",
-            PROFILE,
+            "profile: a subject with 20 records, each with source, authority and flags",
+            _PROFILE % _RECORD_SHORT,
+            frozenset({"public", "restricted"}),
+            [{"uscc": code} for code in profiles[:PROFILES]],
+        ),
+        Workload(
+            "W1F",
+            "the same with every text of the decisions: basis, facts, catalogue item",
+            _PROFILE % _RECORD_FULL,
             frozenset({"public", "restricted"}),
             [{"uscc": code} for code in profiles[:PROFILES]],
         ),
@@ -97,7 +106,7 @@ async def workloads(connection: Connection, size: Size, only: Sequence[str]) -> 
             "list: 100 subjects with their records",
             SUBJECTS,
             frozenset({"restricted"}),  # the public view lists 20 at most
-            [{"usccs": rng.sample(listed, LIST_LENGTH)} for _ in range(LISTS)],
+            [{"usccs": rng.sample(everyone, LIST_LENGTH)} for _ in range(LISTS)],
             floor_method="POST",
         ),
     )

@@ -74,10 +74,13 @@ class Rows:
 class SubjectKeys:
     """USCCs asked for, and their UUIDs (UUIDv5) as text, so that one not on record has its id too.
 
-    `many` is false for a single code. What stands for a code that is not on record is the reading's to say (sql.py).
+    `usccs` are the codes as a list (or the one code), `texts` and `uuids` what the statement takes: joined by commas,
+    since the driver looks at each element of an array several times and at a text once. `many` is false for a single
+    code. What stands for a code that is not on record is the reading's to say (sql.py).
     """
 
     usccs: Value
+    texts: Value
     uuids: Value
     many: bool
 

@@ -52,6 +52,7 @@ class Document:
     schema: GraphQLSchema
     fragments: Mapping[str, FragmentDefinitionNode]
     operations: Mapping[str | None, Operation]
+    declared: frozenset[str]  # names of the variables of all its operations
     node: DocumentNode = field(repr=False)
 
     def operation(self, name: str | None) -> Operation:
@@ -120,7 +121,8 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
             operations[name] = Operation(definition, Coercer(schema, definition), _conditions(node))
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
-    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node)
+    declared = frozenset(name for operation in operations.values() for name in operation.coerce.names)
+    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, declared, node)
 
 
 class _Conditions(Visitor):

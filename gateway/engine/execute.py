@@ -11,6 +11,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Protocol
 
 from graphql import DocumentNode, GraphQLSchema, execute_sync
@@ -54,8 +55,8 @@ class Limits:
 class RowSource(Protocol):
     """A pool, as the engine needs it."""
 
-    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Any:
-        """The one row of a statement."""
+    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Sequence[Any]:
+        """The rows of a statement."""
         ...
 
 
@@ -81,6 +82,8 @@ class Keys:
 
 
 _NOTHING = Consulted({}, "{}", {})
+# One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
+_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 class Engine:
@@ -132,14 +135,14 @@ class Engine:
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
-        row = await self._pools[principal.access.name].fetchrow(compiled.body.text, arguments, principal.scope)
+        rows = await self._pools[principal.access.name].fetch(compiled.body.text, arguments, principal.scope)
+        found = read_rows(compiled, rows, principal)
         if principal.access.disclosed:
-            shown: bytes = row["shown"]
-            _check_shown(shown, principal)
-            await self._account_for(principal, request, document, shown, row["snapshot"], consulted.statuses)
+            _check_shown(found.shown, principal)
+            await self._account_for(principal, request, document, found.shown, found.snapshot, consulted.statuses)
         elif consulted.behind:
-            self._refresh(compiled, consulted, row["shown"])
-        return _response(row, request.language, narrowed=principal.narrowed)
+            self._refresh(compiled, consulted, found.shown)
+        return _response(found, request.language)
 
     # Plan ------------------------------------------------------------------------------------------------------------
 
@@ -216,7 +219,7 @@ class Engine:
                         by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
             else:
                 arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
-                row = await self._pools[principal.access.name].fetchrow(keys.statement.text, arguments, principal.scope)
+                (row,) = await self._pools[principal.access.name].fetch(keys.statement.text, arguments, principal.scope)
                 for code in dict.fromkeys(row["shown"].decode().split(",")):
                     if code:
                         by_subject[code] = dict.fromkeys(keys.parts)
@@ -340,19 +343,53 @@ def _storable(variables: Mapping[str, Any], document: Document | None) -> str | 
     """The variables that the document declares, as JSON; what a client sends beside them is not kept."""
     if not variables or document is None:
         return None
-    declared = {name for operation in document.operations.values() for name in operation.coerce.names}
-    # PostgreSQL's text has no NUL; escaped as JSON has it, it stays readable.
-    kept = {name: value for name, value in variables.items() if name in declared}
-    return json.dumps(kept, ensure_ascii=True, separators=(",", ":"))
+    if not variables.keys() <= document.declared:
+        variables = {name: value for name, value in variables.items() if name in document.declared}
+    return _ENCODE(variables)
 
 
-def _response(row: Mapping[str, Any], language: str, *, narrowed: bool) -> bytes:
-    body: bytes = row["body"]
-    if narrowed and row["denied"] != b"{}":
-        errors = _denied(json.loads(row["denied"]), json.loads(body), language)
-        if errors:
-            return b'{"errors":' + json.dumps(errors, ensure_ascii=False).encode() + b',"data":' + body + b"}"
-    return b'{"data":' + body + b"}"
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the statement found: the response's bytes, ids shown, snapshot, places denied by response key."""
+
+    body: bytes
+    shown: bytes
+    snapshot: bytes | None
+    denied: Mapping[str, Sequence[int]]
+
+
+def read_rows(compiled: Compiled, rows: Sequence[Any], principal: Principal) -> Found:
+    """The statement's rows as one answer. A long body is copied once here, a short one never."""
+    statement = compiled.body
+    assert statement is not None
+    disclosed, narrowed = principal.access.disclosed, principal.narrowed
+    shows = disclosed or bool(compiled.plan.sources)
+    if not statement.keyed:
+        (row,) = rows
+        denied = json.loads(row["denied"]) if narrowed else {}
+        return Found(row["body"], row["shown"], row["snapshot"] if disclosed else None, denied)
+    places = [int(row["denied"]) for row in rows if row["denied"] is not None] if narrowed else []
+    denied = {compiled.plan.fields[0].key: places}
+    if len(rows) > 1:
+        order = [row["n"] for row in rows]
+        if order != sorted(order):
+            rows = sorted(rows, key=itemgetter("n"))
+    snapshot = rows[0]["snapshot"] if disclosed else None
+    if statement.around is None:
+        return Found(rows[0]["body"], (rows[0]["shown"] or b"") if shows else b"", snapshot, denied)
+    parts = [row["body"] for row in rows]
+    parts[0] = statement.around[0] + parts[0]
+    parts[-1] += statement.around[1]
+    shown = b",".join([row["shown"] for row in rows if row["shown"]]) if shows else b""
+    return Found(b",".join(parts), shown, snapshot, denied)
+
+
+def _response(found: Found, language: str) -> bytes:
+    if any(found.denied.values()):
+        data = json.loads(found.body)["data"]
+        errors = json.dumps(_denied(found.denied, data, language), ensure_ascii=False)
+        return b'{"errors":' + errors.encode() + b"," + found.body[1:]
+    return found.body
 
 
 def _denied(denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], language: str) -> list[dict[str, object]]:

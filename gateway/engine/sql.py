@@ -4,7 +4,7 @@ In: a plan and how the database is read. Out: the statement's text, its paramete
 come from the catalogue, values are always parameters. JSON is text put together by PostgreSQL: `||` costs least there
 (decision 0002).
 
-Columns of the body statement: `body` (the data object as JSON), `shown` (UUIDs of the subjects shown, comma separated;
+Columns of the body statement: `body` (the response as JSON), `shown` (UUIDs of the subjects shown, comma separated;
 in the public view the USCCs whose sources could be refreshed), `snapshot` (pg_current_snapshot), `denied` (JSON:
 response key → places, from 1, of codes that the asker's scope does not have).
 """
@@ -27,10 +27,17 @@ from gateway.storage.levels import Access
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with its parameters in order."""
+    """SQL with its parameters in order.
+
+    `around`: the body comes as rows (`body`, `n`), joined by commas in the order of n between these two. A list that
+    PostgreSQL would aggregate is copied there once for each level above it, and each copy of a long one costs more
+    than its JSON (decision 0009).
+    """
 
     text: str
     parameters: tuple[Value, ...]
+    around: tuple[bytes, bytes] | None = None
+    keyed: bool = False  # one root field, asked for by code: `denied` has a place of its key list, or null
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +94,14 @@ class _Builder:
     # The statement ---------------------------------------------------------------------------------------------------
 
     def body(self, fields: tuple[p.Field, ...]) -> Statement:
+        if self._mode != "keys" and len(fields) == 1:
+            only = fields[0]
+            if isinstance(only, p.One | p.Many) and only.rows.keys is not None:
+                return self._rows(only, only.rows.keys)
         root = Row("root", "")
         text = self._object(fields, root)
-        columns = [] if self._mode == "keys" else [f"{text.render()} as body"]
+        whole = Text().literal('{"data":').extend(text).literal("}")
+        columns = [] if self._mode == "keys" else [f"{whole.render()} as body"]
         columns.append(f"coalesce({_joined(root.shown)}, '') as shown")
         if self._mode == "shown":
             columns.append("pg_current_snapshot()::text as snapshot")
@@ -102,6 +114,17 @@ class _Builder:
         joins = "".join(f"\n{join}" for join in root.joins)
         listed = ",\n  ".join(columns)
         return Statement(f"select {listed}\nfrom (values (0)) root(root){joins}", tuple(self._parameters))
+
+    def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
+        """The statement of one root field that asks by code: a row for each, nothing above them."""
+        begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
+        names = ("body", "shown", "denied")
+        around = (f"{begin}[".encode(), f"]{end}".encode()) if keys.many else None
+        alias, inner = self._keyed(field, keys, Row("root", ""), names, None if keys.many else (begin, end))
+        # In the first row alone: a scalar subquery without columns, evaluated once.
+        snapshot = f", case when {alias}.n = 1 then (select pg_current_snapshot()::text) end as snapshot"
+        snapshot = snapshot if self._mode == "shown" else ""
+        return Statement(f"select {alias}.*{snapshot}\nfrom ({inner}) {alias}", tuple(self._parameters), around, True)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -160,11 +183,11 @@ class _Builder:
         rendered = self._body(body, row).render()
         return Text().sql(f"case when {row.column(presence)} is null then 'null' else {rendered} end")
 
-    def _wrapped(self, text: Text, row: Row) -> str:
+    def _wrapped(self, text: Text, row: Row) -> Text:
         """An object of a keyed row: null where the code is not there and the view has it so."""
         if row.optional and self._how.absent_is_null:
-            return f"case when {row.column('id')} is null then 'null' else {text.render()} end"
-        return text.render()
+            return Text().sql(f"case when {row.column('id')} is null then 'null' else {text.render()} end")
+        return text
 
     # One row ---------------------------------------------------------------------------------------------------------
 
@@ -187,15 +210,15 @@ class _Builder:
         self._pass_on(own, alias, row)
         return f"{alias}.j"
 
-    def _columns(self, text: str, own: Row, shown: bool, *more: str) -> str:
+    def _columns(self, text: str, own: Row, shown: bool, body: str = "j", ids: str = "i") -> str:
         """The select list of a lateral: `j` the JSON, `i` the ids of the subjects shown below."""
         self._show(own, shown)
-        columns = [*more]
+        columns = []
         if self._mode != "keys":
-            columns.append(f"{text} as j")
+            columns.append(f"{text} as {body}")
         if own.shown:
-            columns.append(f"{_joined(own.shown)} as i")
-        return ", ".join(columns) or "1 as j"
+            columns.append(f"{_joined(own.shown)} as {ids}")
+        return ", ".join(columns) or f"1 as {body}"
 
     def _show(self, own: Row, shown: bool) -> None:
         if self._mode == "shown" and shown and own.relation in RELATIONS and RELATIONS[own.relation].shows:
@@ -247,23 +270,33 @@ class _Builder:
 
     # Subjects by key -------------------------------------------------------------------------------------------------
 
-    def _keyed(self, field: p.One | p.Many, keys: SubjectKeys, row: Row) -> tuple[str, str]:
-        """One row for each code asked for, whether it is on record or not."""
+    def _keyed(
+        self,
+        field: p.One | p.Many,
+        keys: SubjectKeys,
+        row: Row,
+        names: tuple[str, str, str] = ("j", "i", "d"),
+        around: tuple[str, str] | None = None,
+    ) -> tuple[str, str]:
+        """One row for each code asked for, on record or not; `names` of its JSON, ids and denied place."""
+        body, ids, denied = names
         own = Row(self._alias("s"), field.rows.relation)
         own.optional = True
         k = self._alias("k")
-        uscc = self._parameter(keys.usccs)
+        uscc = self._key(keys.texts, keys)
         own.overrides = {"uscc": f"{k}.uscc"}
         columns_of_keys, given = "uscc", [uscc]
         if not self._how.absent_is_null:
-            given.append(self._parameter(keys.uuids))
+            given.append(self._key(keys.uuids, keys))
             columns_of_keys += ", external_id"
             own.overrides["external_id"] = f"{k}.external_id"
             own.overrides["node_id"] = _NODE_ID.format(row=own.column("node_id"), key=f"{k}.external_id")
         text = self._wrapped(self._body(field.body, own), own)
-        columns = self._columns(text, own, field.shown)
+        if around is not None:
+            text = Text().literal(around[0]).extend(text).literal(around[1])
+        columns = self._columns(text.render(), own, field.shown, body, ids)
         if self._how.reports_denied and self._mode != "keys":
-            columns += f", case when {own.column('id')} is null then {k}.n::text end as d"
+            columns += f", case when {own.column('id')} is null then {k}.n::text end as {denied}"
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         source = (
@@ -273,7 +306,7 @@ class _Builder:
         )
         joins = "".join(f" {join}" for join in own.joins)
         inner = (
-            f"select {columns}{f', {k}.n' if keys.many else ''} from {source} left join lateral (select {used} from"
+            f"select {columns}, {k}.n from {source} left join lateral (select {used} from"
             f" {self._schema}.{field.rows.relation} v where v.uscc = {k}.uscc limit 1) {own.alias} on true{joins}"
         )
         alias = self._alias("x")
@@ -281,6 +314,10 @@ class _Builder:
             self._denied.append((field.key, f"{alias}.d"))
         self._pass_on(own, alias, row)
         return alias, inner
+
+    def _key(self, value: Value, keys: SubjectKeys) -> str:
+        text = self._parameter(value)
+        return f"string_to_array({text}, ',')" if keys.many else text
 
     # Lists -----------------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,8 @@ def bad(where: str, en: str, zh: str) -> BadUserInput:
 def coercer(type_: GraphQLInputType) -> Coerce:
     """How a JSON value becomes a value of `type_`."""
     if isinstance(type_, GraphQLNonNull):
+        if isinstance(type_.of_type, GraphQLScalarType | GraphQLEnumType):
+            return _leaf(type_.of_type, null=False)
         inner = coercer(type_.of_type)
 
         def non_null(value: Any, where: str) -> Any:
@@ -93,16 +95,18 @@ def coercer(type_: GraphQLInputType) -> Coerce:
     if isinstance(type_, GraphQLInputObjectType):
         return _object(type_)
     assert isinstance(type_, GraphQLScalarType | GraphQLEnumType)
-    return _leaf(type_)
+    return _leaf(type_, null=True)
 
 
-def _leaf(type_: GraphQLScalarType | GraphQLEnumType) -> Coerce:
+def _leaf(type_: GraphQLScalarType | GraphQLEnumType, *, null: bool) -> Coerce:
     parse = type_.parse_value
     name = type_.name
 
     def leaf(value: Any, where: str) -> Any:
         if value is None:
-            return None
+            if null:
+                return None
+            raise bad(where, "must not be null", "不能为空")
         try:
             return parse(value)
         except BadUserInput as error:
@@ -118,7 +122,11 @@ def _list(inner: Coerce) -> Coerce:
         if value is None:
             return None
         if isinstance(value, list):
-            return [inner(item, f"{where}[{index}]") for index, item in enumerate(value)]
+            try:
+                return [inner(item, where) for item in value]
+            except BadUserInput:
+                # Told again with its place; nobody pays for places that are never told.
+                return [inner(item, f"{where}[{index}]") for index, item in enumerate(value)]
         return [inner(value, where)]
 
     return coerce

@@ -20,8 +20,12 @@ def _uuid(uscc: str) -> str:
     return str(organisation_uuid(uscc))
 
 
-def _uuids(usccs: Any) -> list[str]:
-    return [_uuid(uscc) for uscc in usccs]
+def _uuids(usccs: Any) -> str:
+    return ",".join([_uuid(uscc) for uscc in usccs])
+
+
+def _texts(usccs: Any) -> str:
+    return ",".join(usccs)
 
 
 def _bounded(usccs: Any) -> list[str]:
@@ -36,14 +40,15 @@ def by_uscc(arguments: Arguments) -> Rows:
     """Query.subject: one code."""
     uscc = arguments.value("uscc")
     assert uscc is not None
-    return Rows("subject", keys=SubjectKeys(uscc, uscc.typed("text", _uuid), many=False))
+    return Rows("subject", keys=SubjectKeys(uscc, uscc, uscc.typed("text", _uuid), many=False))
 
 
 def by_usccs(arguments: Arguments) -> Rows:
     """Query.subjects: codes in order, each answered by itself."""
     usccs = arguments.value("usccs")
     assert usccs is not None
-    keys = SubjectKeys(usccs.typed("text[]", _bounded), usccs.typed("text[]", _uuids), many=True)
+    given = usccs.typed("text[]", _bounded)
+    keys = SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _uuids), many=True)
     return Rows("subject", keys=keys)
 
 

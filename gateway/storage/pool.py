@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -52,10 +51,17 @@ class _Lane:
         self._prepared = 0
         self.statements: OrderedDict[str, PreparedStatement[Record]] = OrderedDict()
 
-    async def statement(self, sql: str) -> PreparedStatement[Record]:
+    def known(self, sql: str) -> PreparedStatement[Record] | None:
+        """The statement, where it is prepared already."""
         found = self.statements.get(sql)
         if found is not None:
             self.statements.move_to_end(sql)
+        return found
+
+    async def statement(self, sql: str) -> PreparedStatement[Record]:
+        """The statement, prepared now where it must be."""
+        found = self.known(sql)
+        if found is not None:
             return found
         # Named by us: with asyncpg's own cache off it would use the unnamed statement, parsed and planned at each use.
         self._prepared += 1
@@ -67,7 +73,11 @@ class _Lane:
 
 
 class Pool:
-    """Connections of one role. `fetchrow` runs one statement; a broken connection is dropped, never used again."""
+    """Connections of one role. `fetchrow` runs one statement; a broken connection is dropped, never used again.
+
+    A lane is handed from one request to the next without a reset between, and without waiting where one is idle: both
+    are measured (docs/performance.md). Waiters are served in their order.
+    """
 
     def __init__(self, dsn: str, *, size: int, timeout: float = 5.0, name: str = "credit-gateway") -> None:
         self._dsn = dsn
@@ -75,9 +85,92 @@ class Pool:
         self._timeout = timeout
         self._name = name
         self._idle: list[_Lane] = []
-        self._permits = asyncio.Semaphore(size)
-        self._lanes: set[_Lane] = set()
+        self._open = 0  # lanes that are there or being made
+        self._waiting: deque[asyncio.Future[_Lane | None]] = deque()
         self._closed = False
+
+    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Record:
+        """The one row of `sql`. With a scope, in a transaction of its own that carries it.
+
+        Raises StorageUnavailable for every fault of the database; its own words reach nobody.
+        """
+        rows = await self.fetch(sql, arguments, scope)
+        return rows[0]
+
+    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> list[Record]:
+        """All rows of `sql`; otherwise as fetchrow."""
+        try:
+            lane = self._at_once() or await self._wait()
+            try:
+                if scope is None:
+                    rows = await (lane.known(sql) or await lane.statement(sql)).fetch(*arguments)
+                else:
+                    rows = await _scoped(lane, sql, arguments, scope)
+            except BaseException as error:
+                # Whatever ended the statement, a refusal by the server apart, leaves the connection in doubt.
+                refused = isinstance(error, asyncpg.PostgresError) and not lane.connection.is_in_transaction()
+                self._give(lane, sound=refused)
+                raise
+            self._give(lane, sound=True)
+            return rows
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            # Not the error's text: it may quote a value.
+            logger.error("storage: %s %s", type(error).__name__, getattr(error, "sqlstate", ""))
+            raise storage_unavailable() from error
+
+    # Lanes -----------------------------------------------------------------------------------------------------------
+
+    def _at_once(self) -> _Lane | None:
+        """An idle lane whose connection still stands."""
+        while self._idle:
+            lane = self._idle.pop()
+            if not lane.connection.is_closed():
+                return lane
+            self._lost()
+        return None
+
+    async def _wait(self) -> _Lane:
+        """A lane: a new one while there may be more, else the next that comes back."""
+        if self._open >= self._size:
+            waiter: asyncio.Future[_Lane | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    lane = await waiter
+            except BaseException:
+                if waiter.done() and not waiter.cancelled() and (handed := waiter.result()) is not None:
+                    self._give(handed, sound=True)  # it came in the moment in which we left
+                raise
+            if lane is not None:
+                return lane
+        self._open += 1
+        try:
+            return await self._connect()
+        except BaseException:
+            self._lost()
+            raise
+
+    def _give(self, lane: _Lane, *, sound: bool) -> None:
+        """Hand a lane to who waits longest, or keep it; one that is not sound is dropped."""
+        if not sound or self._closed or lane.connection.is_closed():
+            lane.connection.terminate()
+            self._lost()
+            return
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(lane)
+                return
+        self._idle.append(lane)
+
+    def _lost(self) -> None:
+        """A lane is gone: who waits longest may make another."""
+        self._open -= 1
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     async def _connect(self) -> _Lane:
         connection = await asyncpg.connect(
@@ -88,72 +181,7 @@ class Pool:
             server_settings={"application_name": self._name},
         )
         await _text_as_bytes(connection)
-        lane = _Lane(connection)
-        self._lanes.add(lane)
-        return lane
-
-    def _drop(self, lane: _Lane) -> None:
-        self._lanes.discard(lane)
-        lane.connection.terminate()
-
-    @asynccontextmanager
-    async def _lane(self) -> AsyncIterator[_Lane]:
-        async with asyncio.timeout(self._timeout):
-            await self._permits.acquire()
-        lane: _Lane | None = None
-        try:
-            while self._idle and lane is None:
-                lane = self._idle.pop()
-                if lane.connection.is_closed():
-                    self._drop(lane)
-                    lane = None
-            if lane is None:
-                lane = await self._connect()
-            yield lane
-        except BaseException as error:
-            # Whatever ended the statement, a refusal by the server apart, leaves the connection in doubt.
-            if lane is not None:
-                if isinstance(error, asyncpg.PostgresError) and not lane.connection.is_closed():
-                    if lane.connection.is_in_transaction():
-                        self._drop(lane)
-                    else:
-                        self._idle.append(lane)
-                else:
-                    self._drop(lane)
-            raise
-        else:
-            if self._closed:
-                self._drop(lane)
-            else:
-                self._idle.append(lane)
-        finally:
-            self._permits.release()
-
-    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Record:
-        """The one row of `sql`. With a scope, in a transaction of its own that carries it.
-
-        Raises StorageUnavailable for every fault of the database; its own words go to the log alone.
-        """
-        rows = await self.fetch(sql, arguments, scope)
-        return rows[0]
-
-    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> list[Record]:
-        """All rows of `sql`; otherwise as fetchrow."""
-        try:
-            async with self._lane() as lane:
-                if scope is None:
-                    return await (await lane.statement(sql)).fetch(*arguments)
-                await lane.connection.execute(_begin(scope))
-                try:
-                    rows = await (await lane.statement(sql)).fetch(*arguments)
-                except asyncpg.PostgresError:
-                    await lane.connection.execute("rollback")
-                    raise
-                await lane.connection.execute("commit")
-                return rows
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            logger.error("storage: %s: %s", type(error).__name__, error)
-            raise storage_unavailable() from error
+        return _Lane(connection)
 
     async def execute(self, sql: str, arguments: Sequence[Any] = ()) -> None:
         """Run `sql`, whatever it returns."""
@@ -166,10 +194,21 @@ class Pool:
     async def close(self) -> None:
         """Close what is idle; lanes in use close when they come back."""
         self._closed = True
-        for lane in list(self._idle):
-            self._lanes.discard(lane)
+        idle, self._idle = self._idle, []
+        for lane in idle:
             await lane.connection.close(timeout=2)
-        self._idle.clear()
+
+
+async def _scoped(lane: _Lane, sql: str, arguments: Sequence[Any], scope: str) -> list[Record]:
+    """Run `sql` in a transaction that carries the scope."""
+    await lane.connection.execute(_begin(scope))
+    try:
+        rows = await (await lane.statement(sql)).fetch(*arguments)
+    except asyncpg.PostgresError:
+        await lane.connection.execute("rollback")
+        raise
+    await lane.connection.execute("commit")
+    return rows
 
 
 def _begin(scope: str) -> str:

@@ -24,6 +24,7 @@ VIEW_SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
+    "enable_memoize": "off",
     "default_transaction_read_only": "on",
 }
 _OF_SERVICE = {

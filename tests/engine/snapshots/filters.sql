@@ -1,4 +1,4 @@
-select '{"records":{"totalCount":' || (select count(*)::text from v_restricted.record t3 where t3.kind = any ($1::text[]) and t3.decided_on >= $2::date and t3.subject_region_code = any (array (select c.code from v_restricted.region_closure c where c.ancestor = $3::text))) || ',"edges":[' || coalesce(x2.e0, '') || ']}}' as body,
+select '{"data":{"records":{"totalCount":' || (select count(*)::text from v_restricted.record t3 where t3.kind = any ($1::text[]) and t3.decided_on >= $2::date and t3.subject_region_code = any (array (select c.code from v_restricted.region_closure c where c.ancestor = $3::text))) || ',"edges":[' || coalesce(x2.e0, '') || ']}}}' as body,
   coalesce(x2.i, '') as shown,
   pg_current_snapshot()::text as snapshot
 from (values (0)) root(root)

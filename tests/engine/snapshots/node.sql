@@ -1,4 +1,4 @@
-select '{"a":' || coalesce(x2.j, x4.j, 'null') || ',"b":' || coalesce(x6.j, x8.j, 'null') || ',"unknown":' || coalesce(x10.j, x12.j, 'null') || '}' as body,
+select '{"data":{"a":' || coalesce(x2.j, x4.j, 'null') || ',"b":' || coalesce(x6.j, x8.j, 'null') || ',"unknown":' || coalesce(x10.j, x12.j, 'null') || '}}' as body,
   coalesce(concat_ws(',', x2.i, x4.i, x6.i, x8.i, x10.i, x12.i), '') as shown,
   pg_current_snapshot()::text as snapshot
 from (values (0)) root(root)

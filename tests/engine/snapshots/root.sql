@@ -1,4 +1,4 @@
-select '{"__typename":"Query","viewer":{"view":"' || $1::text || '","clientId":' || coalesce(to_json($2::text)::text, 'null') || ',"organisation":' || coalesce(x2.j, 'null') || ',"matter":' || coalesce(x6.j, 'null') || '},"sources":[' || coalesce(x8.j, '') || '],"codeList":[' || coalesce(x10.j, '') || '],"__type":' || coalesce($6::text, 'null') || '}' as body,
+select '{"data":{"__typename":"Query","viewer":{"view":"' || $1::text || '","clientId":' || coalesce(to_json($2::text)::text, 'null') || ',"organisation":' || coalesce(x2.j, 'null') || ',"matter":' || coalesce(x6.j, 'null') || '},"sources":[' || coalesce(x8.j, '') || '],"codeList":[' || coalesce(x10.j, '') || '],"__type":' || coalesce($6::text, 'null') || '}}' as body,
   coalesce(''::text, '') as shown,
   pg_current_snapshot()::text as snapshot
 from (values (0)) root(root)
