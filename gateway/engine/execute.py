@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 from graphql import DocumentNode, GraphQLSchema, execute_sync
 from graphql.language import OperationDefinitionNode, SelectionSetNode
@@ -26,6 +26,7 @@ from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
+from gateway.engine.together import Reader, Together
 from gateway.engine.values import Value
 from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
 from gateway.sources.ask import Consulted, Sources, Wanted
@@ -50,14 +51,6 @@ class Limits:
     subjects: int = 1_000
     subjects_public: int = 20
     budget: float = 5.0
-
-
-class RowSource(Protocol):
-    """A pool, as the engine needs it."""
-
-    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Sequence[Any]:
-        """The rows of a statement."""
-        ...
 
 
 @dataclass(slots=True)
@@ -92,7 +85,7 @@ class Engine:
     def __init__(
         self,
         contracts: Mapping[str, GraphQLSchema],
-        pools: Mapping[str, RowSource],
+        pools: Mapping[str, Reader],
         account: Account,
         sources: Sources,
         limits: Limits,
@@ -104,6 +97,7 @@ class Engine:
         self._account = account
         self._sources = sources
         self._limits = limits
+        self._together = Together()
         self._plans: OrderedDict[tuple[Any, ...], Compiled] = OrderedDict()
         self._most_plans = plans
 
@@ -135,7 +129,11 @@ class Engine:
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
-        rows = await self._pools[principal.access.name].fetch(compiled.body.text, arguments, principal.scope)
+        pool, shared = self._pools[principal.access.name], compiled.body.keys
+        if shared and principal.scope is None and not compiled.plan.sources:
+            rows: Sequence[Any] = [await self._together.row(principal.access.name, pool, compiled.body, arguments)]
+        else:
+            rows = await pool.fetch(compiled.body.text, arguments, principal.scope)
         found = read_rows(compiled, rows, principal)
         if principal.access.disclosed:
             _check_shown(found.shown, principal)

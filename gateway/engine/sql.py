@@ -38,6 +38,7 @@ class Statement:
     parameters: tuple[Value, ...]
     around: tuple[bytes, bytes] | None = None
     keyed: bool = False  # one root field, asked for by code: `denied` has a place of its key list, or null
+    keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,17 @@ class _Builder:
     def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
         """The statement of one root field that asks by code: a row for each, nothing above them."""
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
-        names = ("body", "shown", "denied")
         around = (f"{begin}[".encode(), f"]{end}".encode()) if keys.many else None
-        alias, inner = self._keyed(field, keys, Row("root", ""), names, None if keys.many else (begin, end))
-        # In the first row alone: a scalar subquery without columns, evaluated once.
-        snapshot = f", case when {alias}.n = 1 then (select pg_current_snapshot()::text) end as snapshot"
-        snapshot = snapshot if self._mode == "shown" else ""
-        return Statement(f"select {alias}.*{snapshot}\nfrom ({inner}) {alias}", tuple(self._parameters), around, True)
+        alias, inner = self._keyed(field, keys, Row("root", ""), ("", "") if keys.many else (begin, end))
+        # A scalar subquery without columns is evaluated once; of a list the first row alone carries it.
+        snapshot = "(select pg_current_snapshot()::text)"
+        if keys.many:
+            snapshot = f"case when {alias}.n = 1 then {snapshot} end"
+        shown = f", {snapshot} as snapshot" if self._mode == "shown" else ""
+        parameters = tuple(self._parameters)
+        places = () if keys.many else tuple(parameters.index(v) for v in (keys.texts, keys.uuids) if v in parameters)
+        text = f"select {alias}.*{shown}\nfrom ({inner}) {alias}"
+        return Statement(text, parameters, around, True, places)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -275,19 +280,21 @@ class _Builder:
         field: p.One | p.Many,
         keys: SubjectKeys,
         row: Row,
-        names: tuple[str, str, str] = ("j", "i", "d"),
         around: tuple[str, str] | None = None,
     ) -> tuple[str, str]:
-        """One row for each code asked for, on record or not; `names` of its JSON, ids and denied place."""
-        body, ids, denied = names
+        """One row for each code asked for, on record or not. `around` it where the rows are the statement's own: then
+        the codes are always a list, which several requests may share."""
+        rows = around is not None
+        body, ids, denied = ("body", "shown", "denied") if rows else ("j", "i", "d")
+        many = keys.many or rows
         own = Row(self._alias("s"), field.rows.relation)
         own.optional = True
         k = self._alias("k")
-        uscc = self._key(keys.texts, keys)
+        uscc = self._key(keys.texts, many=many)
         own.overrides = {"uscc": f"{k}.uscc"}
         columns_of_keys, given = "uscc", [uscc]
         if not self._how.absent_is_null:
-            given.append(self._key(keys.uuids, keys))
+            given.append(self._key(keys.uuids, many=many))
             columns_of_keys += ", external_id"
             own.overrides["external_id"] = f"{k}.external_id"
             own.overrides["node_id"] = _NODE_ID.format(row=own.column("node_id"), key=f"{k}.external_id")
@@ -301,12 +308,13 @@ class _Builder:
         used = ", ".join(f"v.{name}" for name in own.used)
         source = (
             f"unnest({', '.join(given)}) with ordinality {k}({columns_of_keys}, n)"
-            if keys.many
+            if many
             else f"(values ({', '.join(given)}, 1)) {k}({columns_of_keys}, n)"
         )
         joins = "".join(f" {join}" for join in own.joins)
+        key = f", {k}.uscc as key" if rows else ""
         inner = (
-            f"select {columns}, {k}.n from {source} left join lateral (select {used} from"
+            f"select {columns}, {k}.n{key} from {source} left join lateral (select {used} from"
             f" {self._schema}.{field.rows.relation} v where v.uscc = {k}.uscc limit 1) {own.alias} on true{joins}"
         )
         alias = self._alias("x")
@@ -315,9 +323,9 @@ class _Builder:
         self._pass_on(own, alias, row)
         return alias, inner
 
-    def _key(self, value: Value, keys: SubjectKeys) -> str:
+    def _key(self, value: Value, *, many: bool) -> str:
         text = self._parameter(value)
-        return f"string_to_array({text}, ',')" if keys.many else text
+        return f"string_to_array({text}, ',')" if many else text
 
     # Lists -----------------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,6 @@ from gateway.storage.pool import Pool
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # rows of one insert
-_GATHER: Final = 0.001  # seconds
-_ENOUGH: Final = 16  # disclosures for which gathering ends at once
-_PATIENCE: Final = 0.003  # seconds
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -67,10 +64,8 @@ def ledger_unavailable() -> LedgerUnavailable:
 class Ledger:
     """Group commit over `pool` (role `ledger`, `width` connections or more). `timeout` in seconds, of each disclosure.
 
-    One that comes alone goes at once. Under load they gather while an insert is under way, and for `_GATHER` more when
-    the last insert had several: an insert costs about as much as eight rows in it (measured, docs/performance.md).
-    A further insert, up to `width`, starts beside one that takes longer than `_PATIENCE`: a slow disk is waited for
-    once, not twice.
+    While `width` inserts are under way, disclosures gather; the next insert takes all of them. With nothing under way
+    one goes at once.
     """
 
     def __init__(self, pool: Pool, registry: CollectorRegistry, *, timeout: float, width: int = 2) -> None:
@@ -82,8 +77,6 @@ class Ledger:
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._inserts: set[asyncio.Task[None]] = set()
-        self._began = 0.0  # when the newest insert was sent
-        self._several = False  # whether it had more than one disclosure
         self._sizes = Histogram(
             "credit_ledger_batch_disclosures", "Disclosures of one insert", buckets=_SIZES, registry=registry
         )
@@ -103,7 +96,7 @@ class Ledger:
         self._waiting.append((loop.time() + self._timeout, future))
         if self._timer is None:
             self._timer = loop.call_later(self._timeout, self._expire)
-        if not self._inserts or (len(self._inserts) < self._width and loop.time() - self._began > _PATIENCE):
+        if len(self._inserts) < self._width:
             # A task runs in the next turn of the loop: whoever records in this turn is in the same insert.
             task = loop.create_task(self._insert())
             self._inserts.add(task)
@@ -132,8 +125,6 @@ class Ledger:
         task = asyncio.current_task()
         try:
             while self._gathered:
-                if self._several and len(self._gathered) < _ENOUGH:
-                    await asyncio.sleep(_GATHER)
                 batch = self._gathered[:_BATCH]
                 del self._gathered[:_BATCH]
                 # Who was refused by the timer or has gone gets no answer and needs no row.
@@ -149,8 +140,7 @@ class Ledger:
     async def _write(self, batch: Sequence[_Entry]) -> None:
         """One insert; its outcome goes to every future of the batch, never to the caller."""
         loop = asyncio.get_running_loop()
-        self._began = began = loop.time()
-        self._several = len(batch) > 1
+        began = loop.time()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._pool.execute(_INSERT, list(zip(*[entry[0] for entry in batch], strict=True)))

@@ -1,5 +1,5 @@
-select x22.*, case when x22.n = 1 then (select pg_current_snapshot()::text) end as snapshot
-from (select '{"data":{"subject":{"records":{"edges":[' || coalesce(x4.e0, '') || ']},"recordCounts":[' || coalesce(x19.j, '') || '],"withdrawals":[' || coalesce(x21.j, '') || ']}}}' as body, concat_ws(',', x4.i, k2.external_id::text) as shown, k2.n from (values ($1::text, $2::text, 1)) k2(uscc, external_id, n)
+select x22.*, (select pg_current_snapshot()::text) as snapshot
+from (select '{"data":{"subject":{"records":{"edges":[' || coalesce(x4.e0, '') || ']},"recordCounts":[' || coalesce(x19.j, '') || '],"withdrawals":[' || coalesce(x21.j, '') || ']}}}' as body, concat_ws(',', x4.i, k2.external_id::text) as shown, k2.n, k2.uscc as key from unnest(string_to_array($1::text, ','), string_to_array($2::text, ',')) with ordinality k2(uscc, external_id, n)
  left join lateral (select v.node_id, v.id from v_restricted.subject v where v.uscc = k2.uscc limit 1) s1 on true
  left join lateral (select string_agg(q.e0, ',') as e0, string_agg(q.i, ',') as i from (select '{"node":{"title":' || to_json(t3.title)::text || ',"subject":' || coalesce(x8.j, 'null') || ',"authority":' || coalesce(x17.j, 'null') || '}}' as e0, concat_ws(',', x8.i, x17.i) as i from v_restricted.record_decided_desc t3
  left join lateral (select '{"name":' || to_json(t5.name)::text || ',"records":{"edges":[' || coalesce(x7.e0, '') || ']}}' as j, t5.external_id::text as i from v_restricted.subject t5

@@ -1,0 +1,98 @@
+"""Many requests, one statement: what the ledger's group commit is for writing, for reading.
+
+In: requests that ask the same for one code each, in the same view and without a scope. Out: each one's own row. While
+statements of a group are under way the next requests gather, and the next statement answers all of them: no request
+waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from gateway.engine.sql import Statement
+
+_MOST = 16  # requests of one statement: a long one must not keep short ones waiting
+
+
+class Reader(Protocol):
+    """A pool, as the engine needs it."""
+
+    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Sequence[Any]:
+        """The rows of a statement."""
+        ...
+
+
+class _Group:
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
+
+
+class Together:
+    """Groups of requests. `width` statements of a group are under way at most."""
+
+    def __init__(self, *, width: int = 3) -> None:
+        self._width = width
+        self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def row(self, access: str, pool: Reader, statement: Statement, arguments: Sequence[Any]) -> Any:
+        """The row of one request. Raises what the pool raises, for each request of the statement."""
+        others = [value for place, value in enumerate(arguments) if place not in statement.keys]
+        key = (access, statement.text, repr(others))
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        group.waiting.append((arguments, future))
+        if group.running < self._width:
+            group.running += 1
+            # A task runs in the next turn of the loop: who asks in this turn is in the same statement.
+            task = loop.create_task(self._run(key, group, pool, statement))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    async def _run(self, key: tuple[Any, ...], group: _Group, pool: Reader, statement: Statement) -> None:
+        """Answer what has gathered until nothing has."""
+        try:
+            while group.waiting:
+                taken, group.waiting = group.waiting[:_MOST], group.waiting[_MOST:]
+                batch = [entry for entry in taken if not entry[1].done()]  # who has left needs no row
+                if batch:
+                    await _answer(pool, statement, batch)
+        finally:
+            group.running -= 1
+            if not group.running and not group.waiting:
+                self._groups.pop(key, None)
+
+
+async def _answer(
+    pool: Reader, statement: Statement, batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]]
+) -> None:
+    """One statement for a batch; its outcome goes to the futures, never to the caller."""
+    merged = list(batch[0][0])
+    for place in statement.keys:
+        merged[place] = ",".join([arguments[place] for arguments, _ in batch])
+    try:
+        rows = await pool.fetch(statement.text, merged)
+        for row in rows:
+            arguments, future = batch[row["n"] - 1]
+            # Twice sure that a row goes to who asked for it: by its place and by its code.
+            if row["key"].decode() != arguments[statement.keys[0]]:
+                raise RuntimeError("a row about another code than was asked")
+            if not future.done():
+                future.set_result(row)
+        if len(rows) != len(batch):
+            raise RuntimeError("a statement answered fewer codes than were asked")
+    except BaseException as error:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+        if not isinstance(error, Exception):
+            raise
