@@ -16,8 +16,8 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from relay import Relay
 
-from gateway.errors import LedgerUnavailable
 from gateway.engine.account import Disclosure
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.storage.pool import Pool
 
