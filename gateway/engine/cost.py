@@ -9,18 +9,43 @@ from collections.abc import Callable
 
 from gateway.engine import plan as p
 from gateway.engine.values import Value
+from gateway.errors import QueryTooCostly
 
 SECTION = 10  # a source's part counts as ten rows
+LEAVES = 16  # so many values of a row count as one row more: each is copied for each row
+MOST_ROOT_FIELDS = 20
+MOST_RELATIONS = 80  # PostgreSQL's planning grows faster than their number
+MOST_INTROSPECTION = 2  # root fields that graphql-core answers
+
+
+def check_shape(plan: p.Plan) -> None:
+    """Bounds of what a plan makes PostgreSQL plan, whatever the sizes of its lists. Raises QueryTooCostly."""
+    relations = sum(isinstance(field, p.One | p.Many | p.Connection | p.PartRows) for field in p.walk(plan.fields))
+    for count, most, what, zh in (
+        (len(plan.fields), MOST_ROOT_FIELDS, "root fields", "根字段"),
+        (relations, MOST_RELATIONS, "relations", "关联"),
+        (len(plan.introspection), MOST_INTROSPECTION, "introspection fields", "内省字段"),
+    ):
+        if count > most:
+            raise QueryTooCostly(
+                f"the query has {count} {what}, {most} are allowed; ask in several requests",
+                f"查询包含 {count} 个{zh}，上限为 {most} 个，请分多次查询",
+            )
+
+
+def subjects(plan: p.Plan) -> int:
+    """How many subjects are asked for by a single code each."""
+    return sum(isinstance(field, p.One) and field.rows.keys is not None for field in plan.fields)
 
 
 def sizes(plan: p.Plan) -> tuple[tuple[Value, bool], ...]:
     """Values that decide how long lists are: (`first` of a page or key list, whether it is a key list)."""
-    found: dict[tuple[Value, bool], None] = {}
+    found: list[tuple[Value, bool]] = []  # a list asked for twice counts twice
     for field in p.walk(plan.fields):
         if isinstance(field, p.Connection):
-            found[(field.page.first, False)] = None
+            found.append((field.page.first, False))
         elif isinstance(field, p.Many) and field.rows.keys is not None:
-            found[(field.rows.keys.usccs, True)] = None
+            found.append((field.rows.keys.usccs, True))
     return tuple(found)
 
 
@@ -30,7 +55,8 @@ def cost(fields: tuple[p.Field, ...], size: Callable[[Value], int]) -> int:
 
 
 def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
-    below = cost(p.children(field), size)
+    children = p.children(field)
+    below = cost(children, size) + sum(isinstance(child, p.Leaf) for child in children) // LEAVES
     match field:
         case p.Connection(page=page, items=items):
             total = any(isinstance(item, p.TotalCount) for item in items)

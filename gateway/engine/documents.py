@@ -14,6 +14,7 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
@@ -28,9 +29,13 @@ from graphql import (
 )
 
 from gateway.engine.variables import Coercer
-from gateway.errors import BadUserInput, ClientError, ParseFailed, Refused, ValidationFailed
+from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
 
-MOST_TOKENS = 5_000
+MOST_TOKENS = 2_000
+MOST_CHARACTERS = 65_536
+# The rule that fields of one name can merge compares all pairs of them: bounded before it runs.
+MOST_SELECTIONS = 150  # in one selection set
+MOST_REPEATED = 10  # of one response key in one selection set
 _MOST_ERRORS = 5
 
 
@@ -38,6 +43,7 @@ _MOST_ERRORS = 5
 class Operation:
     """One operation: its node, its variables' coercers, and the variables that stand under @skip or @include."""
 
+    name: str | None  # unique in a document, so part of a plan's key
     node: OperationDefinitionNode
     coerce: Coercer
     conditions: tuple[str, ...]
@@ -52,7 +58,6 @@ class Document:
     schema: GraphQLSchema
     fragments: Mapping[str, FragmentDefinitionNode]
     operations: Mapping[str | None, Operation]
-    declared: frozenset[str]  # names of the variables of all its operations
     node: DocumentNode = field(repr=False)
 
     def operation(self, name: str | None) -> Operation:
@@ -70,7 +75,7 @@ class Document:
 class Documents:
     """The cache of documents of all contracts, least recently used first to go."""
 
-    def __init__(self, contracts: Mapping[str, GraphQLSchema], *, size: int = 2_000) -> None:
+    def __init__(self, contracts: Mapping[str, GraphQLSchema], *, size: int = 1_000) -> None:
         self._contracts = contracts
         self._size = size
         self._kept: OrderedDict[tuple[str, str], Document] = OrderedDict()
@@ -91,6 +96,9 @@ class Documents:
 
 def prepare(contract: str, schema: GraphQLSchema, text: str) -> Document:
     """Parse and validate. Raises Refused."""
+    if len(text) > MOST_CHARACTERS:
+        message = f"a document may have {MOST_CHARACTERS} characters", f"查询文档最多 {MOST_CHARACTERS} 个字符"
+        raise Refused([QueryTooCostly(*message)])
     try:
         node = parse(text, max_tokens=MOST_TOKENS)
     except GraphQLSyntaxError as error:
@@ -98,6 +106,7 @@ def prepare(contract: str, schema: GraphQLSchema, text: str) -> Document:
     except RecursionError:
         raise Refused([ParseFailed("the document is nested too deeply", "文档嵌套过深")]) from None
     try:
+        visit(node, _Repetition())
         errors = validate(schema, node, max_errors=_MOST_ERRORS, hide_suggestions=True)
     except RecursionError:
         raise Refused([ValidationFailed("the document is nested too deeply", "文档嵌套过深")]) from None
@@ -118,11 +127,30 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
                 )
                 raise Refused([ValidationFailed(*message)])
             name = definition.name.value if definition.name else None
-            operations[name] = Operation(definition, Coercer(schema, definition), _conditions(node))
+            operations[name] = Operation(name, definition, Coercer(schema, definition), _conditions(node))
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
-    declared = frozenset(name for operation in operations.values() for name in operation.coerce.names)
-    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, declared, node)
+    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node)
+
+
+class _Repetition(Visitor):
+    """Refuses selection sets that are long or repeat themselves. Linear."""
+
+    def enter_selection_set(self, node: Any, *_: Any) -> None:
+        keys: dict[str, int] = {}
+        for selection in node.selections:
+            if isinstance(selection, FieldNode):
+                key = selection.alias.value if selection.alias else selection.name.value
+                keys[key] = keys.get(key, 0) + 1
+        if len(node.selections) > MOST_SELECTIONS or max(keys.values(), default=0) > MOST_REPEATED:
+            raise Refused(
+                [
+                    QueryTooCostly(
+                        f"a selection may have {MOST_SELECTIONS} entries, and one response key {MOST_REPEATED} times",
+                        f"一个选择集最多 {MOST_SELECTIONS} 项，同一响应键最多出现 {MOST_REPEATED} 次",
+                    )
+                ]
+            )
 
 
 class _Conditions(Visitor):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
 from gateway.engine.account import Account, Disclosure
-from gateway.engine.cost import cost, sizes
+from gateway.engine.cost import check_shape, cost, sizes, subjects
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.selection import Document as Collected
@@ -30,6 +31,7 @@ from gateway.engine.together import Reader, Together
 from gateway.engine.values import Value
 from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
 from gateway.sources.ask import Consulted, Sources, Wanted
+from gateway.storage.identifiers import mask_identity_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,17 @@ class Limits:
 
 
 @dataclass(slots=True)
+class Done:
+    """How far a request has come: what its disclosure says, answered or refused."""
+
+    document: Document | None = None
+    operation: Operation | None = None
+    sources: str = "{}"
+    shown: bytes = b""
+    snapshot: bytes | None = None
+
+
+@dataclass(slots=True)
 class Compiled:
     """A plan with what was made from it."""
 
@@ -61,6 +74,7 @@ class Compiled:
     body: sql.Statement | None  # None: no row is needed
     sizes: tuple[tuple[Value, bool], ...]
     keys: Mapping[str, Keys]
+    subjects: int  # asked for by a single code each
     checks: tuple[Value, ...]  # values that no statement takes, checked all the same
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
 
@@ -74,6 +88,7 @@ class Keys:
     parts: tuple[str, ...]
 
 
+_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
 _NOTHING = Consulted({}, "{}", {})
 # One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
 _ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
@@ -103,19 +118,21 @@ class Engine:
 
     async def answer(self, principal: Principal, request: Request) -> bytes:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too."""
+        done = Done()
         try:
-            return await self._answer(principal, request)
+            return await self._answer(principal, request, done)
         except ClientError as error:
-            await self.account_for_refusal(principal, request, error.code)
+            await self.account_for_refusal(principal, request, error.code, done)
             raise Refused([error]) from error
         except Refused as refused:
-            await self.account_for_refusal(principal, request, refused.code)
+            await self.account_for_refusal(principal, request, refused.code, done)
             raise
 
-    async def _answer(self, principal: Principal, request: Request) -> bytes:
-        document = self._documents.get(principal.access.contract, request.query)
+    async def _answer(self, principal: Principal, request: Request, done: Done) -> bytes:
+        document = done.document = self._documents.get(principal.access.contract, request.query)
         operation = document.operation(request.operation_name)
         variables, shape = operation.coerce(request.variables)
+        done.operation = operation
         compiled = self._compiled(document, operation, variables, shape, principal)
         self._check_sizes(compiled, variables, principal)
         fed: dict[str, Any] = {
@@ -123,11 +140,12 @@ class Engine:
             for key in compiled.plan.introspection
         }
         if compiled.body is None:
-            await self._account_for(principal, request, document, b"", None, "{}")
+            await self._account_for(principal, request, done)
             return b'{"data":' + _without_rows(compiled.plan, fed) + b"}"
         consulted = _NOTHING
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
+            done.sources = consulted.statuses
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
         pool, shared = self._pools[principal.access.name], compiled.body.keys
         if shared and principal.scope is None and not compiled.plan.sources:
@@ -137,7 +155,8 @@ class Engine:
         found = read_rows(compiled, rows, principal)
         if principal.access.disclosed:
             _check_shown(found.shown, principal)
-            await self._account_for(principal, request, document, found.shown, found.snapshot, consulted.statuses)
+            done.shown, done.snapshot = found.shown, found.snapshot
+            await self._account_for(principal, request, done)
         elif consulted.behind:
             self._refresh(compiled, consulted, found.shown)
         return _response(found, request.language)
@@ -157,7 +176,7 @@ class Engine:
             principal.access.name,
             principal.narrowed,
             document.hash,
-            id(operation),
+            operation.name,
             tuple(conditions.values()),
             shape,
         )
@@ -177,15 +196,17 @@ class Engine:
         most = self._limits.subjects_public if public else self._limits.subjects
         if principal.max_subjects is not None:
             most = min(most, principal.max_subjects)
-        found = []
+        found: list[int] = []
+        subjects = compiled.subjects
         for value in compiled.checks:
             value.resolve(variables, principal, {})
         for value, is_list in compiled.sizes:
             resolved = value.resolve(variables, principal, {})
             size = len(resolved) if is_list else resolved
-            if is_list and size > most:
-                raise BadUserInput(f"at most {most} subjects in one request", f"一次请求最多 {most} 个主体")
             found.append(size)
+            subjects += size if is_list else 0
+        if subjects > most:
+            raise BadUserInput(f"at most {most} subjects in one request", f"一次请求最多 {most} 个主体")
         key = tuple(found)
         total = compiled.costs.get(key)
         if total is None:
@@ -233,6 +254,8 @@ class Engine:
 
     def _check_keys(self, count: int, principal: Principal) -> None:
         most = self._limits.subjects if principal.access.disclosed else self._limits.subjects_public
+        if principal.max_subjects is not None:
+            most = min(most, principal.max_subjects)
         if count > most:
             raise QueryTooCostly(
                 f"sources would be asked about {count} subjects, at most {most} are allowed",
@@ -252,18 +275,10 @@ class Engine:
 
     # Account ---------------------------------------------------------------------------------------------------------
 
-    async def _account_for(
-        self,
-        principal: Principal,
-        request: Request,
-        document: Document | None,
-        shown: bytes,
-        snapshot: bytes | None,
-        sources: str,
-        outcome: str = "ANSWERED",
-    ) -> None:
+    async def _account_for(self, principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> None:
         if not principal.access.disclosed:
             return
+        name = request.operation_name
         await self._account.record(
             Disclosure(
                 client_id=principal.client_id or "",
@@ -273,24 +288,25 @@ class Engine:
                 case_number=principal.case_number or "",
                 on_behalf_of=principal.on_behalf_of,
                 outcome=outcome,
-                operation_name=request.operation_name,
-                document_hash=document.hash if document is not None else None,
-                variables=_storable(request.variables, document),
-                subject_ids=shown,
-                snapshot=snapshot,
-                sources=sources,
+                operation_name=name if name is not None and _NAME.fullmatch(name) else None,
+                document_hash=done.document.hash if done.document is not None else None,
+                variables=_storable(request.variables, done.operation),
+                subject_ids=done.shown,
+                snapshot=done.snapshot,
+                sources=done.sources,
                 withheld=principal.withheld,
             )
         )
 
-    async def account_for_refusal(self, principal: Principal, request: Request, code: str) -> None:
-        """Disclose that a client was refused; nothing for the public, whose refusals are log lines.
+    async def account_for_refusal(
+        self, principal: Principal, request: Request, code: str, done: Done | None = None
+    ) -> None:
+        """Disclose that a client was refused, and which sources were asked before; nothing for the public.
 
         The variables of a document that was not understood are not kept: they could hold anything.
         """
         if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
-            bare = Request("", request.operation_name)
-            await self._account_for(principal, bare, None, b"", None, "{}", code)
+            await self._account_for(principal, request, done or Done(), code)
 
 
 def compile_operation(
@@ -299,13 +315,14 @@ def compile_operation(
     """Plan and SQL of one operation for one shape of its variables. No I/O."""
     collected = Collected(document.schema, document.fragments, variables)
     made = Planner(collected, variables).plan(operation.node)
+    check_shape(made)
     how = sql.reading(principal.access, narrowed=principal.narrowed)
     keys = {source: _keys(made, how, source) for source in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
     body = sql.body_statement(made, how) if needs_rows else None
     taken = body.parameters if body is not None else ()
     checks = tuple(value for value in p.values(made) if value not in taken)
-    return Compiled(made, body, sizes(made), keys, checks)
+    return Compiled(made, body, sizes(made), keys, subjects(made), checks)
 
 
 def _keys(made: p.Plan, how: sql.Reading, source: str) -> Keys:
@@ -337,13 +354,23 @@ def _check_shown(shown: bytes, principal: Principal) -> None:
         )
 
 
-def _storable(variables: Mapping[str, Any], document: Document | None) -> str | None:
-    """The variables that the document declares, as JSON; what a client sends beside them is not kept."""
-    if not variables or document is None:
+def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:
+    """The variables of the operation that ran, as JSON, identity numbers in free text masked; nothing else is kept."""
+    if not variables or operation is None:
         return None
-    if not variables.keys() <= document.declared:
-        variables = {name: value for name, value in variables.items() if name in document.declared}
-    return _ENCODE(variables)
+    declared = operation.coerce.names
+    if not variables.keys() <= declared:
+        variables = {name: value for name, value in variables.items() if name in declared}
+    return _ENCODE(_masked(variables) if operation.coerce.texts else variables)
+
+
+def _masked(value: Any) -> Any:
+    """A JSON value with the identity numbers in its texts masked."""
+    if isinstance(value, str):
+        return mask_identity_numbers(value)
+    if isinstance(value, Mapping):
+        return {name: _masked(inner) for name, inner in value.items()}
+    return [_masked(inner) for inner in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gateway.engine.sql import Statement
+from gateway.errors import StorageUnavailable
+from gateway.storage.pool import storage_unavailable
 
 _MOST = 16  # requests of one statement: a long one must not keep short ones waiting
 
@@ -64,8 +66,10 @@ class Together:
             while group.waiting:
                 taken, group.waiting = group.waiting[:_MOST], group.waiting[_MOST:]
                 batch = [entry for entry in taken if not entry[1].done()]  # who has left needs no row
-                if batch:
-                    await _answer(pool, statement, batch)
+                if batch and not await _answer(pool, statement, batch):
+                    # The database does not answer: who still waits is told at once, not one timeout after another.
+                    waiting, group.waiting = group.waiting, []
+                    _refuse(waiting, storage_unavailable())
         finally:
             group.running -= 1
             if not group.running and not group.waiting:
@@ -74,8 +78,8 @@ class Together:
 
 async def _answer(
     pool: Reader, statement: Statement, batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]]
-) -> None:
-    """One statement for a batch; its outcome goes to the futures, never to the caller."""
+) -> bool:
+    """One statement for a batch; its outcome goes to the futures. False where the database did not answer."""
     merged = list(batch[0][0])
     for place in statement.keys:
         merged[place] = ",".join([arguments[place] for arguments, _ in batch])
@@ -91,8 +95,14 @@ async def _answer(
         if len(rows) != len(batch):
             raise RuntimeError("a statement answered fewer codes than were asked")
     except BaseException as error:
-        for _, future in batch:
-            if not future.done():
-                future.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+        _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
         if not isinstance(error, Exception):
             raise
+        return not isinstance(error, StorageUnavailable)
+    return True
+
+
+def _refuse(batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]], error: BaseException) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

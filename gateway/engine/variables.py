@@ -20,6 +20,7 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
+    get_named_type,
     is_input_type,
     type_from_ast,
     value_from_ast,
@@ -30,6 +31,7 @@ from gateway.errors import BadUserInput
 
 Coerce: TypeAlias = Callable[[Any, str], Any]
 Shape: TypeAlias = Callable[[Any], Any]
+MOST_ITEMS = 1_000  # of a list: refused before each of them is looked at
 _MISSING = 0
 _NULL = 1
 _PRESENT = 2
@@ -38,7 +40,7 @@ _PRESENT = 2
 class Coercer:
     """The variables of one operation."""
 
-    __slots__ = ("_definitions", "names")
+    __slots__ = ("_definitions", "names", "texts")
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
         self._definitions: list[tuple[str, Coerce, Shape, Any, bool]] = []
@@ -52,6 +54,8 @@ class Coercer:
             required = isinstance(type_, GraphQLNonNull) and default is Undefined
             self._definitions.append((name, coercer(type_), shaper(type_), default, required))
         self.names = frozenset(name for name, *_ in self._definitions)
+        # Variables that may hold free text, which the account keeps masked.
+        self.texts = any(has_text(type_from_ast(schema, d.type)) for d in operation.variable_definitions or ())
 
     def __call__(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """(coerced variables, shape). Variables that the operation does not define are ignored (the standard)."""
@@ -70,6 +74,14 @@ class Coercer:
             coerced[name] = value
             shape.append(shaped(value))
         return coerced, tuple(shape)
+
+
+def has_text(type_: Any) -> bool:
+    """Whether a value of an input type may hold free text."""
+    named = get_named_type(type_)
+    if isinstance(named, GraphQLInputObjectType):
+        return any(has_text(field.type) for field in named.fields.values())
+    return isinstance(named, GraphQLScalarType) and named.name in ("String", "ID")
 
 
 def bad(where: str, en: str, zh: str) -> BadUserInput:
@@ -122,6 +134,8 @@ def _list(inner: Coerce) -> Coerce:
         if value is None:
             return None
         if isinstance(value, list):
+            if len(value) > MOST_ITEMS:
+                raise bad(where, f"may have {MOST_ITEMS} items", f"最多 {MOST_ITEMS} 项")
             try:
                 return [inner(item, where) for item in value]
             except BadUserInput:

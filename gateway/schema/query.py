@@ -37,7 +37,7 @@ class Matter:
 class Viewer:
     view: View = of_principal("view", "The view in which this request is answered", kind="code", null=False)
     client_id: str | None = of_principal("client_id", "The client; null for the public")
-    organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation", shown=False)
+    organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation")
     matter: Matter | None = related(reference.own_matter, "What the request is for", R)
 
 

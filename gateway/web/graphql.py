@@ -41,7 +41,8 @@ GRAPHQL = b"application/graphql-response+json"
 JSON = b"application/json"
 # With application/json the standard has 200 for a request error of the document; status codes tell only the new type.
 _DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly)
-_HOPS = re.compile(rb"[0-9]{1,3}")
+_CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_HOPS = re.compile(r"[0-9]{1,3}")
 
 
 class NotHttp(Exception):
@@ -76,6 +77,7 @@ class GraphQLEndpoint:
             request = await self._read(scope, headers, receive)
             principal = await self._principal(headers, request)
             if method == "GET" and principal.access.disclosed:
+                await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(405, "above the public view use POST", ((b"allow", b"POST"),))
             body = await self._engine.answer(principal, request)
             await _send(send, 200, media, body, _cache(principal))
@@ -97,11 +99,15 @@ class GraphQLEndpoint:
                 if isinstance(error.principal, Principal):
                     await self._engine.account_for_refusal(error.principal, request, error.code)
                 raise
-        hops = headers.get(b"credit-hops")
-        if hops is None:
-            return principal
-        if not _HOPS.fullmatch(hops) or int(hops) > 1:
-            raise BadUserInput("Credit-Hops may be 0 or 1", "Credit-Hops 只能为 0 或 1")
+        try:
+            hops = headers.only(b"credit-hops")
+            if hops is None:
+                return principal
+            if not _HOPS.fullmatch(hops) or int(hops) > 1:
+                raise BadUserInput("Credit-Hops may be 0 or 1", "Credit-Hops 只能为 0 或 1")
+        except BadUserInput as error:
+            await self._engine.account_for_refusal(principal, request, error.code)
+            raise
         return replace(principal, hops=int(hops))
 
     async def _read(self, scope: Scope, headers: _Headers, receive: Receive) -> Request:
@@ -110,11 +116,12 @@ class GraphQLEndpoint:
             return self._from_query(scope["query_string"], headers)
         if scope["method"] != "POST":
             raise NotHttp(405, "use POST, or GET in the public view", ((b"allow", b"GET, POST"),))
-        content = headers.get(b"content-type") or b""
+        content = (headers.only(b"content-type") or "").encode("latin-1")
         kind, _, rest = content.partition(b";")
         if kind.strip().lower() != b"application/json":
             raise NotHttp(415, "the body must be application/json")
-        if b"charset" in rest.lower() and b"utf-8" not in rest.lower():
+        charset = _CHARSET.search(rest)
+        if charset is not None and charset[1].lower() != b"utf-8":
             raise NotHttp(415, "the body must be UTF-8")
         if headers.get(b"content-encoding") not in (None, b"identity"):
             raise NotHttp(415, "compressed bodies are not taken")
