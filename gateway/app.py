@@ -6,7 +6,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -24,6 +24,7 @@ from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
+from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import CourtsSource, Settings
@@ -37,6 +38,11 @@ from gateway.web.graphiql import ASSETS, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
 from gateway.web.oauth import oauth_routes
+
+_NOT_SET_UP = """insert into core.source_health (source_code, healthy)
+    select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
+    on conflict (source_code) do update set healthy = excluded.healthy
+    where source_health.healthy is distinct from excluded.healthy"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,9 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
+            # A source that nobody has set up is not healthy; what is set up tells its own health from now on.
+            with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
+                await service.execute(_NOT_SET_UP, ([*connectors],))
             yield
         finally:
             await sources.close()

@@ -87,6 +87,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="take free ports and end after printing")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)  # ends like Ctrl-C, so that nothing is left running
     began = time.monotonic()
     os.environ.setdefault("GATEWAY_DATA_DIR", str(ROOT / ".data"))
     settings = load()
@@ -111,6 +113,11 @@ def main() -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
     return 0
+
+
+def stop(*_: object) -> None:
+    """As Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def step(what: str, work: Any) -> Any:
@@ -309,29 +316,26 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def choose(base: str, token: str, organisations: list[dict[str, str]]) -> str:
-    """A subject about which the three views differ most: records of all statuses, and a listing by the courts."""
+    """A subject about which the three views differ most: records of all statuses. No source is asked for it."""
     query = """query Choose($usccs: [Uscc!]!) { subjects(usccs: $usccs) {
-      uscc records(first: 100) { totalCount }
-      courts { dishonestListings { caseNumber } enforcementCases { caseNumber } } } }"""
-    codes = [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"][:100]
+      uscc records(first: 100) { edges { node { status } } } } }"""
+    codes = [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"]
     found = answered(ask(base, query, {"usccs": codes}, token))["subjects"]
-    statuses: dict[str, set[str]] = {}
-    with (Path(os.environ["GATEWAY_DATA_DIR"]) / "demo" / "records.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            statuses.setdefault(row["uscc"], set()).add(row["status"])
-    listed = [s for s in found if s["courts"]["dishonestListings"]]
-    best = max(listed, key=lambda s: (len(statuses.get(s["uscc"], ())), s["records"]["totalCount"]))
-    return str(best["uscc"])
+
+    def variety(subject: dict[str, Any]) -> tuple[int, str]:
+        return len({edge["node"]["status"] for edge in subject["records"]["edges"]}), str(subject["uscc"])
+
+    return str(max(found, key=variety)["uscc"])
 
 
 def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]]) -> None:
     """The same question in three views, and why the answers differ."""
-    first = ask(base, QUESTION["public"], {"uscc": organisations[-1]["uscc"]})
-    status = first["data"]["subject"]["courts"]["answer"]["status"]
+    uscc = choose(base, tokens["internal"], organisations)
+    first = answered(ask(base, QUESTION["public"], {"uscc": uscc}))
+    status = first["subject"]["courts"]["answer"]["status"]
     console.print(
         f"\nThe public view never waits for the courts. Of what is kept: [bold]{status}[/bold], never just nothing"
     )
-    uscc = choose(base, tokens["restricted"], organisations)
     answers = {view: ask(base, QUESTION[view], {"uscc": uscc}, tokens.get(view)) for view in QUESTION}
     console.print(
         Panel(Syntax(QUESTION["restricted"], "graphql"), title=f"the question (restricted form), uscc = {uscc}")

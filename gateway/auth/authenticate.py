@@ -77,7 +77,7 @@ class Authenticator:
             header = None if purpose is None else parse_header(purpose)
             principal = decide(client, token, header)
         except ClientError as error:
-            error.principal = _refused(client, token, header or token.purpose)
+            error.principal = _refused(client, token, token.purpose or header)
             raise
         self._keep((authorization or "", purpose), _Verdict(principal, token.expires_at, client))
         return principal

@@ -41,7 +41,7 @@ def explain(
     file: Annotated[Path, typer.Argument(help="A GraphQL document; - for standard input")],
     view: Annotated[View, typer.Option(help="In which view")] = View.PUBLIC,
     operation: Annotated[str | None, typer.Option(help="Which operation, where there are several")] = None,
-    variables: Annotated[str, typer.Option(help="Variables as JSON; their shape is part of the plan")] = "{}",
+    variables: Annotated[str, typer.Option(help="Variables as JSON; which are there is part of the plan")] = "{}",
 ) -> None:
     """Print the plan of a document and the one SQL statement that answers it. Nothing is run."""
     try:
@@ -54,7 +54,7 @@ def explain(
     try:
         document = prepare(access.contract, build_contracts()[access.contract], text)
         chosen = document.operation(operation)
-        compiled = compile_operation(document, chosen, chosen.coerce(given)[0], principal)
+        compiled = compile_operation(document, chosen, chosen.coerce.assumed(given), principal)
     except (Refused, ClientError) as error:
         fail(str(error))
     typer.echo(describe(compiled.plan))

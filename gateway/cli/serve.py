@@ -31,7 +31,7 @@ _RESTART_SECONDS = 1.0
 
 
 class _Quiet(uvicorn.Server):
-    """A second server in the same loop, which leaves signals to the first."""
+    """A server that leaves signals to us: uvicorn raises them again, before embedded PostgreSQL is let go."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -92,16 +92,21 @@ def _config(app: object, **more: object) -> uvicorn.Config:
     )
 
 
-def _work(settings: Settings, database: Database, listening: socket.socket, number: int) -> None:
+def _work(settings: Settings, database: Database, listening: socket.socket, place: int) -> None:
     """One process: the gateway on the shared socket, its metrics on the admin address."""
     app: Front = create_app(settings, database)
-    admin_port = settings.admin_port + number if settings.admin_port else 0
+    admin_port = settings.admin_port + place if settings.admin_port else 0
     admin = _Quiet(
         _config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
     )
-    server = uvicorn.Server(_config(app))
+    server = _Quiet(_config(app))
+
+    def stop() -> None:
+        server.should_exit = True
 
     async def both() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         beside = asyncio.create_task(admin.serve())
         try:
             await server.serve(sockets=[listening])

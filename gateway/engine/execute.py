@@ -303,10 +303,12 @@ class Engine:
     ) -> None:
         """Disclose that a client was refused, and which sources were asked before; nothing for the public.
 
-        The variables of a document that was not understood are not kept: they could hold anything.
+        The variables of what was refused are not kept: they could hold anything.
         """
         if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
-            await self._account_for(principal, request, done or Done(), code)
+            done = done or Done()
+            done.operation = None
+            await self._account_for(principal, request, done, code)
 
 
 def compile_operation(

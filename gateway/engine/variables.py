@@ -75,6 +75,18 @@ class Coercer:
             shape.append(shaped(value))
         return coerced, tuple(shape)
 
+    def assumed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Variables for planning alone: what is required and not given counts as there, whatever its value."""
+        coerced: dict[str, Any] = {}
+        for name, coerce, _, default, required in self._definitions:
+            if name in given:
+                coerced[name] = coerce(given[name], f"${name}")
+            elif default is not Undefined:
+                coerced[name] = default
+            elif required:
+                coerced[name] = True
+        return coerced
+
 
 def has_text(type_: Any) -> bool:
     """Whether a value of an input type may hold free text."""

@@ -174,7 +174,7 @@ class _Contract:
             metadata = field.extensions["strawberry-definition"].metadata
             if metadata.get("inherits"):
                 level = None
-            elif "level" in metadata and "binding" in metadata:
+            elif metadata.get("level") is not None and "binding" in metadata:
                 level = metadata["level"]
             else:
                 raise SchemaError(f"{where} has no view level")

@@ -1,4 +1,6 @@
-"""How a field is written: description, level, binding. A field without a level fails the build (contracts.py)."""
+"""How a field is written: description, level, binding. Nothing has a level by default, and a field without one fails
+the build (contracts.py).
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from gateway.storage.levels import Level
 P, R, I = Level.PUBLIC, Level.RESTRICTED, Level.INTERNAL  # noqa: E741
 
 
-def _field(description: str, level: Level, binding: b.Binding, resolver: Callable[..., Any] | None = None) -> Any:
+def _field(
+    description: str, level: Level | None, binding: b.Binding, resolver: Callable[..., Any] | None = None
+) -> Any:
     metadata = {"level": level, "binding": binding}
     if resolver is not None:
         return strawberry.field(resolver=resolver, description=description, metadata=metadata)
     return strawberry.field(description=description, metadata=metadata)
 
 
-def column(name: str, description: str, level: Level = P) -> Any:
+def column(name: str, description: str, level: Level | None = None) -> Any:
     """A column of the row at hand."""
     return _field(description, level, b.Column(name))
 
@@ -29,7 +33,7 @@ def column(name: str, description: str, level: Level = P) -> Any:
 def inline(
     prefix: str,
     description: str,
-    level: Level = P,
+    level: Level | None = None,
     *,
     presence: str | None = None,
     otherwise: b.Resolve | None = None,
@@ -41,7 +45,7 @@ def inline(
 def related(
     resolve: b.Resolve,
     description: str,
-    level: Level = P,
+    level: Level | None = None,
     *,
     shown: bool = True,
     arguments: Callable[..., Any] | None = None,
@@ -50,27 +54,29 @@ def related(
     return _field(description, level, b.Related(resolve, shown), arguments)
 
 
-def section(source: str, answer: str, basic: str, description: str, level: Level = P) -> Any:
+def section(source: str, answer: str, basic: str, description: str, level: Level | None = None) -> Any:
     """A source's section of a subject; `basic` is the part to ask where no list is selected."""
     return _field(description, level, b.Section(source, answer, basic))
 
 
-def section_answer(description: str, level: Level = P) -> Any:
+def section_answer(description: str, level: Level | None = None) -> Any:
     """What the source said, in its section."""
     return _field(description, level, b.SectionAnswer())
 
 
-def part(function: str, description: str, level: Level = P) -> Any:
+def part(function: str, description: str, level: Level | None = None) -> Any:
     """A list of a section."""
     return _field(description, level, b.Part(function))
 
 
-def of_principal(attribute: str, description: str, level: Level = P, *, kind: str = "text", null: bool = True) -> Any:
+def of_principal(
+    attribute: str, description: str, level: Level | None = None, *, kind: str = "text", null: bool = True
+) -> Any:
     """A value of who asks."""
     return _field(description, level, b.FromRequest(Value(FromPrincipal(attribute)), kind, null))
 
 
-def empty(description: str, level: Level = P) -> Any:
+def empty(description: str, level: Level | None = None) -> Any:
     """An object that has no row of its own."""
     return _field(description, level, b.Empty())
 

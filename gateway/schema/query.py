@@ -10,7 +10,7 @@ from gateway.resolvers import records as record_rows
 from gateway.resolvers import reference
 from gateway.resolvers import subjects as subject_rows
 from gateway.schema.enums import View
-from gateway.schema.fields import R, by_engine, column, empty, of_principal, related
+from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
 from gateway.schema.subjects import After, CreditRecordConnection, Filter, First, Node, Order, Subject
@@ -18,11 +18,11 @@ from gateway.schema.subjects import After, CreditRecordConnection, Filter, First
 
 @strawberry.type(description="A code with its labels")
 class CodeLabel:
-    code: str = column("code", "The code")
-    zh: str = column("zh", "Chinese label")
-    en: str = column("en", "English label")
-    valid_from: Date | None = column("valid_from", "First day on which it holds")
-    valid_to: Date | None = column("valid_to", "Last day on which it holds")
+    code: str = column("code", "The code", P)
+    zh: str = column("zh", "Chinese label", P)
+    en: str = column("en", "English label", P)
+    valid_from: Date | None = column("valid_from", "First day on which it holds", P)
+    valid_to: Date | None = column("valid_to", "Last day on which it holds", P)
 
 
 @strawberry.type(description="What a department asks for: its legal basis decides what it gets")
@@ -35,9 +35,9 @@ class Matter:
 
 @strawberry.type(description="Who asks")
 class Viewer:
-    view: View = of_principal("view", "The view in which this request is answered", kind="code", null=False)
-    client_id: str | None = of_principal("client_id", "The client; null for the public")
-    organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation")
+    view: View = of_principal("view", "The view in which this request is answered", P, kind="code", null=False)
+    client_id: str | None = of_principal("client_id", "The client; null for the public", P)
+    organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation", P)
     matter: Matter | None = related(reference.own_matter, "What the request is for", R)
 
 
@@ -74,21 +74,22 @@ def _code_list(
 
 @strawberry.type(description="Questions")
 class Query:
-    node: Node | None = related(reference.node, "What an id stands for; null where unknown or hidden", arguments=_node)
+    node: Node | None = related(reference.node, "What an id stands for; null: unknown or hidden", P, arguments=_node)
     subject: Subject | None = related(
         subject_rows.by_uscc,
         "A subject by its code. One that is not on record: null in PUBLIC, above it a Subject with onRecord false",
+        P,
         arguments=_subject,
     )
     subjects: list[Subject | None] = related(
-        subject_rows.by_usccs, "Subjects in the order asked, each as by subject", arguments=_subjects
+        subject_rows.by_usccs, "Subjects in the order asked, each as by subject", P, arguments=_subjects
     )
     records: CreditRecordConnection = related(
-        record_rows.everywhere, "Records of all subjects, as far as the view has them", arguments=_records
+        record_rows.everywhere, "Records of all subjects, as far as the view has them", P, arguments=_records
     )
-    sources: list[Source] = related(reference.sources, "The sources of credit information")
-    viewer: Viewer = empty("Who asks")
+    sources: list[Source] = related(reference.sources, "The sources of credit information", P)
+    viewer: Viewer = empty("Who asks", P)
     code_list: list[CodeLabel] = related(
-        reference.code_list, "A code list with its labels in Chinese and English", arguments=_code_list
+        reference.code_list, "A code list with its labels in Chinese and English", P, arguments=_code_list
     )
     matters: list[Matter] = related(reference.matters, "What can be asked for", R)

@@ -6,16 +6,16 @@ import strawberry
 
 from gateway.resolvers import reference
 from gateway.schema.enums import SourceKind, SourceStatus
-from gateway.schema.fields import R, column, part, related, section_answer
+from gateway.schema.fields import P, R, column, part, related, section_answer
 from gateway.schema.scalars import Date, DateTime, Decimal
 
 
 @strawberry.type(description="A source of credit information")
 class Source:
-    code: str = column("code", "Its code")
-    name: str = column("name", "Its name")
-    kind: SourceKind = column("kind", "Its kind")
-    healthy: bool = column("healthy", "Whether it answers at present")
+    code: str = column("code", "Its code", P)
+    name: str = column("name", "Its name", P)
+    kind: SourceKind = column("kind", "Its kind", P)
+    healthy: bool = column("healthy", "Whether it answers at present", P)
     last_answer_at: DateTime | None = column("last_answer_at", "When it last answered", R)
 
 
@@ -23,23 +23,23 @@ class Source:
     description="What a source said, or why nothing. An empty list means no record only beside ANSWERED or CACHED"
 )
 class SourceAnswer:
-    source: Source = related(reference.source("COURTS"), "The source")
-    status: SourceStatus = column("status", "What it said, or why nothing")
+    source: Source = related(reference.source("COURTS"), "The source", P)
+    status: SourceStatus = column("status", "What it said, or why nothing", P)
     as_of: DateTime | None = column(
-        "as_of", "When the oldest of what is shown was asked; null where nothing was answered"
+        "as_of", "When the oldest of what is shown was asked; null where nothing was answered", P
     )
     reason: str | None = column("reason", "Why it did not answer now: a code of docs/faults.md", R)
 
 
 @strawberry.type(description="失信被执行人: a listing of a dishonest debtor")
 class DishonestListing:
-    case_number: str = column("case_number", "案号")
-    court: str = column("court", "Court of enforcement")
-    filed_on: Date | None = column("filed_on", "立案日期")
-    published_on: Date | None = column("published_on", "发布日期")
-    grounds: list[str] = column("grounds", "失信行为情形")
-    performance: str | None = column("performance", "履行情况")
-    basis_document: str | None = column("basis_document", "执行依据文号")
+    case_number: str = column("case_number", "案号", P)
+    court: str = column("court", "Court of enforcement", P)
+    filed_on: Date | None = column("filed_on", "立案日期", P)
+    published_on: Date | None = column("published_on", "发布日期", P)
+    grounds: list[str] = column("grounds", "失信行为情形", P)
+    performance: str | None = column("performance", "履行情况", P)
+    basis_document: str | None = column("basis_document", "执行依据文号", P)
     duty: str | None = column("duty", "生效法律文书确定的义务; it may name third parties", R)
 
 
@@ -72,8 +72,8 @@ class CourtJudgment:
 
 @strawberry.type(description="What the courts say of a subject; lists mean nothing without the answer's status")
 class CourtSection:
-    answer: SourceAnswer = section_answer("What the courts said, or why nothing, for the lists selected beside it")
-    dishonest_listings: list[DishonestListing] = part("courts_dishonest", "Listings as dishonest debtor")
+    answer: SourceAnswer = section_answer("What the courts said, or why nothing, for the lists selected beside it", P)
+    dishonest_listings: list[DishonestListing] = part("courts_dishonest", "Listings as dishonest debtor", P)
     enforcement_cases: list[EnforcementCase] = part("courts_enforcement", "Enforcement cases", R)
     consumption_orders: list[ConsumptionOrder] = part("courts_consumption", "Orders restricting consumption", R)
     judgments: list[CourtJudgment] = part("courts_judgments", "Cases in which it was found against", R)

@@ -18,7 +18,7 @@ from gateway.schema.enums import (
     SubjectKind,
     SubjectRole,
 )
-from gateway.schema.fields import I, R, by_engine, column, inherits, inline, related, section
+from gateway.schema.fields import I, P, R, by_engine, column, inherits, inline, related, section
 from gateway.schema.paging import PageInfo
 from gateway.schema.scalars import Date, DateTime, Decimal, Uscc
 from gateway.schema.sources import CourtSection, Source
@@ -26,14 +26,14 @@ from gateway.schema.sources import CourtSection, Source
 
 @strawberry.interface(description="Anything that has an id of its own")
 class Node:
-    id: strawberry.ID = column("node_id", "The same in every view; opaque")
+    id: strawberry.ID = column("node_id", "The same in every view; opaque", P)
 
 
 @strawberry.type(description="An administrative division (GB/T 2260) or a local area")
 class Region:
-    code: str = column("code", "Its code")
-    name: str = column("name", "Its name")
-    local: bool = column("local", "Whether the code is our own, not of GB/T 2260")
+    code: str = column("code", "Its code", P)
+    name: str = column("name", "Its name", P)
+    local: bool = column("local", "Whether the code is our own, not of GB/T 2260", P)
 
 
 @strawberry.input(description="Conditions on records; all given ones hold at once")
@@ -74,43 +74,43 @@ def _list_records(
 
 @strawberry.type(description="How many records of a kind there are in an area")
 class RecordCount:
-    area: Area = column("area", "The area")
-    kind: RecordKind = column("kind", "The kind")
-    count: int = column("count", "How many")
+    area: Area = column("area", "The area", P)
+    kind: RecordKind = column("kind", "The kind", P)
+    count: int = column("count", "How many", P)
 
 
 @strawberry.type(description="A publication that was revoked: that and why, not what it said (行政处罚法第四十八条)")
 class WithdrawalNotice:
-    withdrawn_on: Date = column("withdrawn_on", "Day of the withdrawal")
-    authority: Subject = inline("authority_", "Who withdrew it", otherwise=subjects.at("authority_id", "authority"))
-    reason: str = column("reason", "Why")
+    withdrawn_on: Date = column("withdrawn_on", "Day of the withdrawal", P)
+    authority: Subject = inline("authority_", "Who withdrew it", P, otherwise=subjects.at("authority_id", "authority"))
+    reason: str = column("reason", "Why", P)
 
 
 @strawberry.type(description="An organisation or a person that credit information is about")
 class Subject(Node):
-    id: strawberry.ID = column("node_id", "The same in every view; opaque")
-    uscc: Uscc | None = column("uscc", "统一社会信用代码; null for natural persons and rows without a valid code")
-    on_record: bool = column("on_record", "Whether it is on record here; others may know it all the same")
-    name: str | None = column("name", "Its name; null only where it is not on record")
-    former_names: list[str] = column("former_names", "Names it had before")
-    kind: SubjectKind | None = column("kind", "Its kind; null where it is not on record")
-    roles: list[SubjectRole] = column("roles", "Its roles in the key areas at present")
-    region: Region | None = inline("region_", "Where it is registered", presence="region_code")
-    registered_on: Date | None = column("registered_on", "Day of its registration")
-    predecessors: list[Subject] = related(subjects.predecessors, "Organs whose records and promises passed on to it")
-    successors: list[Subject] = related(subjects.successors, "Organs to which its records and promises passed on")
+    id: strawberry.ID = column("node_id", "The same in every view; opaque", P)
+    uscc: Uscc | None = column("uscc", "统一社会信用代码; null for natural persons and rows without a valid code", P)
+    on_record: bool = column("on_record", "Whether it is on record here; others may know it all the same", P)
+    name: str | None = column("name", "Its name; null only where it is not on record", P)
+    former_names: list[str] = column("former_names", "Names it had before", P)
+    kind: SubjectKind | None = column("kind", "Its kind; null where it is not on record", P)
+    roles: list[SubjectRole] = column("roles", "Its roles in the key areas at present", P)
+    region: Region | None = inline("region_", "Where it is registered", P, presence="region_code")
+    registered_on: Date | None = column("registered_on", "Day of its registration", P)
+    predecessors: list[Subject] = related(subjects.predecessors, "Organs whose records and promises passed on to it", P)
+    successors: list[Subject] = related(subjects.successors, "Organs to which its records and promises passed on", P)
     legal_representative: str | None = column(
-        "legal_representative", "法定代表人; masked for individual businesses below INTERNAL"
+        "legal_representative", "法定代表人; masked for individual businesses below INTERNAL", P
     )
     identity_number: str | None = column("identity_number", "Identity number of a natural person, masked", I)
     records: CreditRecordConnection = related(
-        record_rows.of_subject, "Its records, as far as the view has them", shown=False, arguments=_list_records
+        record_rows.of_subject, "Its records, as far as the view has them", P, shown=False, arguments=_list_records
     )
-    record_counts: list[RecordCount] = related(record_rows.counts, "Its records counted by area and kind", shown=False)
+    record_counts: list[RecordCount] = related(record_rows.counts, "Its records by area and kind", P, shown=False)
     withdrawals: list[WithdrawalNotice] = related(
-        record_rows.withdrawals, "Publications about it that were revoked", shown=False
+        record_rows.withdrawals, "Publications about it that were revoked", P, shown=False
     )
-    courts: CourtSection = section("COURTS", "courts_answer", "dishonest", "What the courts say of it")
+    courts: CourtSection = section("COURTS", "courts_answer", "dishonest", "What the courts say of it", P)
 
 
 @strawberry.type(description="One version of a record: what was known when")
@@ -127,63 +127,64 @@ class RecordVersion:
 
 @strawberry.interface(description="A record of public credit information")
 class CreditRecord(Node):
-    id: strawberry.ID = column("node_id", "The same in every view; opaque")
-    subject: Subject = inline("subject_", "Whom it is about", otherwise=subjects.at("subject_id"))
-    kind: RecordKind = column("kind", "Its kind")
-    area: Area = column("area", "Its area")
-    severity: Severity | None = column("severity", "Its class; null where the law has none")
-    catalogue_item: str = column("catalogue_item", "Item of the national or local catalogue that allows the record")
-    title: str = column("title", "Its title")
-    document_number: str | None = column("document_number", "文号")
+    id: strawberry.ID = column("node_id", "The same in every view; opaque", P)
+    subject: Subject = inline("subject_", "Whom it is about", P, otherwise=subjects.at("subject_id"))
+    kind: RecordKind = column("kind", "Its kind", P)
+    area: Area = column("area", "Its area", P)
+    severity: Severity | None = column("severity", "Its class; null where the law has none", P)
+    catalogue_item: str = column("catalogue_item", "Item of the national or local catalogue that allows the record", P)
+    title: str = column("title", "Its title", P)
+    document_number: str | None = column("document_number", "文号", P)
     authority: Subject | None = inline(
         "authority_",
         "Who determined it",
+        P,
         presence="authority_node_id",
         otherwise=subjects.at("authority_id", "authority"),
     )
-    decided_on: Date = column("decided_on", "Day of the document that determined it")
-    published_from: Date | None = column("published_from", "First day of publication")
-    published_until: Date | None = column("published_until", "Last day of publication; null without an end")
-    status: RecordStatus = column("status", "Its status today")
-    under_objection: bool = column("under_objection", "异议标注: an objection is open")
-    repairable_from: Date | None = column("repairable_from", "First day on which repair can be decided")
-    basis: str | None = column("basis", "Legal basis")
-    amount: Decimal | None = column("amount", "Amount, yuan")
-    facts: str | None = column("facts", "Facts")
-    source: Source = inline("source_", "Where the record comes from")
+    decided_on: Date = column("decided_on", "Day of the document that determined it", P)
+    published_from: Date | None = column("published_from", "First day of publication", P)
+    published_until: Date | None = column("published_until", "Last day of publication; null without an end", P)
+    status: RecordStatus = column("status", "Its status today", P)
+    under_objection: bool = column("under_objection", "异议标注: an objection is open", P)
+    repairable_from: Date | None = column("repairable_from", "First day on which repair can be decided", P)
+    basis: str | None = column("basis", "Legal basis", P)
+    amount: Decimal | None = column("amount", "Amount, yuan", P)
+    facts: str | None = column("facts", "Facts", P)
+    source: Source = inline("source_", "Where the record comes from", P)
     version: int = column("version", "Number of its present version", R)
     history: list[RecordVersion] = related(record_rows.history, "Its versions, oldest first", I, shown=False)
 
 
 @strawberry.type(description="行政处罚")
 class Penalty(CreditRecord):
-    penalty_kinds: list[str] | None = column("penalty_kinds", "处罚种类")
-    offence: str | None = column("offence", "违法行为类型")
-    content: str | None = column("content", "处罚内容")
-    fine: Decimal | None = column("fine", "罚款金额, yuan")
-    confiscated: Decimal | None = column("confiscated", "没收金额, yuan")
-    licence_effect: str | None = column("licence_effect", "暂扣或吊销证照")
-    valid_until: Date | None = column("valid_until", "处罚有效期")
+    penalty_kinds: list[str] | None = column("penalty_kinds", "处罚种类", P)
+    offence: str | None = column("offence", "违法行为类型", P)
+    content: str | None = column("content", "处罚内容", P)
+    fine: Decimal | None = column("fine", "罚款金额, yuan", P)
+    confiscated: Decimal | None = column("confiscated", "没收金额, yuan", P)
+    licence_effect: str | None = column("licence_effect", "暂扣或吊销证照", P)
+    valid_until: Date | None = column("valid_until", "处罚有效期", P)
 
 
 @strawberry.type(description="行政许可")
 class Licence(CreditRecord):
-    licence_kind: str | None = column("licence_kind", "许可类别")
-    certificate_name: str | None = column("certificate_name", "许可证书名称")
-    certificate_number: str | None = column("certificate_number", "许可编号")
-    content: str | None = column("content", "许可内容")
-    valid_from: Date | None = column("valid_from", "有效期自")
-    valid_until: Date | None = column("valid_until", "有效期至")
+    licence_kind: str | None = column("licence_kind", "许可类别", P)
+    certificate_name: str | None = column("certificate_name", "许可证书名称", P)
+    certificate_number: str | None = column("certificate_number", "许可编号", P)
+    content: str | None = column("content", "许可内容", P)
+    valid_from: Date | None = column("valid_from", "有效期自", P)
+    valid_until: Date | None = column("valid_until", "有效期至", P)
 
 
 @strawberry.type(description="司法判决")
 class Judgment(CreditRecord):
-    case_number: str | None = column("case_number", "案号")
-    court: str | None = column("court", "审理法院")
-    cause: str | None = column("cause", "案由")
-    result: str | None = column("result", "裁判结果")
+    case_number: str | None = column("case_number", "案号", P)
+    court: str | None = column("court", "审理法院", P)
+    cause: str | None = column("cause", "案由", P)
+    result: str | None = column("result", "裁判结果", P)
     obligation: str | None = column("obligation", "判决义务", R)
-    performance: str | None = column("performance", "履行情况")
+    performance: str | None = column("performance", "履行情况", P)
 
 
 @strawberry.type(description="纪律处分")
@@ -195,36 +196,36 @@ class DisciplinaryAction(CreditRecord):
 @strawberry.type(description="问责处理")
 class AccountabilityAction(CreditRecord):
     form: str | None = column("form", "问责方式", R)
-    rectified_on: Date | None = column("rectified_on", "整改完成日期")
+    rectified_on: Date | None = column("rectified_on", "整改完成日期", P)
 
 
 @strawberry.type(description="违约")
 class ContractBreach(CreditRecord):
-    contract: str | None = column("contract", "合同名称")
-    breach: str | None = column("breach", "违约情形")
+    contract: str | None = column("contract", "合同名称", P)
+    breach: str | None = column("breach", "违约情形", P)
     counterparty: str | None = column("counterparty", "合同相对方", R)
-    rectified_on: Date | None = column("rectified_on", "履行完成日期")
+    rectified_on: Date | None = column("rectified_on", "履行完成日期", P)
 
 
 @strawberry.type(description="承诺失信")
 class PromiseBreach(CreditRecord):
-    promise: str | None = column("promise", "承诺事项")
-    breach: str | None = column("breach", "失信情形")
-    due_on: Date | None = column("due_on", "承诺期限")
-    rectified_on: Date | None = column("rectified_on", "兑现日期")
+    promise: str | None = column("promise", "承诺事项", P)
+    breach: str | None = column("breach", "失信情形", P)
+    due_on: Date | None = column("due_on", "承诺期限", P)
+    rectified_on: Date | None = column("rectified_on", "兑现日期", P)
 
 
 @strawberry.type(description="表彰奖励")
 class Honour(CreditRecord):
-    honour_level: str | None = column("honour_level", "荣誉级别")
-    valid_until: Date | None = column("valid_until", "有效期至")
+    honour_level: str | None = column("honour_level", "荣誉级别", P)
+    valid_until: Date | None = column("valid_until", "有效期至", P)
 
 
 @strawberry.type(description="名单")
 class ListEntry(CreditRecord):
-    list_name: str | None = column("list_name", "名单名称")
-    grounds: str | None = column("grounds", "列入事由")
-    removed_on: Date | None = column("removed_on", "移出日期")
+    list_name: str | None = column("list_name", "名单名称", P)
+    grounds: str | None = column("grounds", "列入事由", P)
+    removed_on: Date | None = column("removed_on", "移出日期", P)
 
 
 RECORD_TYPES: tuple[tuple[str, type], ...] = (

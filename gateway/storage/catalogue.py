@@ -25,7 +25,7 @@ class Column:
     name: str
     sql: str
     kind: str = "text"
-    level: Level = P
+    level: Level = field(kw_only=True)
     null: bool = False
     masked: Mapping[Level, str] = field(default_factory=dict)
     empty: str = "null"  # the JSON that stands for a missing row (a code that is not on record)
@@ -64,33 +64,33 @@ class Relation:
         raise KeyError(f"{self.name}.{name}")
 
 
-def _detail(name: str, level: Level = P) -> Column:
+def _detail(name: str, level: Level) -> Column:
     """A field of one kind of record, kept in record.detail under its name; jsonb prints itself as JSON."""
-    return Column(name, f"(r.detail -> '{name}')::text", "json", level, null=True)
+    return Column(name, f"(r.detail -> '{name}')::text", "json", level=level, null=True)
 
 
 def _subject_inline(prefix: str, alias: str, region: str) -> tuple[Column, ...]:
     """A subject's identity, standing in the row that refers to it: to-one joins inside the view cost least."""
     return (
-        Column(f"{prefix}_node_id", f"{alias}.node_id", "code", null=True),
-        Column(f"{prefix}_external_id", f"{alias}.external_id", "key", null=True),
-        Column(f"{prefix}_on_record", "true", "bool"),
-        Column(f"{prefix}_uscc", f"{alias}.uscc", "code", null=True),
-        Column(f"{prefix}_name", f"{alias}.name", "text", null=True),
-        Column(f"{prefix}_kind", f"{alias}.kind", "code", null=True),
-        Column(f"{prefix}_region_code", f"{region}.code", "code", null=True),
-        Column(f"{prefix}_region_name", f"{region}.name", "text", null=True),
-        Column(f"{prefix}_region_local", f"{region}.local", "bool", null=True),
+        Column(f"{prefix}_node_id", f"{alias}.node_id", "code", level=P, null=True),
+        Column(f"{prefix}_external_id", f"{alias}.external_id", "key", level=P, null=True),
+        Column(f"{prefix}_on_record", "true", "bool", level=P),
+        Column(f"{prefix}_uscc", f"{alias}.uscc", "code", level=P, null=True),
+        Column(f"{prefix}_name", f"{alias}.name", "text", level=P, null=True),
+        Column(f"{prefix}_kind", f"{alias}.kind", "code", level=P, null=True),
+        Column(f"{prefix}_region_code", f"{region}.code", "code", level=P, null=True),
+        Column(f"{prefix}_region_name", f"{region}.name", "text", level=P, null=True),
+        Column(f"{prefix}_region_local", f"{region}.local", "bool", level=P, null=True),
     )
 
 
 def _source_inline(alias: str, health: str, prefix: str = "source_") -> tuple[Column, ...]:
     return (
-        Column(f"{prefix}code", f"{alias}.code", "code"),
-        Column(f"{prefix}name", f"{alias}.name", "text"),
-        Column(f"{prefix}kind", f"{alias}.kind", "code"),
-        Column(f"{prefix}healthy", f"coalesce({health}.healthy, true)", "bool"),
-        Column(f"{prefix}last_answer_at", f"{health}.last_answer_at", "timestamp", R, null=True),
+        Column(f"{prefix}code", f"{alias}.code", "code", level=P),
+        Column(f"{prefix}name", f"{alias}.name", "text", level=P),
+        Column(f"{prefix}kind", f"{alias}.kind", "code", level=P),
+        Column(f"{prefix}healthy", f"coalesce({health}.healthy, true)", "bool", level=P),
+        Column(f"{prefix}last_answer_at", f"{health}.last_answer_at", "timestamp", level=R, null=True),
     )
 
 
@@ -146,21 +146,22 @@ SUBJECT = Relation(
     "core.subject s left join core.region g on g.code = s.region_code"
     " left join core.person_identity pi on pi.subject_id = s.id",
     (
-        Column("id", "s.id", "key"),
-        Column("external_id", "s.external_id", "key"),
-        Column("node_id", "s.node_id", "code"),
-        Column("uscc", "s.uscc", "code", null=True),
-        Column("on_record", "true", "bool", empty="false"),
-        Column("name", "s.name", "text"),
-        Column("kind", "s.kind", "code"),
-        Column("registered_on", "s.registered_on", "date", null=True),
-        Column("region_code", "g.code", "code", null=True),
-        Column("region_name", "g.name", "text", null=True),
-        Column("region_local", "g.local", "bool", null=True),
+        Column("id", "s.id", "key", level=P),
+        Column("external_id", "s.external_id", "key", level=P),
+        Column("node_id", "s.node_id", "code", level=P),
+        Column("uscc", "s.uscc", "code", level=P, null=True),
+        Column("on_record", "true", "bool", level=P, empty="false"),
+        Column("name", "s.name", "text", level=P),
+        Column("kind", "s.kind", "code", level=P),
+        Column("registered_on", "s.registered_on", "date", level=P, null=True),
+        Column("region_code", "g.code", "code", level=P, null=True),
+        Column("region_name", "g.name", "text", level=P, null=True),
+        Column("region_local", "g.local", "bool", level=P, null=True),
         Column(
             "legal_representative",
             "s.legal_representative",
             "text",
+            level=P,
             null=True,
             masked=dict.fromkeys(
                 (P, R),
@@ -173,6 +174,7 @@ SUBJECT = Relation(
             "(select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text"
             " from core.former_name f where f.subject_id = s.id)",
             "json",
+            level=P,
             empty="[]",
         ),
         Column(
@@ -180,9 +182,10 @@ SUBJECT = Relation(
             "(select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o"
             " where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today()))",
             "json",
+            level=P,
             empty="[]",
         ),
-        Column("identity_number", "pi.masked", "code", I, null=True),
+        Column("identity_number", "pi.masked", "code", level=I, null=True),
     ),
     rows=SUBJECT_ROWS,
     subject="s.id",
@@ -200,61 +203,61 @@ RECORD = Relation(
     "record",
     _RECORD_BASE,
     (
-        Column("id", "r.id", "key"),
-        Column("external_id", "r.external_id", "key"),
-        Column("node_id", "r.node_id", "code"),
-        Column("subject_id", "r.subject_id", "key"),
-        Column("authority_id", "a.id", "key", null=True),
-        Column("kind", "r.kind", "code"),
-        Column("area", "r.area", "code"),
-        Column("severity", "r.severity", "code", null=True),
-        Column("catalogue_item", "r.catalogue_item", "text"),
-        Column("title", "r.title", "text"),
-        Column("document_number", "r.document_number", "text", null=True),
-        Column("decided_on", "r.decided_on", "date"),
-        Column("published_from", "r.published_from", "date", null=True),
-        Column("published_until", "r.published_until", "date", null=True),
-        Column("status", STATUS, "code", masked={P: "r.status"}),
-        Column("under_objection", "r.under_objection", "bool"),
-        Column("repairable_from", "r.repairable_from", "date", null=True),
-        Column("basis", "r.basis", "text", null=True, masked=_published_below_restricted("basis")),
-        Column("amount", "r.amount", "decimal", null=True, masked=_published_below_restricted("amount")),
-        Column("facts", "r.facts", "text", null=True, masked=_published_below_restricted("facts")),
-        Column("version", "r.version", "int", R),
+        Column("id", "r.id", "key", level=P),
+        Column("external_id", "r.external_id", "key", level=P),
+        Column("node_id", "r.node_id", "code", level=P),
+        Column("subject_id", "r.subject_id", "key", level=P),
+        Column("authority_id", "a.id", "key", level=P, null=True),
+        Column("kind", "r.kind", "code", level=P),
+        Column("area", "r.area", "code", level=P),
+        Column("severity", "r.severity", "code", level=P, null=True),
+        Column("catalogue_item", "r.catalogue_item", "text", level=P),
+        Column("title", "r.title", "text", level=P),
+        Column("document_number", "r.document_number", "text", level=P, null=True),
+        Column("decided_on", "r.decided_on", "date", level=P),
+        Column("published_from", "r.published_from", "date", level=P, null=True),
+        Column("published_until", "r.published_until", "date", level=P, null=True),
+        Column("status", STATUS, "code", level=P, masked={P: "r.status"}),
+        Column("under_objection", "r.under_objection", "bool", level=P),
+        Column("repairable_from", "r.repairable_from", "date", level=P, null=True),
+        Column("basis", "r.basis", "text", level=P, null=True, masked=_published_below_restricted("basis")),
+        Column("amount", "r.amount", "decimal", level=P, null=True, masked=_published_below_restricted("amount")),
+        Column("facts", "r.facts", "text", level=P, null=True, masked=_published_below_restricted("facts")),
+        Column("version", "r.version", "int", level=R),
         *_subject_inline("subject", "s", "sg"),
         *_subject_inline("authority", "a", "ag"),
         *_source_inline("o", "h"),
         # The nine kinds' own fields
-        _detail("penalty_kinds"),
-        _detail("offence"),
-        _detail("content"),
-        _detail("fine"),
-        _detail("confiscated"),
-        _detail("licence_effect"),
-        _detail("valid_from"),
-        _detail("valid_until"),
-        _detail("licence_kind"),
-        _detail("certificate_name"),
-        _detail("certificate_number"),
-        _detail("case_number"),
-        _detail("court"),
-        _detail("cause"),
-        _detail("result"),
+        _detail("penalty_kinds", P),
+        _detail("offence", P),
+        _detail("content", P),
+        _detail("fine", P),
+        _detail("confiscated", P),
+        _detail("licence_effect", P),
+        _detail("valid_from", P),
+        _detail("valid_until", P),
+        _detail("licence_kind", P),
+        _detail("certificate_name", P),
+        _detail("certificate_number", P),
+        _detail("case_number", P),
+        _detail("court", P),
+        _detail("cause", P),
+        _detail("result", P),
         _detail("obligation", R),
-        _detail("performance"),
+        _detail("performance", P),
         _detail("sanction", R),
         _detail("effective_until", R),
         _detail("form", R),
-        _detail("breach"),
-        _detail("contract"),
+        _detail("breach", P),
+        _detail("contract", P),
         _detail("counterparty", R),
-        _detail("promise"),
-        _detail("due_on"),
-        _detail("rectified_on"),
-        _detail("honour_level"),
-        _detail("list_name"),
-        _detail("removed_on"),
-        _detail("grounds"),
+        _detail("promise", P),
+        _detail("due_on", P),
+        _detail("rectified_on", P),
+        _detail("honour_level", P),
+        _detail("list_name", P),
+        _detail("removed_on", P),
+        _detail("grounds", P),
     ),
     rows=RECORD_ROWS,
     subject="r.subject_id",
@@ -271,10 +274,10 @@ RECORD_COUNT = Relation(
     "record_count",
     "core.record r",
     (
-        Column("subject_id", "r.subject_id", "key"),
-        Column("area", "r.area", "code"),
-        Column("kind", "r.kind", "code"),
-        Column("count", "count(*)", "int"),
+        Column("subject_id", "r.subject_id", "key", level=P),
+        Column("area", "r.area", "code", level=P),
+        Column("kind", "r.kind", "code", level=P),
+        Column("count", "count(*)", "int", level=P),
     ),
     rows=RECORD_ROWS,
     subject="r.subject_id",
@@ -285,22 +288,22 @@ RECORD_VERSION = Relation(
     "record_version",
     "core.record_version v join core.record r on r.id = v.record_id",
     (
-        Column("record_id", "v.record_id", "key", I),
-        Column("version", "v.version", "int", I),
-        Column("known_from", "v.known_at", "timestamp", I),
+        Column("record_id", "v.record_id", "key", level=I),
+        Column("version", "v.version", "int", level=I),
+        Column("known_from", "v.known_at", "timestamp", level=I),
         Column(
             "known_until",
             "(select n.known_at from core.record_version n where n.record_id = v.record_id"
             " and n.version = v.version + 1)",
             "timestamp",
-            I,
+            level=I,
             null=True,
         ),
-        Column("status", "v.status", "code", I),
-        Column("reason", "v.reason", "text", I, null=True),
-        Column("entered_by", "v.entered_by", "text", I, null=True),
-        Column("received_at", "v.received_at", "timestamp", I),
-        Column("original", "v.original", "text", I, null=True),
+        Column("status", "v.status", "code", level=I),
+        Column("reason", "v.reason", "text", level=I, null=True),
+        Column("entered_by", "v.entered_by", "text", level=I, null=True),
+        Column("received_at", "v.received_at", "timestamp", level=I),
+        Column("original", "v.original", "text", level=I, null=True),
     ),
     level=I,
     rows={"internal": RECORD_ROWS["internal"]},
@@ -313,7 +316,7 @@ def _linked(name: str, here: str, there: str) -> Relation:
     return Relation(
         name,
         f"core.succession c join {SUBJECT.base.replace('core.subject s', f'core.subject s on s.id = c.{there}', 1)}",
-        (Column(here, f"c.{here}", "key"), *SUBJECT.columns),
+        (Column(here, f"c.{here}", "key", level=P), *SUBJECT.columns),
         rows=SUBJECT_ROWS,
         subject="s.id",
         shows="external_id",
@@ -338,10 +341,10 @@ WITHDRAWAL = Relation(
     " join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION'"
     " left join core.region ag on ag.code = a.region_code",
     (
-        Column("subject_id", "w.subject_id", "key"),
-        Column("authority_id", "w.authority_id", "key"),
-        Column("withdrawn_on", "w.withdrawn_on", "date"),
-        Column("reason", "w.reason", "text"),
+        Column("subject_id", "w.subject_id", "key", level=P),
+        Column("authority_id", "w.authority_id", "key", level=P),
+        Column("withdrawn_on", "w.withdrawn_on", "date", level=P),
+        Column("reason", "w.reason", "text", level=P),
         *_subject_inline("authority", "a", "ag"),
     ),
     rows=SUBJECT_ROWS,
@@ -351,26 +354,26 @@ WITHDRAWAL = Relation(
 SOURCE = Relation(
     "source",
     "core.source o left join core.source_health h on h.source_code = o.code",
-    (Column("position", "o.position", "key"), *_source_inline("o", "h", "")),
+    (Column("position", "o.position", "key", level=P), *_source_inline("o", "h", "")),
 )
 
 REGION_CLOSURE = Relation(
     "region_closure",
     "core.region_closure c",
-    (Column("ancestor", "c.ancestor", "key"), Column("code", "c.code", "key")),
+    (Column("ancestor", "c.ancestor", "key", level=P), Column("code", "c.code", "key", level=P)),
 )
 
 CODE_LABEL = Relation(
     "code_label",
     "core.code_label l",
     (
-        Column("list", "l.list", "key"),
-        Column("position", "l.position", "key"),
-        Column("code", "l.code", "text"),
-        Column("zh", "l.zh", "text"),
-        Column("en", "l.en", "text"),
-        Column("valid_from", "l.valid_from", "date", null=True),
-        Column("valid_to", "l.valid_to", "date", null=True),
+        Column("list", "l.list", "key", level=P),
+        Column("position", "l.position", "key", level=P),
+        Column("code", "l.code", "text", level=P),
+        Column("zh", "l.zh", "text", level=P),
+        Column("en", "l.en", "text", level=P),
+        Column("valid_from", "l.valid_from", "date", level=P, null=True),
+        Column("valid_to", "l.valid_to", "date", level=P, null=True),
     ),
     rows={
         "public": "l.level = 'PUBLIC'",
@@ -383,9 +386,9 @@ MATTER = Relation(
     "matter",
     "auth.matter m",
     (
-        Column("code", "m.code", "code", R),
-        Column("name", "m.name", "text", R),
-        Column("legal_basis", "m.legal_basis", "text", R),
+        Column("code", "m.code", "code", level=R),
+        Column("name", "m.name", "text", level=R),
+        Column("legal_basis", "m.legal_basis", "text", level=R),
     ),
     level=R,
     rows=dict.fromkeys(
@@ -399,8 +402,8 @@ REQUIRED_SOURCE = Relation(
     "auth.matter m cross join lateral unnest(m.sources_required) u(source_code)"
     " join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code",
     (
-        Column("matter_code", "m.code", "key", R),
-        Column("position", "o.position", "key", R),
+        Column("matter_code", "m.code", "key", level=R),
+        Column("position", "o.position", "key", level=R),
         *_source_inline("o", "h", ""),
     ),
     level=R,
@@ -440,8 +443,8 @@ class SourceFunction:
     level: Level = P
 
 
-def _row(name: str, level: Level = P, null: bool = True) -> Column:
-    return Column(name, f"(x -> '{name}')::text", "json", level, null)
+def _row(name: str, level: Level, null: bool = True) -> Column:
+    return Column(name, f"(x -> '{name}')::text", "json", level=level, null=null)
 
 
 SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
@@ -453,8 +456,8 @@ SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
             "answer",
             (
                 # No answer about this subject: nobody was asked, which is never the same as an empty list.
-                Column("status", "coalesce((x -> 'status')::text, '\"NOT_CONSULTED\"')", "json"),
-                _row("as_of"),
+                Column("status", "coalesce((x -> 'status')::text, '\"NOT_CONSULTED\"')", "json", level=P),
+                _row("as_of", P),
                 _row("reason", R),
             ),
         ),
@@ -463,13 +466,13 @@ SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
             "COURTS",
             "dishonest",
             (
-                _row("case_number", null=False),
-                _row("court", null=False),
-                _row("filed_on"),
-                _row("published_on"),
-                Column("grounds", "coalesce((x -> 'grounds')::text, '[]')", "json"),
-                _row("performance"),
-                _row("basis_document"),
+                _row("case_number", P, null=False),
+                _row("court", P, null=False),
+                _row("filed_on", P),
+                _row("published_on", P),
+                Column("grounds", "coalesce((x -> 'grounds')::text, '[]')", "json", level=P),
+                _row("performance", P),
+                _row("basis_document", P),
                 _row("duty", R),
             ),
         ),

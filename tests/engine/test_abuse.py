@@ -68,6 +68,10 @@ async def test_subjects_are_counted_over_all_root_fields(world: World) -> None:
 
 
 FACTS = " ".join(f"f{n}: facts" for n in range(140))
+LEAVES = (
+    "{ records(first: 100) { edges { node { FACTS subject { records(first: 100) { edges { node { FACTS } } } } } } } }"
+)
+LEAVES = LEAVES.replace("FACTS", FACTS)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +82,7 @@ FACTS = " ".join(f"f{n}: facts" for n in range(140))
         "{ " + " ".join(f"a{n}: sources {{ code }}" for n in range(40)) + " }",
         "{ " + " ".join(f'a{n}: __type(name: "CreditRecord") {{ name }}' for n in range(5)) + " }",
         "{ x: __typename } # " + "x" * 70_000,
-        "{ records(first: 100) { edges { node { %s subject { records(first: 100) { edges { node { %s } } } } } } } }"
-        % (FACTS, FACTS),
+        LEAVES,
         "{ records { edges { node { " + " ".join(f"a{n}: authority {{ formerNames }}" for n in range(100)) + " } } } }",
     ],
     ids=["repeated", "nested repeated", "root fields", "introspection", "long", "leaves", "relations"],

@@ -12,6 +12,8 @@ from graphql import GraphQLObjectType, GraphQLSchema, parse, print_ast
 
 from gateway.schema.contracts import SchemaError, annotated_schema, build_contracts
 from gateway.schema.fields import column
+from gateway.storage.catalogue import Column
+from gateway.storage.levels import Level
 
 CONTRACT = Path(__file__).resolve().parents[3] / "shared" / "contract" / "schema.graphql"
 # What later work brings; everything else of the contract must be here.
@@ -33,17 +35,28 @@ def built(*types: type) -> GraphQLSchema:
 def test_a_field_without_a_level_fails_the_build() -> None:
     @strawberry.type(description="Root")
     class Query:
-        fine: str = column("name", "Has a level")
+        fine: str = column("name", "Has a level", Level.PUBLIC)
         bare: str = strawberry.field(description="Has none")
 
     with pytest.raises(SchemaError, match=r"Query\.bare has no view level"):
         build_contracts(built(Query))
 
 
+def test_no_field_is_public_by_default() -> None:
+    @strawberry.type(description="Root")
+    class Query:
+        forgotten: str = column("name", "Written by the project's own helper, its level forgotten")
+
+    with pytest.raises(SchemaError, match=r"Query\.forgotten has no view level"):
+        build_contracts(built(Query))
+    with pytest.raises(TypeError, match="level"):
+        Column("forgotten", "s.name")  # type: ignore[call-arg]
+
+
 def test_a_field_without_a_description_fails_the_build() -> None:
     @strawberry.type(description="Root")
     class Query:
-        fine: str = column("name", "")
+        fine: str = column("name", "", Level.PUBLIC)
 
     with pytest.raises(SchemaError, match=r"Query\.fine has no description"):
         build_contracts(built(Query))
