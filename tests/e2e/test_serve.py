@@ -226,3 +226,24 @@ async def test_sigterm_ends_it_cleanly(server: Server, world: Database) -> None:
     with pytest.raises(aiohttp.ClientConnectorError):
         async with aiohttp.ClientSession() as session, session.get(f"{server.base}/healthz"):
             pass
+
+
+def test_one_worker_ends_cleanly_and_lets_the_embedded_server_go(tmp_path: Path) -> None:
+    """SIGTERM, as systemd and docker send it: status 0, and the last holder has stopped PostgreSQL."""
+    port, admin = free_ports(2)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+    environment |= {"GATEWAY_DATA_DIR": str(tmp_path / "data"), "GATEWAY_ADMIN_PORT": str(admin)}
+    arguments = command("serve", "--port", str(port))
+    running = subprocess.Popen(arguments, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        assert any("startup complete" in line for line in running.stderr)
+        postmaster = int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        assert Path(f"/proc/{postmaster}").exists()
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=SECONDS)
+        assert running.returncode == 0
+        assert not (tmp_path / "data" / "postgres" / "postmaster.pid").exists()
+    finally:
+        running.kill()
+        running.wait()
