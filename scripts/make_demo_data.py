@@ -15,7 +15,7 @@ import argparse
 import csv
 import datetime as dt
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,14 @@ from stdnum.cn import ric
 from gateway.storage.identifiers import organisation_code_check_digit, uscc_check_digit
 
 DIVISION = "652799"
+# Kind of file and name, in the order of import.
+FILES = (
+    ("organisations", "organisations"),
+    ("civil-servants", "civil-servants"),
+    ("penalties", "penalties"),
+    ("penalties", "penalties-withdrawn"),
+    ("records", "records"),
+)
 REGIONS = ("652701", "652702", "652722", "652723", "6527L1", "6527L2")
 AREAS = ("GENERAL", "PROCUREMENT", "PPP", "TENDERING", "INVESTMENT_PROMOTION", "GOVERNMENT_DEBT", "TOWNSHIP")
 SEVERITIES = ("MINOR", "GENERAL", "SERIOUS")
@@ -298,7 +306,7 @@ class Demo:
         return made
 
 
-def write(path: Path, rows: Iterator[dict[str, str]]) -> int:
+def write(path: Path, rows: Iterable[dict[str, str]]) -> int:
     taken = list(rows)
     headings = list(dict.fromkeys(name for row in taken for name in row))
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -316,14 +324,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     demo = Demo(options.today or dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date())
     options.out.mkdir(parents=True, exist_ok=True)
-    parts = {
-        "organisations": demo.organisations(),
-        "civil-servants": demo.civil_servants(),
-        "penalties": demo.penalties(),
-        "records": demo.records(),
-    }
-    for name, rows in parts.items():
-        print(f"{name}: {write(options.out / f'{name}.csv', rows)} rows")
+    organisations, servants, penalties = demo.organisations(), demo.civil_servants(), list(demo.penalties())
+    # A penalty is withdrawn after it was published: as the authority sends it first, and again.
+    withdrawn = [row for row in penalties if row.get("状态") == "REVOKED"]
+    penalties = [{**row, "状态": "", "变更原因": ""} if row.get("状态") == "REVOKED" else row for row in penalties]
+    rows = (organisations, servants, penalties, withdrawn, demo.records())
+    for (_, name), part in zip(FILES, rows, strict=True):
+        print(f"{name}: {write(options.out / f'{name}.csv', part)} rows")
 
 
 if __name__ == "__main__":

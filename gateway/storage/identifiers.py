@@ -11,6 +11,7 @@ import binascii
 import re
 import unicodedata
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -109,23 +110,165 @@ def kind_of_uscc(code: str) -> str:
     return _KIND_BY_PREFIX.get(code[:2], "OTHER")
 
 
+# Masking ------------------------------------------------------------------------------------------------------------
+
+# A view has as many characters as its text, each one a digit, a capital letter, ".", " " for what may stand between the
+# digits, "\x01" for what is not seen at all, "\x00" for everything else.
+_MORE_XS = "×✕ХхΧχ"  # of other alphabets, and the sign of multiplication
+_DIGITS = re.compile(r"[0-9](?:\x01*+(?:[ .]\x01*+){0,3}+[0-9])*+")
+_PIECE = re.compile(r"[0-9](?:\x01*+[0-9])*+")
+_CHECK_X = re.compile(r"\x01*+(?:X|[ .](?:\x01*+[ .]){0,2}\x01*+X(?![0-9A-Z]))")
+_CENTS = re.compile(r"\.[0-9]{1,2}(?![0-9])")
+_LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+# The first digits of provinces (GB/T 2260), and 9 for residents from abroad.
+_PROVINCE = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|9[0-9]")
+_FIELD_ENDS = frozenset((2, 4, 6, 10, 12, 14, 17))  # of the division, the day of birth, the number of the day
+
+
+class _View(dict[int, str]):
+    """Code points to the characters of a view, by NFKC; filled as they are met. `small`: are ² and ② digits?"""
+
+    def __init__(self, *, small: bool) -> None:
+        super().__init__()
+        self._small = small
+
+    def __missing__(self, point: int) -> str:
+        self[point] = made = _viewed(chr(point), self._small)
+        return made
+
+
+def _viewed(character: str, small: bool) -> str:
+    if character in _MORE_XS:
+        return "X"
+    plain = unicodedata.normalize("NFKC", character)
+    digits = [found for found in plain if found.isdigit()]
+    if len(digits) == 1 and all(found.isdigit() or found in ".()," for found in plain):
+        return str(unicodedata.digit(digits[0])) if small or character.isdecimal() else "\x00"
+    plain = plain[:1] if plain.isspace() else plain
+    if len(plain) != 1:
+        return "\x00"
+    if plain.isascii() and plain.isalpha():
+        return plain.upper()
+    if plain == ".":
+        return "."
+    category = unicodedata.category(plain)
+    if category in ("Cf", "Mn", "Me"):
+        return "\x01"
+    return " " if plain.isspace() or category == "Pd" or plain in "−·•・‧∙⋅●" else "\x00"
+
+
+# A small digit behind a number is that of a note; a whole number of them is hidden.
+_VIEW, _VIEW_OF_SMALL = _View(small=False), _View(small=True)
+
+
 def mask_identity_numbers(text: str) -> str:
-    """Text with every resident identity number in it masked to 6527**********1234.
+    """Text with every resident identity number in it masked to 6527**********1234, one of 15 digits to 6527*******1123.
 
-    What only looks like one (a day of birth in the right place) is masked too, a code that holds is not.
+    What only looks like one (a day of birth in the right place) is masked too, a code that holds is not. Digits of
+    other widths, and spaces, hyphens, dots and characters without width between them, hide nothing. Linear.
     """
+    if len(text) < 15:
+        return text
+    view = text.translate(_VIEW)
+    masked = _masked_by(view, text)
+    if not text.isascii():
+        small = text.translate(_VIEW_OF_SMALL)
+        if small != view:
+            masked = _masked_by(masked.translate(_VIEW_OF_SMALL), masked)
+    return masked
 
-    def masked(match: re.Match[str]) -> str:
-        found = match[0]
-        return found if valid_uscc(found.upper()) else found[:4] + "*" * 10 + found[14:]
 
-    return _LOOKS_LIKE_ID.sub(masked, text) if len(text) >= 18 else text
+def _masked_by(view: str, text: str) -> str:
+    kept: list[str] = []
+    done = 0
+    for run in _DIGITS.finditer(view):
+        if run.end() - run.start() < 15:
+            continue
+        for places in _numbers(view, run.start(), run.end()):
+            kept += (text[done : places[3] + 1], "*" * (len(places) - 8))
+            done = places[-4]
+    if not kept:
+        return text
+    kept.append(text[done:])
+    return "".join(kept)
 
 
-_LOOKS_LIKE_ID = re.compile(
-    r"(?<![0-9A-Za-z])[1-9][0-9]{5}(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]"
-    r"(?![0-9A-Za-z])"
-)
+def _numbers(view: str, start: int, end: int) -> Iterator[list[int]]:
+    """Places of the characters of every identity number among these digits and what stands between them.
+
+    A number begins where a piece of digits begins and ends where one ends.
+    """
+    places = [place for place in range(start, end) if view[place].isdigit()]
+    digits = "".join([view[place] for place in places])
+    begins, ends, count = [], set(), 0
+    for piece in _PIECE.finditer(view, start, end):
+        begins.append(count)
+        count += len(piece[0]) - piece[0].count("\x01")
+        ends.add(count)
+    check = _CHECK_X.match(view, end)
+    free = 0  # digits before are of a number already
+    for index, first in enumerate(begins):
+        if first < free:
+            continue
+        if first + 17 == count and check:
+            breaks = [begin - first for begin in begins[index + 1 :]]
+            if view[end : check.end()].strip("\x01") != "X":
+                breaks.append(17)
+            if _is_number(digits[first:] + "X", breaks):
+                yield [*places[first:], check.end() - 1]
+                return
+        for length in (18, 15):
+            last = first + length
+            if last not in ends or digits[first] == "0":
+                continue
+            breaks = [begin - first for begin in begins[index + 1 : index + length] if begin < last]
+            number = digits[first:last]
+            if length == 18:
+                found = _is_number(number, breaks)
+            elif breaks == [3, 6, 9, 12] and (first, last) != (0, count):
+                found = False  # from within the thousands of a larger amount
+            else:
+                found = _is_old_number(number, breaks, view, places[first])
+            if found:
+                yield places[first:last]
+                free = last
+                break
+
+
+def _is_number(number: str, breaks: list[int]) -> bool:
+    if number[0] == "0" or not 1900 <= int(number[6:10]) <= 2100 or not _is_day(number[10:12], number[12:14]):
+        return False
+    if number[:2] in ("19", "20") and _is_day(number[4:6], number[6:8]):
+        return False  # begins with a day: a number made of a time; no division begins so
+    if valid_resident_id(number):
+        return True
+    if valid_uscc(number):
+        return False
+    return not breaks or (_PROVINCE.match(number) is not None and _is_grouped(breaks, 18))
+
+
+def _is_old_number(number: str, breaks: list[int], view: str, begin: int) -> bool:
+    """Is this a number of 15 digits, as given out until 1999: of a person born in 19.., without check digit?"""
+    if not _PROVINCE.match(number) or not _is_day(number[8:10], number[10:12]) or not _is_grouped(breaks, 15):
+        return False
+    # Nor an amount with its cents, or a part of a code that holds.
+    return bool(breaks) or not (
+        _CENTS.match(view, begin + 15)
+        or any(valid_uscc(view[at : at + 18]) for at in range(max(0, begin - 3), begin + 1))
+    )
+
+
+def _is_day(month: str, day: str) -> bool:
+    return 1 <= int(month) <= 12 and 1 <= int(day) <= _LONGEST_MONTH[int(month) - 1]
+
+
+def _is_grouped(breaks: list[int], length: int) -> bool:
+    """Are the digits grouped as people do: by the fields of the number, or in groups of one size?"""
+    ends = _FIELD_ENDS if length == 18 else (2, 4, 6, 8, 10, 12)
+    if all(place in ends for place in breaks):  # none at all too
+        return True
+    size = breaks[0]
+    return size <= 6 and breaks == list(range(size, length, size))
 
 
 # Node ids -----------------------------------------------------------------------------------------------------------

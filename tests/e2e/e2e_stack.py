@@ -45,7 +45,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
 TODAY = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
 DIVISIONS = ("provinces", "cities", "areas", "local")
-SYNTHETIC = ("organisations", "civil-servants", "penalties", "records")
 GRAPHQL = "application/graphql-response+json"
 CASE = "示例博州〔2026〕1号"
 KINDS = {"dishonest": 2, "enforcement": 12, "consumption": 1, "judgments": 1}  # rows that the courts have of everybody
@@ -104,7 +103,7 @@ async def seed(database: Database, folder: Path) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         make_demo_data.main(["--today", TODAY.isoformat(), "--out", str(folder)])
     files = [("divisions", DATA / "divisions" / f"{name}.csv") for name in DIVISIONS]
-    for kind, path in [*files, *((kind, folder / f"{kind}.csv") for kind in SYNTHETIC)]:
+    for kind, path in [*files, *((kind, folder / f"{name}.csv") for kind, name in make_demo_data.FILES)]:
         report = await import_file(
             database, path, kind, mapping=None, rejects=folder / f"{kind}.rejects.csv", entered_by="e2e", progress=None
         )

@@ -70,3 +70,13 @@ def test_every_failure_is_refused_or_unavailable(kind: FailureKind) -> None:
     assert isinstance(reply, NoAnswer)
     refused = kind in (FailureKind.THROTTLED, FailureKind.FORBIDDEN, FailureKind.REJECTED)
     assert STATUSES[reply.status] == ("REFUSED" if refused else "UNAVAILABLE")
+
+
+def test_identity_numbers_in_rows_are_masked() -> None:
+    nobody = "652799196009290017"  # no such division
+    row = {"result": f"张某（{nobody}）", "parties": [{"number": int(nobody), nobody: "x"}], "amount": 123456789012345}
+    reply = read(policy(), _answer(row), NOW)
+    assert isinstance(reply, Told)
+    assert nobody not in reply.rows
+    assert reply.rows.count("6527**********0017") == 3
+    assert "123456789012345" in reply.rows

@@ -39,6 +39,7 @@ RECORD_KINDS = {
     "表彰奖励": "HONOUR",
     "名单": "LIST_ENTRY",
 }
+ORGANISATION = "ORGANISATION"  # as a kind: an organisation of whatever kind, and no person
 SUBJECT_KINDS = {
     "行政机关": "ORGAN",
     "事业单位": "PUBLIC_INSTITUTION",
@@ -56,7 +57,7 @@ SUBJECT_KINDS = {
     "自然人": "NATURAL_PERSON",
     "其他": "OTHER",
     # CF_XDR_LB: the code of the subject tells its kind more exactly than this does
-    "法人及非法人组织": "",
+    "法人及非法人组织": ORGANISATION,
 }
 SUBJECT_ROLES = {
     "招标代理机构": "TENDERING_AGENCY",

@@ -40,7 +40,8 @@ _VERSION = (
 _KEPT = ("kind", "source_code", "catalogue_item")
 
 _FIND = """
-    select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.published, v.content_hash
+    select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.published_until, r.published,
+           v.content_hash
     from unnest($1::text[], $2::text[]) w (source_code, natural_key)
     join core.record r on r.source_code = w.source_code and r.natural_key = w.natural_key
     join core.record_version v on v.record_id = r.id and v.version = r.version
@@ -91,8 +92,7 @@ class _Planned:
     authority: Known | None
     natural_key: str
     id: int | None = None
-    was: str | None = None  # its status before
-    was_published: bool | None = None
+    was: asyncpg.Record | None = None  # the record before, None for a new one
     external_id: uuid.UUID = field(default_factory=uuid.uuid4)
     written: dict[str, Any] = field(default_factory=dict)
 
@@ -187,7 +187,7 @@ class RecordLoader:
                 except CellError as error:
                     outcome.rejected.append((one.row, error))
                     continue
-                one.id, one.was, one.was_published = found["id"], found["status"], found["published"]
+                one.id, one.was = found["id"], found
                 self._write(one, status, found["version"] + 1, found["published_from"])
                 changed.append(one)
         return new, changed
@@ -239,8 +239,8 @@ class RecordLoader:
         await connection.execute(_NEW_VERSION, *_transposed(written, _VERSION))
 
     async def _withdraw(self, connection: Connection, written: list[_Planned]) -> None:
-        """Notices of publications that were revoked. What was not published, or no longer, gets none: the notice itself
-        would tell the public of it."""
+        """Notices of publications that were revoked. What was not published here, not yet, or no longer, gets none: the
+        notice itself would tell the public of it."""
         revoked = [one for one in written if one.written["status"] == "REVOKED" and self._was_public(one)]
         if revoked:
             await connection.execute(
@@ -253,10 +253,13 @@ class RecordLoader:
             )
 
     def _was_public(self, one: _Planned) -> bool:
+        """Was it public, as it stood before this row, on the day on which it is withdrawn?"""
+        was = one.was
+        if was is None or one.authority is None or was["status"] not in ("ACTIVE", "CORRECTED") or not was["published"]:
+            return False
         on = one.record.withdrawn_on or self.reference.received_on
-        until = one.written["published_until"]
-        published = one.written["published"] if one.was_published is None else one.was_published
-        return one.was != "REVOKED" and one.authority is not None and published and (until is None or until >= on)
+        until = was["published_until"]
+        return bool(was["published_from"] <= on and (until is None or until >= on))
 
 
 def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:

@@ -6,8 +6,10 @@ identity numbers masked. The file is made only where there is something to say.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +37,7 @@ class Rejects:
     count: int = 0
     _file: IO[str] | None = field(default=None, repr=False)
     _writer: Any = field(default=None, repr=False)
+    _temporary: str = field(default="", repr=False)
 
     def __enter__(self) -> Rejects:
         return self
@@ -42,21 +45,22 @@ class Rejects:
     def add(self, line: int, column: str, value: str, zh: str, en: str, cells: tuple[str, ...]) -> None:
         """One rejected row; `cells` are masked already."""
         if self._file is None:
-            # Rows of persons may stand in it: readable by its owner alone.
-            fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # Rows of persons may stand in it: readable by its owner alone, under a name that nobody can take before.
+            fd, self._temporary = tempfile.mkstemp(".part", f".{self.path.name[:100]}.", self.path.parent)
             self._file = os.fdopen(fd, "w", encoding="utf-8-sig", newline="")
             self._writer = csv.writer(self._file)
             self._writer.writerow((*HEADINGS, *self.headings))
         self._writer.writerow((line, column, value, zh, en, *cells))
         self.count += 1
 
-    @property
-    def _temporary(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
-            os.replace(self._temporary, self.path)
+            try:
+                self._file.close()
+                os.replace(self._temporary, self.path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._temporary)
+                raise

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from gateway.storage.identifiers import fold_name, kind_of_uscc, organisation_uuid, valid_organisation_code, valid_uscc
-from gateway.storage.imports.definitions import FileKind
+from gateway.storage.imports.definitions import ORGANISATION, FileKind
 from gateway.storage.imports.parse import CellError
 from gateway.storage.imports.rules import Rules, publication_until
 from gateway.storage.imports.rules import add_months as months_after
@@ -26,6 +26,8 @@ Key: TypeAlias = tuple[str, ...]
 
 DEFAULT_SOURCE = "LOCAL"
 WITHOUT_CLASS = frozenset(("LIST_ENTRY", "HONOUR", "LICENCE"))
+# Records that a person may have as well. Where nothing says whose a row is, it must say that it is not a person's.
+OF_PERSONS_TOO = frozenset(("PENALTY", "LICENCE", "DISCIPLINARY_ACTION", "ACCOUNTABILITY"))
 PERSON_KINDS = {"NATURAL_PERSON": "PERSON", "CIVIL_SERVANT": "SERVANT"}
 
 
@@ -93,8 +95,10 @@ def known_region(code: str, regions: frozenset[str]) -> str | None:
 def subject_spec(values: Values, reference: Reference, blind_index: Any) -> SubjectSpec:
     """Whose row this is. `blind_index` maps an identity number to bytes. Raises CellError."""
     kind, name = values.get("subject_kind"), values["name"]
-    if kind is None and "identity_number" in values and "uscc" not in values:
+    if kind is None and "identity_number" in values and not valid_uscc(values.get("uscc", "")):
         kind = "NATURAL_PERSON"
+    elif kind == ORGANISATION:
+        kind = None  # its code tells the kind more exactly
     region = _region(values, reference)
     if kind in PERSON_KINDS:
         return _person(values, kind, region, blind_index)
@@ -118,6 +122,18 @@ def subject_spec(values: Values, reference: Reference, blind_index: Any) -> Subj
     else:
         key = ("ORGANISATION_CODE" if valid_organisation_code(code) else "USCC_INVALID", code, folded)
     return SubjectSpec(key, kind or "OTHER", region_code=region, **common)
+
+
+def _check_kind_said(record_kind: str, values: Values, subject: SubjectSpec) -> None:
+    """A name alone may be a person's, and organisations are public: such a row must say whose it is."""
+    if record_kind in OF_PERSONS_TOO and subject.key[0] == "ROW" and values.get("subject_kind") in (None, "OTHER"):
+        raise CellError(
+            "subject_kind",
+            values.get("subject_kind") or "",
+            "既无统一社会信用代码又无证件号码，须写明主体类别：组织写“法人及非法人组织”“个体工商户”等，自然人补证件号码",
+            "neither a code nor an identity number: say the kind of subject, for an organisation 法人及非法人组织,"
+            " 个体工商户 or another; for a person put in the identity number",
+        )
 
 
 def _region(values: Values, reference: Reference) -> str | None:
@@ -216,9 +232,11 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
     }
     authority = _authority(values, reference)
     _check_withdrawal(values, authority)
+    subject = subject_spec(values, reference, blind_index)
+    _check_kind_said(record_kind, values, subject)
     return RecordRow(
         line,
-        subject_spec(values, reference, blind_index),
+        subject,
         authority,
         _number(record_kind, values, columns["title"]),
         values.get("status"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,42 @@ async def test_revoked_and_repaired(database: Database, db: Any, tmp_path: Path)
     assert await db.fetchval("select count(*) from core.withdrawal") == 1
 
 
+async def test_a_notice_only_of_what_the_public_could_see(database: Database, db: Any, tmp_path: Path) -> None:
+    why = {"状态": "已撤销", "变更原因": "经复议撤销"}
+    minor = {"是否公示": "是"}  # three months from 15 March
+    path = tmp_path / "w.csv"
+    rows = [
+        penalty(310, **minor),
+        penalty(311, **minor, 公示日期="2026-07-01"),
+        penalty(312, **minor, 状态="REPAIRED", 变更原因="完成修复"),
+    ]
+    assert counts(await load(database, write(path, rows))) == (3, 3, 0, 0, 0)
+    rows = [
+        penalty(310, **minor, **why),  # over since 15 June
+        penalty(311, **minor, 公示日期="2026-07-01", **why),  # not begun
+        penalty(312, **minor, **why),  # repaired: withdrawn from the public already
+        penalty(313, **minor, **why),  # arrives as revoked: it was never here
+    ]
+    later = RECEIVED + dt.timedelta(days=20)
+    assert counts(await load(database, write(path, rows), received_at=later)) == (4, 1, 3, 0, 0)
+    assert not await db.fetchval(
+        "select count(*) from core.withdrawal w join core.record r on r.id = w.record_id"
+        " where r.document_number like '样例〔2026〕31_号'"
+    )
+
+
+async def test_rejects_do_not_follow_a_link_that_waits_for_them(database: Database, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    aside = tmp_path / "l.rejects.csv"
+    aside.symlink_to(kept)
+    await load(database, write(tmp_path / "l.csv", [penalty(330, CF_JDRQ="昨天")]), rejects=aside)
+    assert kept.read_text() == "kept"
+    assert not aside.is_symlink()
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert set(os.listdir(tmp_path)) == {"kept", "l.csv", "l.rejects.csv"}
+
+
 async def test_rejects_say_why_and_can_be_mended(database: Database, db: Any, tmp_path: Path) -> None:
     rows = [
         penalty(400),
@@ -343,3 +380,28 @@ async def test_what_can_not_be_imported_at_all(database: Database, tmp_path: Pat
         await load(database, path, rejects=path)
     with pytest.raises(ImportFileError, match="cannot read"):
         await load(database, tmp_path / "nothing.csv")
+
+
+async def test_a_row_that_may_be_a_persons_must_say_whose_it_is(database: Database, db: Any, tmp_path: Path) -> None:
+    nobody = {"CF_XDR_SHXYM": "", "CF_XDR_LB": ""}
+    rows = [
+        penalty(320, **nobody, CF_XDR_MC="张样例"),
+        penalty(321, **nobody, CF_XDR_MC="张样例", CF_XDR_ZJLX="身份证"),
+        penalty(322, **nobody | {"CF_XDR_LB": "个体工商户"}, CF_XDR_MC="样例张记商行"),
+        penalty(
+            323, **nobody | {"CF_XDR_LB": "自然人"}, CF_XDR_MC="张样例", CF_XDR_ZJLX="身份证", CF_XDR_ZJHM=IDENTITY
+        ),
+        # A wrong code beside an identity number: a person's all the same.
+        penalty(324, CF_XDR_LB="", CF_XDR_SHXYM="无", CF_XDR_MC="李样例", CF_XDR_ZJLX="身份证", CF_XDR_ZJHM=IDENTITY),
+    ]
+    report = await load(database, write(tmp_path / "p.csv", rows), rejects=tmp_path / "p.rejects.csv")
+    assert report.rejected >= 2
+    with (tmp_path / "p.rejects.csv").open(encoding="utf-8-sig", newline="") as file:
+        rejected = list(csv.reader(file))[1:]
+    assert [row[0] for row in rejected[:2]] == ["2", "3"]
+    assert "say the kind of subject" in rejected[0][4]
+    found = await db.fetch(
+        "select kind, name from core.subject where name like '%张%' or name like '李样例' order by name"
+    )
+    assert {row["kind"] for row in found if row["name"].endswith("样例")} <= {"NATURAL_PERSON"}
+    assert {row["kind"] for row in found if row["name"] == "样例张记商行"} == {"INDIVIDUAL_BUSINESS"}
