@@ -72,16 +72,16 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class SubjectKeys:
-    """USCCs asked for, and their UUIDs (UUIDv5) as text, so that one not on record has its id too.
+    """USCCs asked for, and what their UUIDv5 are made of, so that one not on record has its id too.
 
-    `usccs` are the codes as a list (or the one code), `texts` and `uuids` what the statement takes: joined by commas,
+    `usccs` are the codes as a list (or the one code), `texts` and `hashes` what the statement takes: joined by commas,
     since the driver looks at each element of an array several times and at a text once. `many` is false for a single
     code. What stands for a code that is not on record is the reading's to say (sql.py).
     """
 
     usccs: Value
     texts: Value
-    uuids: Value
+    hashes: Value
     many: bool
 
 

@@ -12,7 +12,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any
 
 from graphql import DocumentNode, GraphQLSchema, execute_sync
@@ -149,10 +148,10 @@ class Engine:
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
         pool, shared = self._pools[principal.access.name], compiled.body.keys
         if shared and principal.scope is None and not compiled.plan.sources:
-            rows: Sequence[Any] = [await self._together.row(principal.access.name, pool, compiled.body, arguments)]
+            row = await self._together.row(principal.access.name, pool, compiled.body, arguments)
         else:
-            rows = await pool.fetch(compiled.body.text, arguments, principal.scope)
-        found = read_rows(compiled, rows, principal)
+            (row,) = await pool.fetch(compiled.body.text, arguments, principal.scope)
+        found = read_row(compiled, row, principal)
         if principal.access.disclosed:
             _check_shown(found.shown, principal)
             done.shown, done.snapshot = found.shown, found.snapshot
@@ -385,30 +384,20 @@ class Found:
     denied: Mapping[str, Sequence[int]]
 
 
-def read_rows(compiled: Compiled, rows: Sequence[Any], principal: Principal) -> Found:
-    """The statement's rows as one answer. A long body is copied once here, a short one never."""
+def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
+    """The statement's row as one answer. A long body is copied once here, a short one never."""
     statement = compiled.body
     assert statement is not None
     disclosed, narrowed = principal.access.disclosed, principal.narrowed
     shows = disclosed or bool(compiled.plan.sources)
+    snapshot = row["snapshot"] if disclosed else None
     if not statement.keyed:
-        (row,) = rows
-        denied = json.loads(row["denied"]) if narrowed else {}
-        return Found(row["body"], row["shown"], row["snapshot"] if disclosed else None, denied)
-    places = [int(row["denied"]) for row in rows if row["denied"] is not None] if narrowed else []
-    denied = {compiled.plan.fields[0].key: places}
-    if len(rows) > 1:
-        order = [row["n"] for row in rows]
-        if order != sorted(order):
-            rows = sorted(rows, key=itemgetter("n"))
-    snapshot = rows[0]["snapshot"] if disclosed else None
-    if statement.around is None:
-        return Found(rows[0]["body"], (rows[0]["shown"] or b"") if shows else b"", snapshot, denied)
-    parts = [row["body"] for row in rows]
-    parts[0] = statement.around[0] + parts[0]
-    parts[-1] += statement.around[1]
-    shown = b",".join([row["shown"] for row in rows if row["shown"]]) if shows else b""
-    return Found(b",".join(parts), shown, snapshot, denied)
+        return Found(row["body"], row["shown"], snapshot, json.loads(row["denied"]) if narrowed else {})
+    body = row["body"]
+    if statement.around is not None:
+        body = b"".join((statement.around[0], body, statement.around[1]))
+    places = [int(place) for place in (row["denied"] or b"").split(b",") if place] if narrowed else []
+    return Found(body, (row["shown"] or b"") if shows else b"", snapshot, {compiled.plan.fields[0].key: places})
 
 
 def _response(found: Found, language: str) -> bytes:

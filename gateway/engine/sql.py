@@ -29,9 +29,8 @@ from gateway.storage.levels import Access
 class Statement:
     """SQL with its parameters in order.
 
-    `around`: the body comes as rows (`body`, `n`), joined by commas in the order of n between these two. A list that
-    PostgreSQL would aggregate is copied there once for each level above it, and each copy of a long one costs more
-    than its JSON (decision 0009).
+    `around`: what stands before and after the column `body`. Each || in PostgreSQL would copy a long list once more
+    (decision 0009).
     """
 
     text: str
@@ -68,9 +67,15 @@ def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
     return _Builder(how, "keys", source).body(towards(plan.fields, source))
 
 
-# As core.node_id, which view roles may not call; evaluated only for a code that is not on record.
+# Evaluated only for a code that is not on record: the UUIDv5 of its hash (RFC 9562 §5.5), and as core.node_id, which
+# view roles may not call.
+_UUID = (
+    "(substr({hash}, 1, 12) || '5' || substr({hash}, 14, 3)"
+    " || translate(substr({hash}, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr({hash}, 18, 15))::uuid"
+)
+_EXTERNAL_ID = "coalesce({row}, " + _UUID + ")"
 _NODE_ID = (
-    "coalesce({row}, rtrim(translate(encode('\\x53'::bytea || uuid_send({key}::uuid), 'base64'), '+/', '-_'), '='))"
+    "coalesce({row}, rtrim(translate(encode('\\x53'::bytea || uuid_send(" + _UUID + "), 'base64'), '+/', '-_'), '='))"
 )
 
 
@@ -120,16 +125,18 @@ class _Builder:
         """The statement of one root field that asks by code: a row for each, nothing above them."""
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
         around = (f"{begin}[".encode(), f"]{end}".encode()) if keys.many else None
-        alias, inner = self._keyed(field, keys, Row("root", ""), ("", "") if keys.many else (begin, end))
-        # A scalar subquery without columns is evaluated once; of a list the first row alone carries it.
-        snapshot = "(select pg_current_snapshot()::text)"
-        if keys.many:
-            snapshot = f"case when {alias}.n = 1 then {snapshot} end"
-        shown = f", {snapshot} as snapshot" if self._mode == "shown" else ""
+        root = Row("root", "")
+        alias, inner = self._keyed(field, keys, root, ("", "") if keys.many else (begin, end))
+        # A scalar subquery without columns is evaluated once.
+        shown = ", (select pg_current_snapshot()::text) as snapshot" if self._mode == "shown" else ""
         parameters = tuple(self._parameters)
-        places = () if keys.many else tuple(parameters.index(v) for v in (keys.texts, keys.uuids) if v in parameters)
-        text = f"select {alias}.*{shown}\nfrom ({inner}) {alias}"
-        return Statement(text, parameters, around, True, places)
+        if not keys.many:
+            places = tuple(parameters.index(value) for value in (keys.texts, keys.hashes) if value in parameters)
+            return Statement(f"select {alias}.*{shown}\nfrom ({inner}) {alias}", parameters, None, True, places)
+        names = ["body", *(["shown"] if root.shown else []), *(["denied"] if self._how.reports_denied else [])]
+        columns = ", ".join(f"string_agg({alias}.{name}, ',' order by {alias}.n) as {name}" for name in names)
+        # One row: PostgreSQL sends each row that is ready, and each wakes the process up (decision 0009).
+        return Statement(f"select {columns}{shown}\nfrom ({inner}) {alias}", parameters, around, True)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -294,10 +301,10 @@ class _Builder:
         own.overrides = {"uscc": f"{k}.uscc"}
         columns_of_keys, given = "uscc", [uscc]
         if not self._how.absent_is_null:
-            given.append(self._key(keys.uuids, many=many))
-            columns_of_keys += ", external_id"
-            own.overrides["external_id"] = f"{k}.external_id"
-            own.overrides["node_id"] = _NODE_ID.format(row=own.column("node_id"), key=f"{k}.external_id")
+            given.append(self._key(keys.hashes, many=many))
+            columns_of_keys += ", hash"
+            for name, sql in (("external_id", _EXTERNAL_ID), ("node_id", _NODE_ID)):
+                own.overrides[name] = sql.format(row=own.column(name), hash=f"{k}.hash")
         text = self._wrapped(self._body(field.body, own), own)
         if around is not None:
             text = Text().literal(around[0]).extend(text).literal(around[1])
@@ -312,7 +319,7 @@ class _Builder:
             else f"(values ({', '.join(given)}, 1)) {k}({columns_of_keys}, n)"
         )
         joins = "".join(f" {join}" for join in own.joins)
-        key = f", {k}.uscc as key" if rows else ""
+        key = f", {k}.uscc as key" if rows and not keys.many else ""
         inner = (
             f"select {columns}, {k}.n{key} from {source} left join lateral (select {used} from"
             f" {self._schema}.{field.rows.relation} v where v.uscc = {k}.uscc limit 1) {own.alias} on true{joins}"

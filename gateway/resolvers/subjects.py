@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from gateway.engine.bindings import Condition, Rows, SubjectKeys
 from gateway.engine.values import Arguments, FromPrincipal, Value
 from gateway.errors import BadUserInput
-from gateway.storage.identifiers import organisation_uuid
+from gateway.storage.identifiers import organisation_hash
 
 MOST_SUBJECTS = 1000
 
 
-@lru_cache(maxsize=65_536)
-def _uuid(uscc: str) -> str:
-    """The UUIDv5 of a code as text: PostgreSQL parses only those that it needs."""
-    return str(organisation_uuid(uscc))
-
-
-def _uuids(usccs: Any) -> str:
-    return ",".join([_uuid(uscc) for uscc in usccs])
+def _hashes(usccs: Any) -> str:
+    return ",".join(map(organisation_hash, usccs))
 
 
 def _texts(usccs: Any) -> str:
@@ -40,7 +33,7 @@ def by_uscc(arguments: Arguments) -> Rows:
     """Query.subject: one code."""
     uscc = arguments.value("uscc")
     assert uscc is not None
-    return Rows("subject", keys=SubjectKeys(uscc, uscc, uscc.typed("text", _uuid), many=False))
+    return Rows("subject", keys=SubjectKeys(uscc, uscc, uscc.typed("text", organisation_hash), many=False))
 
 
 def by_usccs(arguments: Arguments) -> Rows:
@@ -48,7 +41,7 @@ def by_usccs(arguments: Arguments) -> Rows:
     usccs = arguments.value("usccs")
     assert usccs is not None
     given = usccs.typed("text[]", _bounded)
-    keys = SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _uuids), many=True)
+    keys = SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _hashes), many=True)
     return Rows("subject", keys=keys)
 
 

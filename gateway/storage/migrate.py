@@ -20,7 +20,8 @@ from gateway.storage import roles, views
 FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 0x6372656469746777  # "creditgw": one migration at a time in a database
 _FILE = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
-PARTITIONED = ("ledger.disclosure", "core.source_answer")
+# With the storage parameters of their partitions.
+PARTITIONED = {"ledger.disclosure": " with (toast_tuple_target = 8160)", "core.source_answer": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,11 @@ def _month(day: dt.date, ahead: int) -> dt.date:
 async def ensure_partitions(connection: asyncpg.Connection[asyncpg.Record], months: int = 3) -> None:
     """Partitions of this month and the next ones; the default partition takes what nobody foresaw."""
     today = await connection.fetchval("select core.today()")
-    for table in PARTITIONED:
+    for table, parameters in PARTITIONED.items():
         schema, name = table.split(".")
         for ahead in range(months):
             start, end = _month(today, ahead), _month(today, ahead + 1)
             await connection.execute(
                 f"create table if not exists {schema}.{name}_{start:%Y_%m} partition of {table}"
-                f" for values from ('{start} 00:00+08') to ('{end} 00:00+08')"
+                f" for values from ('{start} 00:00+08') to ('{end} 00:00+08'){parameters}"
             )

@@ -1,5 +1,5 @@
-select x6.*
-from (select '' || case when s1.id is null then 'null' else '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"name":' || coalesce(to_json(s1.name)::text, 'null') || ',"legalRepresentative":' || coalesce(to_json(s1.legal_representative)::text, 'null') || ',"records":{"totalCount":' || (select count(*)::text from v_public.record t5 where t5.subject_id = s1.id) || ',"edges":[' || coalesce(x4.e0, '') || ']}}' end || '' as body, k2.n, k2.uscc as key from unnest(string_to_array($1::text, ',')) with ordinality k2(uscc, n)
+select string_agg(x6.body, ',' order by x6.n) as body
+from (select '' || case when s1.id is null then 'null' else '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"name":' || coalesce(to_json(s1.name)::text, 'null') || ',"legalRepresentative":' || coalesce(to_json(s1.legal_representative)::text, 'null') || ',"records":{"totalCount":' || (select count(*)::text from v_public.record t5 where t5.subject_id = s1.id) || ',"edges":[' || coalesce(x4.e0, '') || ']}}' end || '' as body, k2.n from unnest(string_to_array($1::text, ',')) with ordinality k2(uscc, n)
  left join lateral (select v.name, v.legal_representative, v.id from v_public.subject v where v.uscc = k2.uscc limit 1) s1 on true
  left join lateral (select string_agg(q.e0, ',') as e0 from (select '{"node":{"title":' || to_json(t3.title)::text || ',"amount":' || coalesce('"' || t3.amount::text || '"', 'null') || '}}' as e0 from v_public.record_decided_desc t3 where t3.subject_id = s1.id limit $2::int) q) x4 on true) x6
 -- $1 $usccs::text
