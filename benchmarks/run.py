@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import secrets
 import subprocess
 import sys
@@ -240,8 +241,8 @@ async def _rounds(
     series = [Series(workload.name, server.stack.name) for server in servers]
     for number in range(given.rounds + 1):
         with console.status(f"{workload.name}: round {number} of {given.rounds}"):
-            # Each round begins with another stack: what the one before leaves behind meets all in turn.
-            order = [(number + place) % len(servers) for place in range(len(servers))]
+            # In another order each round: what the one before leaves behind meets all in turn.
+            order = random.Random(number).sample(range(len(servers)), len(servers))
             for place in order:
                 requests = await requests_of(servers[place], workload, made)
                 slot = await turn(servers[place], requests, postmaster, given, number)
@@ -284,8 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = lambda text: [part for part in text.split(",") if part]  # noqa: E731
     parser.add_argument("--only", type=names, default=[], help="workloads, W1,W3")
     parser.add_argument("--stacks", type=names, default=list(STACKS), help="stacks; floor is always there")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each stack's turn")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each stack's turn")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--subjects", type=int, default=Size().subjects)
     parser.add_argument("--records", type=int, default=Size().records)

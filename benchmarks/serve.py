@@ -1,7 +1,8 @@
 """One stack in a process of its own: `python -m benchmarks.serve STACK --data-dir DIR`.
 
-Out: a line with the port on stdout, then requests until SIGTERM. uvicorn with uvloop and httptools, one worker, no
-access log, nothing pinned. The null ledger is made here and handed to create_app: no setting of the product can do it.
+Out: a line with the port on stdout, then requests until SIGTERM. uvicorn as the product runs it, one worker, nothing
+pinned; the floor with uvicorn's own protocol. The null ledger is made here and handed to create_app: no setting of
+the product can do it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.floor import create_floor
 from gateway.app import Parts, create_app
 from gateway.engine.account import Disclosure
 from gateway.storage.database import Database, open_database
+from gateway.web.server import config
 
 
 class NullAccount:
@@ -69,8 +71,9 @@ def main() -> None:
         listener.bind(("127.0.0.1", 0))
         print(listener.getsockname()[1], flush=True)
         app = STACKS[given.stack].app(database, given.data_dir)
-        config = uvicorn.Config(app, loop="uvloop", http="httptools", access_log=False, log_level="warning")
-        uvicorn.Server(config).run(sockets=[listener])
+        # The same of uvicorn for all, apart from its protocol: the gateway has its own.
+        found = config(app, http="httptools") if STACKS[given.stack].kind == "floor" else config(app)
+        uvicorn.Server(found).run(sockets=[listener])
 
 
 if __name__ == "__main__":

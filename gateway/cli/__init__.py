@@ -5,6 +5,9 @@ In: arguments and GATEWAY_* settings. Out: results on stdout, everything else on
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from gateway.cli import clients, imports, keys, schema, serve, token
@@ -15,6 +18,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # a traceback must not print what a variable holds
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("credit-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version")] = False,
+) -> None:
+    pass
+
+
 app.command("serve")(serve.serve)
 app.command("migrate")(serve.migrate)
 app.command("import")(imports.import_command)

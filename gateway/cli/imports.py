@@ -55,6 +55,11 @@ def import_command(
     show_table(("read", "new", "changed", "same", "rejected"), [[str(count) for count in counts]])
     if dry_run:
         note("dry run: nothing was kept")
+    if report.uncoded:
+        note(
+            f"{report.uncoded} new organisations have no valid code: they are not found by code, and what is said of"
+            " them is not said of an organisation that has one; correct the code and import the row again"
+        )
     if report.rejected:
         note(f"{report.rejected} rows rejected; mend them in {report.rejects_path} and import that file the same way")
         raise typer.Exit(SOME_REJECTED)

@@ -26,6 +26,7 @@ from gateway.storage import roles
 from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database, prepare
 from gateway.web.front import Front
 from gateway.web.health import metrics_app
+from gateway.web.server import config
 
 _RESTART_SECONDS = 1.0
 
@@ -76,30 +77,14 @@ def _bind(host: str, port: int) -> socket.socket:
     return made
 
 
-def _config(app: object, **more: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=10,
-        **more,  # type: ignore[arg-type]
-    )
-
-
 def _work(settings: Settings, database: Database, listening: socket.socket, place: int) -> None:
     """One process: the gateway on the shared socket, its metrics on the admin address."""
     app: Front = create_app(settings, database)
     admin_port = settings.admin_port + place if settings.admin_port else 0
     admin = _Quiet(
-        _config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
+        config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
     )
-    server = _Quiet(_config(app))
+    server = _Quiet(config(app))
 
     def stop() -> None:
         server.should_exit = True

@@ -23,6 +23,9 @@ from gateway.schema.paging import PageInfo
 from gateway.schema.scalars import Date, DateTime, Decimal, Uscc
 from gateway.schema.sources import CourtSection, Source
 
+# An asker must not read "none" where there are some that its scope does not have.
+_NARROWED = "; under a client's narrowing those of its scope alone"
+
 
 @strawberry.interface(description="Anything that has an id of its own")
 class Node:
@@ -97,8 +100,12 @@ class Subject(Node):
     roles: list[SubjectRole] = column("roles", "Its roles in the key areas at present", P)
     region: Region | None = inline("region_", "Where it is registered", P, presence="region_code")
     registered_on: Date | None = column("registered_on", "Day of its registration", P)
-    predecessors: list[Subject] = related(subjects.predecessors, "Organs whose records and promises passed on to it", P)
-    successors: list[Subject] = related(subjects.successors, "Organs to which its records and promises passed on", P)
+    predecessors: list[Subject] = related(
+        subjects.predecessors, f"Organs whose records and promises passed on to it{_NARROWED}", P
+    )
+    successors: list[Subject] = related(
+        subjects.successors, f"Organs to which its records and promises passed on{_NARROWED}", P
+    )
     legal_representative: str | None = column(
         "legal_representative", "法定代表人; masked for individual businesses below INTERNAL", P
     )

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.errors import ClientError
@@ -44,7 +44,8 @@ def health_routes(checks: Mapping[str, Check], warnings: Callable[[], Awaitable[
 
 
 def schema_routes(sdl: Mapping[str, str]) -> list[Route]:
-    """/schema/{view}.graphql: public for everybody, since names are no secret; the contract itself enforces."""
+    """/schema/{view}.graphql: public for everybody, since names are no secret; the contract itself enforces. / leads to
+    /graphql, which in a browser is GraphiQL."""
 
     async def schema(request: Request) -> Response:
         text = sdl.get(request.path_params["view"].upper())
@@ -52,7 +53,10 @@ def schema_routes(sdl: Mapping[str, str]) -> list[Route]:
             return PlainTextResponse("no such view: public, restricted, internal, self\n", 404)
         return PlainTextResponse(text, media_type="application/graphql", headers={"cache-control": "no-cache"})
 
-    return [Route("/schema/{view}.graphql", schema)]
+    async def front(_: Request) -> Response:
+        return RedirectResponse("/graphql")
+
+    return [Route("/", front), Route("/schema/{view}.graphql", schema)]
 
 
 def metrics_app(registry: CollectorRegistry) -> Starlette:

@@ -38,7 +38,11 @@ _SHANGHAI = dt.timezone(dt.timedelta(hours=8))  # Asia/Shanghai; no summer time 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of the rows. `rejects_path` is None where none was rejected."""
+    """What became of the rows. `rejects_path` is None where none was rejected.
+
+    `uncoded`: organisations that this run made without a valid code. A mistyped code makes a second organisation, and
+    a question about the first does not find its record.
+    """
 
     read: int
     new: int
@@ -46,6 +50,7 @@ class ImportReport:
     same: int
     rejected: int
     rejects_path: Path | None
+    uncoded: int = 0
 
 
 async def import_file(
@@ -77,9 +82,17 @@ async def import_file(
         async with _import_connection(database) as connection, _undone(connection, dry_run):
             loader = await _loader(connection, database, file, entered_by, received)
             run = await _start(connection, file, entered_by)
+            last: int = await connection.fetchval("select coalesce(max(id), 0) from core.subject")
             report = await _run(connection, file, loader, rejected, progress)
+            report = replace(report, uncoded=await connection.fetchval(_UNCODED, last))
             await _finish(connection, run, report)
     return replace(report, rejects_path=rejects_path if report.rejected else None)
+
+
+_UNCODED = (
+    "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
+    " where i.subject_id = s.id and i.scheme in ('ROW', 'USCC_INVALID'))"
+)
 
 
 @contextlib.asynccontextmanager
