@@ -122,21 +122,31 @@ class _Builder:
         return Statement(f"select {listed}\nfrom (values (0)) root(root){joins}", tuple(self._parameters))
 
     def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
-        """The statement of one root field that asks by code: a row for each, nothing above them."""
+        """The statement of one root field that asks by code: all codes in one row, nothing above them.
+
+        PostgreSQL sends what is ready, 8 KB at a time, and each piece wakes the process up (decision 0009). Of
+        `subjects` the row is one answer; of `subject` it has the answers of several requests one after the other.
+        """
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
-        around = (f"{begin}[".encode(), f"]{end}".encode()) if keys.many else None
         root = Row("root", "")
         alias, inner = self._keyed(field, keys, root, ("", "") if keys.many else (begin, end))
-        # A scalar subquery without columns is evaluated once.
-        shown = ", (select pg_current_snapshot()::text) as snapshot" if self._mode == "shown" else ""
-        parameters = tuple(self._parameters)
+        names = [*(["shown"] if root.shown else []), *(["denied"] if self._how.reports_denied else [])]
+        within, between = (",", ",") if keys.many else ("", ";")
+        columns = [f"string_agg({alias}.body, '{within}' order by {alias}.n) as body"]
+        for name in names:
+            value = f"{alias}.{name}" if keys.many else f"coalesce({alias}.{name}, '')"
+            columns.append(f"string_agg({value}, '{between}' order by {alias}.n) as {name}")
         if not keys.many:
-            places = tuple(parameters.index(value) for value in (keys.texts, keys.hashes) if value in parameters)
-            return Statement(f"select {alias}.*{shown}\nfrom ({inner}) {alias}", parameters, None, True, places)
-        names = ["body", *(["shown"] if root.shown else []), *(["denied"] if self._how.reports_denied else [])]
-        columns = ", ".join(f"string_agg({alias}.{name}, ',' order by {alias}.n) as {name}" for name in names)
-        # One row: PostgreSQL sends each row that is ready, and each wakes the process up (decision 0009).
-        return Statement(f"select {columns}{shown}\nfrom ({inner}) {alias}", parameters, around, True)
+            columns.append(f"string_agg(octet_length({alias}.body)::text, ',' order by {alias}.n) as lengths")
+            columns.append(f"string_agg({alias}.key, ',' order by {alias}.n) as keys")
+        if self._mode == "shown":
+            columns.append("pg_current_snapshot()::text as snapshot")
+        text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
+        parameters = tuple(self._parameters)
+        if keys.many:
+            return Statement(text, parameters, (f"{begin}[".encode(), f"]{end}".encode()), True)
+        places = tuple(parameters.index(value) for value in (keys.texts, keys.hashes) if value in parameters)
+        return Statement(text, parameters, None, True, places)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 

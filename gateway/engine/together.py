@@ -1,6 +1,7 @@
 """Many requests, one statement: what the ledger's group commit is for writing, for reading.
 
-In: requests that ask the same for one code each, in the same view and without a scope. Out: each one's own row. While
+In: requests that ask the same for one code each, in the same view and without a scope. Out: each one's own row, cut
+out of the statement's only one. While
 statements of a group are under way the next requests gather, and the next statement answers all of them: no request
 waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
 """
@@ -8,7 +9,7 @@ waits that would not have waited for a connection, and start-up, round trip and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.engine.sql import Statement
@@ -84,22 +85,37 @@ async def _answer(
     for place in statement.keys:
         merged[place] = ",".join([arguments[place] for arguments, _ in batch])
     try:
-        rows = await pool.fetch(statement.text, merged)
-        for row in rows:
-            arguments, future = batch[row["n"] - 1]
-            # Twice sure that a row goes to who asked for it: by its place and by its code.
-            if row["key"].decode() != arguments[statement.keys[0]]:
-                raise RuntimeError("a row about another code than was asked")
+        (row,) = await pool.fetch(statement.text, merged)
+        # Twice sure that an answer goes to who asked for it: by its place and by its code.
+        if row["keys"].decode() != merged[statement.keys[0]]:
+            raise RuntimeError("answers about other codes than were asked")
+        for (_, future), own in zip(batch, _apart(row), strict=True):
             if not future.done():
-                future.set_result(row)
-        if len(rows) != len(batch):
-            raise RuntimeError("a statement answered fewer codes than were asked")
+                future.set_result(own)
     except BaseException as error:
         _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
         if not isinstance(error, Exception):
             raise
         return not isinstance(error, StorageUnavailable)
     return True
+
+
+def _apart(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The row of several codes as a row for each. Raises RuntimeError where its columns do not agree."""
+    columns = dict(row.items())
+    body, lengths = columns.pop("body"), [int(length) for length in columns.pop("lengths").split(b",")]
+    if sum(lengths) != len(body):
+        raise RuntimeError("answers whose lengths do not add up")
+    del columns["keys"]
+    snapshot = columns.pop("snapshot", None)
+    rest = {name: value.split(b";") for name, value in columns.items()}
+    rows, begin = [], 0
+    for place, length in enumerate(lengths):
+        own: dict[str, Any] = {name: values[place] for name, values in rest.items()}
+        own["body"], own["snapshot"] = body[begin : begin + length], snapshot
+        begin += length
+        rows.append(own)
+    return rows
 
 
 def _refuse(batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]], error: BaseException) -> None:

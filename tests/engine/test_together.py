@@ -26,6 +26,7 @@ class Slow:
         self.let = asyncio.Event()
         self.fault: Exception | None = None
         self.swap = False
+        self.longer = 0
 
     async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> list[dict[str, Any]]:
         self.asked.append(list(arguments))
@@ -33,11 +34,17 @@ class Slow:
         if self.fault is not None:
             raise self.fault
         codes = arguments[0].split(",")
-        rows = [{"n": n, "key": code.encode(), "body": code} for n, code in enumerate(codes, 1)]
-        if self.swap:
-            for row, code in zip(rows, reversed(codes), strict=True):
-                row["key"] = code.encode()
-        return list(reversed(rows))
+        lengths = [len(code) + self.longer for code in codes]
+        keys = ",".join(reversed(codes) if self.swap else codes).encode()
+        return [
+            {
+                "body": "".join(codes).encode(),
+                "lengths": ",".join(map(str, lengths)).encode(),
+                "keys": keys,
+                "shown": ";".join(f"id of {code}" for code in codes).encode(),
+                "snapshot": b"1:1:",
+            }
+        ]
 
 
 async def asked(pool: Slow, together: Together, codes: Sequence[str], other: Any = 20) -> list[Any]:
@@ -53,7 +60,7 @@ async def test_each_gets_its_own_row() -> None:
     pool = Slow()
     codes = [f"C{n}" for n in range(50)]
     rows = await asked(pool, Together(width=1), codes)
-    assert [row["body"] for row in rows] == codes
+    assert [(row["body"].decode(), row["shown"].decode()) for row in rows] == [(c, f"id of {c}") for c in codes]
     assert len(pool.asked) == 4  # 16 at most in one
     assert pool.asked[0][1].split(",")[0] == "id of C0"
 
@@ -83,6 +90,13 @@ async def test_a_row_about_another_code_reaches_nobody() -> None:
     assert all(isinstance(row, RuntimeError) for row in rows)
 
 
+async def test_answers_that_can_not_be_told_apart_reach_nobody() -> None:
+    pool = Slow()
+    pool.longer = 1
+    rows = await asked(pool, Together(width=1), ["A", "B"])
+    assert all(isinstance(row, RuntimeError) for row in rows)
+
+
 async def test_who_leaves_takes_nobody_along() -> None:
     pool = Slow()
     together = Together(width=1)
@@ -91,7 +105,7 @@ async def test_who_leaves_takes_nobody_along() -> None:
     calls[1].cancel()
     await asyncio.sleep(0.01)
     pool.let.set()
-    assert [(await call)["body"] for call in (calls[0], calls[2])] == ["A", "C"]
+    assert [(await call)["body"] for call in (calls[0], calls[2])] == [b"A", b"C"]
     with pytest.raises(asyncio.CancelledError):
         await calls[1]
     assert together._groups == {}
