@@ -16,6 +16,7 @@ from gateway.engine.sql import Statement
 from gateway.errors import StorageUnavailable
 from gateway.storage.pool import storage_unavailable
 
+_LEAST = 2  # fewer are not worth a statement of their own
 _MOST = 16  # requests of one statement: a long one must not keep short ones waiting
 
 
@@ -28,10 +29,11 @@ class Reader(Protocol):
 
 
 class _Group:
-    __slots__ = ("running", "waiting")
+    __slots__ = ("asking", "running", "waiting")
 
     def __init__(self) -> None:
-        self.running = 0
+        self.running = 0  # tasks, of which `asking` have a statement under way
+        self.asking = 0
         self.waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
 
 
@@ -65,9 +67,18 @@ class Together:
         """Answer what has gathered until nothing has."""
         try:
             while group.waiting:
-                taken, group.waiting = group.waiting[:_MOST], group.waiting[_MOST:]
+                # What came at once is shared out among the tasks that are free: the processors are, too.
+                size = min(_MOST, max(_LEAST, -(-len(group.waiting) // (group.running - group.asking))))
+                taken, group.waiting = group.waiting[:size], group.waiting[size:]
                 batch = [entry for entry in taken if not entry[1].done()]  # who has left needs no row
-                if batch and not await _answer(pool, statement, batch):
+                if not batch:
+                    continue
+                group.asking += 1
+                try:
+                    answered = await _answer(pool, statement, batch)
+                finally:
+                    group.asking -= 1
+                if not answered:
                     # The database does not answer: who still waits is told at once, not one timeout after another.
                     waiting, group.waiting = group.waiting, []
                     _refuse(waiting, storage_unavailable())

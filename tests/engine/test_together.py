@@ -65,6 +65,16 @@ async def test_each_gets_its_own_row() -> None:
     assert pool.asked[0][1].split(",")[0] == "id of C0"
 
 
+async def test_what_comes_at_once_is_shared_out_and_what_comes_later_is_not_split() -> None:
+    pool = Slow()
+    together = Together(width=3)
+    first = asyncio.create_task(asked(pool, together, [f"A{n}" for n in range(9)]))
+    await asyncio.sleep(0.003)  # the statements are under way, and none has an answer
+    await asked(pool, together, [f"B{n}" for n in range(4)])
+    await first
+    assert [len(arguments[0].split(",")) for arguments in pool.asked] == [3, 3, 3, 4]
+
+
 async def test_what_differs_is_not_shared() -> None:
     pool = Slow()
     together = Together(width=1)
