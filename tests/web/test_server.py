@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from uvicorn import Server
 
+from gateway.web.health import schema_routes
 from gateway.web.server import OneWrite, config
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
@@ -101,3 +103,17 @@ async def test_over_a_socket_whole_answers_streams_and_refusals() -> None:
     finally:
         server.should_exit = True
         await task
+
+
+async def test_the_front_page_leads_to_graphql() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/", "root_path": "", "query_string": b"", "headers": []}
+    await Starlette(routes=[*schema_routes({})])(scope, receive, send)
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"location"]) == (307, b"/graphql")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from gateway.cli import app as whole
 from gateway.cli.imports import import_command
 from gateway.storage.database import Database
 
@@ -62,3 +64,19 @@ def test_failures_are_one_line(tmp_path: Path) -> None:
 def test_wrong_usage(tmp_path: Path) -> None:
     assert run(tmp_path / "x.csv", "--as", "natural-persons").exit_code == 2
     assert run(tmp_path / "x.csv").exit_code == 2
+
+
+def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
+    """A mistyped code makes a second organisation: nobody would notice by counts of rows."""
+    right, wrong = "91652799YL0099999P", "91652799YL00999990"
+    path = file(tmp_path, f"name,uscc\n样例甲有限公司,{right}\n样例乙有限公司,{wrong}\n")
+    result = run(path, "--as", "organisations")
+    assert result.exit_code == 0
+    assert "1 new organisations have no valid code" in result.stderr.replace("\n", " ")
+    again = run(path, "--as", "organisations")
+    assert "no valid code" not in again.stderr
+
+
+def test_the_version() -> None:
+    result = CliRunner().invoke(whole, ["--version"])
+    assert (result.exit_code, result.stdout.strip()) == (0, version("credit-gateway"))
