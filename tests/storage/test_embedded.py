@@ -205,6 +205,7 @@ async def test_orphans_of_a_killed_server_do_not_block_the_next(
         busy = asyncio.ensure_future(connection.execute(endless))
         await asyncio.sleep(0.3)
         os.kill(first.pid, signal.SIGKILL)
+        assert await asyncio.to_thread(eventually, lambda: not runs(first.pid))
         second = await asyncio.to_thread(start, data_dir)
         assert second.pid != first.pid
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
