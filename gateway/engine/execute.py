@@ -30,7 +30,7 @@ from gateway.engine.together import Reader, Together
 from gateway.engine.values import Value
 from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
 from gateway.sources.ask import Consulted, Sources, Wanted
-from gateway.storage.identifiers import mask_identity_numbers
+from gateway.storage.identifiers import mask_identity_numbers_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,22 +356,13 @@ def _check_shown(shown: bytes, principal: Principal) -> None:
 
 
 def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:
-    """The variables of the operation that ran, as JSON, identity numbers in free text masked; nothing else is kept."""
+    """The variables of the operation that ran, as JSON, masked where it takes free text; nothing else is kept."""
     if not variables or operation is None:
         return None
     declared = operation.coerce.names
     if not variables.keys() <= declared:
         variables = {name: value for name, value in variables.items() if name in declared}
-    return _ENCODE(_masked(variables) if operation.coerce.texts else variables)
-
-
-def _masked(value: Any) -> Any:
-    """A JSON value with the identity numbers in its texts masked."""
-    if isinstance(value, str):
-        return mask_identity_numbers(value)
-    if isinstance(value, Mapping):
-        return {name: _masked(inner) for name, inner in value.items()}
-    return [_masked(inner) for inner in value] if isinstance(value, list) else value
+    return _ENCODE(mask_identity_numbers_in(variables) if operation.coerce.texts else variables)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ come from the catalogue, values are always parameters. JSON is text put together
 
 Columns of the body statement: `body` (the response as JSON), `shown` (UUIDs of the subjects shown, comma separated;
 in the public view the USCCs whose sources could be refreshed), `snapshot` (pg_current_snapshot), `denied` (JSON:
-response key → places, from 1, of codes that the asker's scope does not have).
+response key → places, from 1, of codes that the asker's scope does not have). Where the only root field is `subject`,
+the row may have the answers of several requests: `body` one after the other, `lengths` and `keys` for each, comma
+separated, the rest separated by semicolons (together.py).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Statement:
     text: str
     parameters: tuple[Value, ...]
     around: tuple[bytes, bytes] | None = None
-    keyed: bool = False  # one root field, asked for by code: `denied` has a place of its key list, or null
+    keyed: bool = False  # one root field, asked for by code: `denied` has places of its key list, comma separated
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
 
 

@@ -37,8 +37,14 @@ _MAYBE_BYTES: Final = tuple(_COLUMNS.index(n) for n in ("variables", "subject_id
 _TYPES: Final = {"document_hash": "bytea"}
 _CASTS: Final = {"id": "{}::uuid", "subject_ids": "string_to_array({}, ',')::uuid[]"}
 _INTO: Final = f"insert into ledger.disclosure ({', '.join(_COLUMNS)})"
+
+
+def _cast(name: str, value: str) -> str:
+    return _CASTS.get(name, "{}").format(value)
+
+
 _INSERT: Final = (
-    f"{_INTO} select {', '.join(_CASTS.get(name, '{}').format(f'd.{name}') for name in _COLUMNS)} from unnest("
+    f"{_INTO} select {', '.join(_cast(name, f'd.{name}') for name in _COLUMNS)} from unnest("
     + ", ".join(f"${i}::{_TYPES.get(name, 'text')}[]" for i, name in enumerate(_COLUMNS, 1))
     + f") d ({', '.join(_COLUMNS)})"
 )
@@ -50,8 +56,7 @@ def _insert_few(count: int) -> str:
     rows = []
     for row in range(count):
         cells = [
-            _CASTS.get(name, "{}").format(f"${row * len(_COLUMNS) + i}::{_TYPES.get(name, 'text')}")
-            for i, name in enumerate(_COLUMNS, 1)
+            _cast(name, f"${row * len(_COLUMNS) + i}::{_TYPES.get(name, 'text')}") for i, name in enumerate(_COLUMNS, 1)
         ]
         rows.append(f"({', '.join(cells)})")
     return f"{_INTO} values {', '.join(rows)}"

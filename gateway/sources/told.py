@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from connectors.base import Answer, Failure, FailureKind, Outcome
 from gateway.sources.policy import SourcePolicy
-from gateway.storage.identifiers import mask_identity_numbers
+from gateway.storage.identifiers import mask_identity_numbers_in
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
 LARGEST: Final = 4 * 1024 * 1024  # bytes of one part's rows about one subject
@@ -102,7 +102,7 @@ def read(policy: SourcePolicy, outcome: Outcome | None, now: float) -> Reply:
     if not isinstance(outcome, Answer):
         return NoAnswer(FailureKind.MALFORMED.value)
     try:
-        plain = [_masked(dict(row)) for row in outcome.rows]
+        plain = [mask_identity_numbers_in(dict(row)) for row in outcome.rows]
         rows = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(rows.encode())
     except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
@@ -113,18 +113,3 @@ def read(policy: SourcePolicy, outcome: Outcome | None, now: float) -> Reply:
         return NoAnswer(FailureKind.TOO_LARGE.value)
     # A clock that runs ahead must not make an answer fresh for longer.
     return told(policy, min(outcome.asked_at.timestamp(), now), rows)
-
-
-def _masked(value: object) -> object:
-    """A JSON value without identity numbers, whether in texts, names of fields or whole numbers."""
-    if isinstance(value, str):
-        return mask_identity_numbers(value)
-    if isinstance(value, dict):
-        return {_masked(name) if isinstance(name, str) else name: _masked(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(inner) for inner in value]
-    if isinstance(value, int) and value >= 10**14:
-        text = str(value)
-        masked = mask_identity_numbers(text)
-        return value if masked == text else masked
-    return value

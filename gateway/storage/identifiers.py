@@ -12,7 +12,7 @@ import hashlib
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import mul
 
@@ -183,6 +183,21 @@ def mask_identity_numbers(text: str) -> str:
         if small != view:
             masked = _masked_by(masked.translate(_VIEW_OF_SMALL), masked)
     return masked
+
+
+def mask_identity_numbers_in(value: object) -> object:
+    """A JSON value without identity numbers, whether in texts, names of fields or whole numbers."""
+    if isinstance(value, str):
+        return mask_identity_numbers(value)
+    if isinstance(value, Mapping):
+        return {mask_identity_numbers_in(name): mask_identity_numbers_in(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_identity_numbers_in(inner) for inner in value]
+    if isinstance(value, int) and value >= 10**14:
+        text = str(value)
+        masked = mask_identity_numbers(text)
+        return value if masked == text else masked
+    return value
 
 
 def _masked_by(view: str, text: str) -> str:

@@ -34,6 +34,10 @@ from gateway.storage.persons import identity_keys
 BATCH = 2_000  # rows in a transaction: large enough that round trips cost nothing, small enough to lose little
 _LOCK = 0x6372656469746769  # "creditgi": one import at a time in a database
 _SHANGHAI = dt.timezone(dt.timedelta(hours=8))  # Asia/Shanghai; no summer time since 1991, so no table of zones needed
+_UNCODED = (
+    "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
+    " where i.subject_id = s.id and i.scheme in ('ROW', 'USCC_INVALID'))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,6 @@ async def import_file(
             report = replace(report, uncoded=await connection.fetchval(_UNCODED, last))
             await _finish(connection, run, report)
     return replace(report, rejects_path=rejects_path if report.rejected else None)
-
-
-_UNCODED = (
-    "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
-    " where i.subject_id = s.id and i.scheme in ('ROW', 'USCC_INVALID'))"
-)
 
 
 @contextlib.asynccontextmanager
