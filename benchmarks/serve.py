@@ -26,6 +26,8 @@ from gateway.web.server import config
 class NullAccount:
     """Forgets what it is told, to measure what the ledger costs."""
 
+    in_statement = False
+
     async def record(self, disclosure: Disclosure) -> None:
         """Done at once."""
 

@@ -5,6 +5,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
+from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
@@ -88,7 +90,13 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     registry = parts.registry or CollectorRegistry()
     contracts = build_contracts()
     pools = {
-        access.name: Pool(database.dsn(access.name), size=settings.pool_size, timeout=settings.database_timeout)
+        access.name: Pool(
+            database.dsn(access.name),
+            size=settings.pool_size,
+            timeout=settings.database_timeout,
+            # Who reads waits for no lock; above the public view the statement writes its disclosure, too.
+            lock_timeout=settings.ledger_timeout,
+        )
         for access in ACCESSES
     }
     service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout)
@@ -96,7 +104,12 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
     sources = Sources([courts_policy(settings.courts, settings.workers)], connectors, service, registry)
-    limits = Limits(settings.max_cost, settings.max_cost_public, budget=settings.request_budget)
+    limits = Limits(
+        settings.max_cost,
+        settings.max_cost_public,
+        budget=settings.request_budget,
+        statements=width(os.cpu_count() or 1, settings.workers),
+    )
     engine = Engine(contracts, pools, parts.account or ledger, sources, limits)
 
     keys = KeyStore(settings.data_dir / "keys")
@@ -106,7 +119,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         issuer=settings.issuer, clients=clients, tokens=tokens, keys=keys, assertions=UsedAssertions(service)
     )
     endpoint = GraphQLEndpoint(
-        engine, Authenticator(tokens, clients), max_body_bytes=settings.max_body_bytes, page=graphiql_page()
+        engine, Authenticator(tokens, clients), registry, max_body_bytes=settings.max_body_bytes, page=graphiql_page()
     )
 
     @asynccontextmanager

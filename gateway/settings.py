@@ -69,7 +69,11 @@ class Settings(BaseSettings):
     pool_size: int = Field(8, gt=0, description="Connections of each view's pool, in each process")
     database_timeout: float = Field(5.0, gt=0, description="Seconds that a statement may take")
     request_budget: float = Field(5.0, gt=0, description="Seconds that one request may wait for sources")
-    ledger_timeout: float = Field(2.0, gt=0, description="Seconds that a disclosure may take to become durable")
+    ledger_timeout: float = Field(
+        2.0,
+        gt=0,
+        description="Seconds that a disclosure may wait for a lock, or without a statement until it is durable",
+    )
     max_body_bytes: int = Field(1_048_576, gt=0, description="Largest body of a request in bytes")
     max_cost: int = Field(
         50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read"

@@ -14,7 +14,7 @@ from gateway.auth.principal import Principal
 from gateway.cli.common import fail
 from gateway.engine.documents import prepare
 from gateway.engine.execute import compile_operation
-from gateway.engine.explain import describe, value
+from gateway.engine.explain import describe, parameters
 from gateway.errors import ClientError, Refused
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, SELF
@@ -65,5 +65,5 @@ def explain(
             typer.echo(f"-- {source}: subjects by this statement\n{keys.statement.text}\n")
     if compiled.body is not None:
         typer.echo(f"-- as role …_{access.name}\n{compiled.body.text}")
-        for number, parameter in enumerate(compiled.body.parameters, 1):
-            typer.echo(f"-- ${number} {value(parameter)}")
+        for line in parameters(compiled.body):
+            typer.echo(line)

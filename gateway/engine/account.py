@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Protocol
+from operator import attrgetter
+from typing import Final, Protocol
+
+import asyncpg
+
+from gateway.errors import LedgerUnavailable, StorageUnavailable
 
 
 def new_id() -> str:
@@ -39,8 +44,81 @@ class Disclosure:
 
 
 class Account(Protocol):
-    """Where disclosures become durable."""
+    """Where disclosures become durable.
+
+    `in_statement`: the body statement writes the disclosure of its answer itself, in its own transaction (decision
+    0011); `record` gets what has no statement, refusals and questions without rows. Otherwise it gets all.
+    """
+
+    in_statement: bool
 
     async def record(self, disclosure: Disclosure) -> None:
         """Returns once the disclosure is durable; raises LedgerUnavailable where it can't be."""
         ...
+
+
+# A disclosure as a body statement takes it: parameters of type text in this order, which it hands to the view's own
+# function `disclose` (gateway/storage/views.py) with what it found itself: subjects and snapshot.
+CELLS: Final = (
+    "id",
+    "client_id",
+    "organisation_uscc",
+    "matter",
+    "case_number",
+    "on_behalf_of",
+    "operation_name",
+    "document_hash",
+    "variables",
+    "sources",
+    "withheld",
+)
+BETWEEN, ABSENT = "\x1f", "\x1e"  # of the cells of several requests in one parameter; a null
+NOT_SHOWN: Final = "-"  # in place of the subjects: nothing came out, nothing is disclosed
+_cells = attrgetter(*CELLS)
+
+
+def cells(disclosure: Disclosure) -> list[bytes | None]:
+    """The values of CELLS. Raises LedgerUnavailable for text that can't be stored as it is."""
+    made: list[bytes | None] = []
+    for value in _cells(disclosure):
+        if isinstance(value, str):
+            try:
+                value = value.encode()
+            except UnicodeEncodeError as error:
+                raise ledger_unavailable() from error
+        made.append(value)
+    found = made[_HASH]
+    if found is not None:
+        made[_HASH] = found.hex().encode()
+    whole = b"".join([value for value in made if value is not None])
+    if any(byte in whole for byte in _UNSAFE):
+        raise ledger_unavailable()  # no purpose and no JSON has them: cells would be cut at the wrong place
+    return made
+
+
+_HASH: Final = CELLS.index("document_hash")
+_UNSAFE: Final = (BETWEEN.encode(), ABSENT.encode(), b"\0")
+
+
+def ledger_unavailable() -> LedgerUnavailable:
+    """What a client gets for any fault here. A row that was written after all is harmless: it disclosed nothing."""
+    return LedgerUnavailable(
+        "the disclosure could not be recorded, so nothing was disclosed; try again later",
+        "查询记录无法写入，因此未披露任何信息，请稍后再试",
+    )
+
+
+def of_the_account(error: StorageUnavailable) -> bool:
+    """Whether a body statement failed by what only its disclosure does: write."""
+    cause = error.__cause__
+    if isinstance(cause, asyncpg.InsufficientPrivilegeError):
+        return "disclos" in str(cause)  # the function's name, or the table's; everything else is a wall's
+    return isinstance(cause, _OF_WRITING)
+
+
+_OF_WRITING: Final = (
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or an operator who has made it read-only
+    asyncpg.DiskFullError,
+    asyncpg.LockNotAvailableError,  # readers wait for no lock
+    asyncpg.IntegrityConstraintViolationError,  # a partition that is lacking too
+)

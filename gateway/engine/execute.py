@@ -20,7 +20,7 @@ from graphql.language import OperationDefinitionNode, SelectionSetNode
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
-from gateway.engine.account import Account, Disclosure
+from gateway.engine.account import Account, Disclosure, cells, ledger_unavailable, of_the_account
 from gateway.engine.cost import check_shape, cost, sizes, subjects
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.planner import Planner
@@ -28,7 +28,7 @@ from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
 from gateway.engine.together import Reader, Together
 from gateway.engine.values import Value
-from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused
+from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused, StorageUnavailable
 from gateway.sources.ask import Consulted, Sources, Wanted
 from gateway.storage.identifiers import mask_identity_numbers_in
 
@@ -45,13 +45,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one request; `cost` in rows."""
+    """Bounds of one request; `cost` in rows. `statements`: of one group of requests at once (together.py)."""
 
     cost: int
     cost_public: int
     subjects: int = 1_000
     subjects_public: int = 20
     budget: float = 5.0
+    statements: int = 1
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Engine:
         self._account = account
         self._sources = sources
         self._limits = limits
-        self._together = Together()
+        self._together = Together(width=limits.statements)
         self._plans: OrderedDict[tuple[Any, ...], Compiled] = OrderedDict()
         self._most_plans = plans
 
@@ -146,19 +147,35 @@ class Engine:
             consulted = await self._consult(compiled, variables, principal, fed)
             done.sources = consulted.statuses
         arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
-        pool, shared = self._pools[principal.access.name], compiled.body.keys
-        if shared and principal.scope is None and not compiled.plan.sources:
-            row = await self._together.row(principal.access.name, pool, compiled.body, arguments)
-        else:
-            (row,) = await pool.fetch(compiled.body.text, arguments, principal.scope)
+        accounts = compiled.body.accounts
+        if accounts:
+            arguments[:0] = cells(_disclosure(principal, request, done))
+        try:
+            row = await self._row(compiled, arguments, principal)
+        except StorageUnavailable as error:
+            if accounts and of_the_account(error):
+                raise ledger_unavailable() from error
+            raise
+        if not row["body"]:
+            raise _too_many(principal)
         found = read_row(compiled, row, principal)
-        if principal.access.disclosed:
-            _check_shown(found.shown, principal)
+        if accounts:
+            if row["disclosed"] != 1:  # durable otherwise: the statement's own transaction has ended
+                raise RuntimeError("an answer without its disclosure")
+        elif principal.access.disclosed:
             done.shown, done.snapshot = found.shown, found.snapshot
             await self._account_for(principal, request, done)
         elif consulted.behind:
             self._refresh(compiled, consulted, found.shown)
         return _response(found, request.language)
+
+    async def _row(self, compiled: Compiled, arguments: Sequence[Any], principal: Principal) -> Any:
+        statement, pool = compiled.body, self._pools[principal.access.name]
+        assert statement is not None
+        if statement.keys and principal.scope is None and not compiled.plan.sources:
+            return await self._together.row(principal.access.name, pool, statement, arguments)
+        (row,) = await pool.fetch(statement.text, arguments, principal.scope)
+        return row
 
     # Plan ------------------------------------------------------------------------------------------------------------
 
@@ -174,6 +191,7 @@ class Engine:
         key = (
             principal.access.name,
             principal.narrowed,
+            principal.max_subjects is not None,
             document.hash,
             operation.name,
             tuple(conditions.values()),
@@ -183,7 +201,7 @@ class Engine:
         if found is not None:
             self._plans.move_to_end(key)
             return found
-        made = compile_operation(document, operation, variables, principal)
+        made = compile_operation(document, operation, variables, principal, accounts=self._account.in_statement)
         self._plans[key] = made
         if len(self._plans) > self._most_plans:
             self._plans.popitem(last=False)
@@ -275,27 +293,8 @@ class Engine:
     # Account ---------------------------------------------------------------------------------------------------------
 
     async def _account_for(self, principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> None:
-        if not principal.access.disclosed:
-            return
-        name = request.operation_name
-        await self._account.record(
-            Disclosure(
-                client_id=principal.client_id or "",
-                organisation_uscc=principal.organisation_uscc or "",
-                view=principal.access.contract,
-                matter=principal.matter or "",
-                case_number=principal.case_number or "",
-                on_behalf_of=principal.on_behalf_of,
-                outcome=outcome,
-                operation_name=name if name is not None and _NAME.fullmatch(name) else None,
-                document_hash=done.document.hash if done.document is not None else None,
-                variables=_storable(request.variables, done.operation),
-                subject_ids=done.shown,
-                snapshot=done.snapshot,
-                sources=done.sources,
-                withheld=principal.withheld,
-            )
-        )
+        if principal.access.disclosed:
+            await self._account.record(_disclosure(principal, request, done, outcome))
 
     async def account_for_refusal(
         self, principal: Principal, request: Request, code: str, done: Done | None = None
@@ -311,13 +310,18 @@ class Engine:
 
 
 def compile_operation(
-    document: Document, operation: Operation, variables: Mapping[str, Any], principal: Principal
+    document: Document,
+    operation: Operation,
+    variables: Mapping[str, Any],
+    principal: Principal,
+    *,
+    accounts: bool = True,
 ) -> Compiled:
-    """Plan and SQL of one operation for one shape of its variables. No I/O."""
+    """Plan and SQL of one operation for one shape of its variables. No I/O. `accounts`: see account.Account."""
     collected = Collected(document.schema, document.fragments, variables)
     made = Planner(collected, variables).plan(operation.node)
     check_shape(made)
-    how = sql.reading(principal.access, narrowed=principal.narrowed)
+    how = sql.reading(principal, accounts=accounts)
     keys = {source: _keys(made, how, source) for source in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
     body = sql.body_statement(made, how) if needs_rows else None
@@ -347,12 +351,31 @@ def _keys(made: p.Plan, how: sql.Reading, source: str) -> Keys:
     return Keys((), sql.keys_statement(made, how, source), parts)
 
 
-def _check_shown(shown: bytes, principal: Principal) -> None:
-    if principal.max_subjects is not None and len(set(shown.split(b","))) > principal.max_subjects:
-        raise BadUserInput(
-            f"the answer would show more than the {principal.max_subjects} subjects that the token allows",
-            f"答复涉及的主体超过令牌允许的 {principal.max_subjects} 个",
-        )
+def _disclosure(principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> Disclosure:
+    name = request.operation_name
+    return Disclosure(
+        client_id=principal.client_id or "",
+        organisation_uscc=principal.organisation_uscc or "",
+        view=principal.access.contract,
+        matter=principal.matter or "",
+        case_number=principal.case_number or "",
+        on_behalf_of=principal.on_behalf_of,
+        outcome=outcome,
+        operation_name=name if name is not None and _NAME.fullmatch(name) else None,
+        document_hash=done.document.hash if done.document is not None else None,
+        variables=_storable(request.variables, done.operation),
+        subject_ids=done.shown,
+        snapshot=done.snapshot,
+        sources=done.sources,
+        withheld=principal.withheld,
+    )
+
+
+def _too_many(principal: Principal) -> BadUserInput:
+    return BadUserInput(
+        f"the answer would show more than the {principal.max_subjects} subjects that the token allows",
+        f"答复涉及的主体超过令牌允许的 {principal.max_subjects} 个",
+    )
 
 
 def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:
@@ -379,16 +402,17 @@ def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
     """The statement's row as one answer. A long body is copied once here, a short one never."""
     statement = compiled.body
     assert statement is not None
-    disclosed, narrowed = principal.access.disclosed, principal.narrowed
-    shows = disclosed or bool(compiled.plan.sources)
-    snapshot = row["snapshot"] if disclosed else None
+    narrowed, accounted = principal.narrowed, statement.accounts
+    shows = not accounted and (principal.access.disclosed or bool(compiled.plan.sources))
+    snapshot = row["snapshot"] if shows and principal.access.disclosed else None
+    shown = (row["shown"] or b"") if shows else b""
     if not statement.keyed:
-        return Found(row["body"], row["shown"], snapshot, json.loads(row["denied"]) if narrowed else {})
+        return Found(row["body"], shown, snapshot, json.loads(row["denied"]) if narrowed else {})
     body = row["body"]
     if statement.around is not None:
         body = b"".join((statement.around[0], body, statement.around[1]))
     places = [int(place) for place in (row["denied"] or b"").split(b",") if place] if narrowed else []
-    return Found(body, (row["shown"] or b"") if shows else b"", snapshot, {compiled.plan.fields[0].key: places})
+    return Found(body, shown, snapshot, {compiled.plan.fields[0].key: places})
 
 
 def _response(found: Found, language: str) -> bytes:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.engine import plan as p
+from gateway.engine.account import CELLS
 from gateway.engine.bindings import Condition, Rows
+from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
 
 
@@ -17,6 +19,14 @@ def describe(plan: p.Plan) -> str:
     lines = [f"operation {plan.operation or '(anonymous)'}"]
     lines += _fields(plan.fields, 1)
     return "\n".join(lines) + "\n"
+
+
+def parameters(statement: Statement) -> Iterator[str]:
+    """A line for each parameter of a statement, those of the disclosure in one."""
+    if statement.accounts:
+        yield f"-- $1 to ${len(CELLS)} of the disclosure: {', '.join(CELLS)}"
+    for number, parameter in enumerate(statement.parameters, len(CELLS) + 1 if statement.accounts else 1):
+        yield f"-- ${number} {value(parameter)}"
 
 
 def value(found: Value) -> str:

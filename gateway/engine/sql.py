@@ -4,11 +4,14 @@ In: a plan and how the database is read. Out: the statement's text, its paramete
 come from the catalogue, values are always parameters. JSON is text put together by PostgreSQL: `||` costs least there
 (decision 0002).
 
-Columns of the body statement: `body` (the response as JSON), `shown` (UUIDs of the subjects shown, comma separated;
-in the public view the USCCs whose sources could be refreshed), `snapshot` (pg_current_snapshot), `denied` (JSON:
-response key → places, from 1, of codes that the asker's scope does not have). Where the only root field is `subject`,
-the row may have the answers of several requests: `body` one after the other, `lengths` and `keys` for each, comma
-separated, the rest separated by semicolons (together.py).
+Columns of the body statement: `body` (the response as JSON; empty where it would show more subjects than the token
+allows), `denied` (JSON: response key → places, from 1, of codes that the asker's scope does not have). Above the public
+view it writes the disclosure of its answer, too, and returns as `disclosed` how many it wrote (decision 0011); for an
+account that takes it by itself it returns `shown` (UUIDs of the subjects shown, comma separated) and `snapshot`
+(pg_current_snapshot) instead. In the public view `shown` has the USCCs whose sources could be refreshed.
+
+Where the only root field is `subject`, the row may have the answers of several requests: `body` one after the other,
+`lengths` and `keys` for each, comma separated, the rest separated by semicolons (together.py).
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.auth.principal import Principal
 from gateway.engine import plan as p
+from gateway.engine.account import CELLS, NOT_SHOWN
 from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, json_value, quoted
 from gateway.engine.prune import towards
-from gateway.engine.values import Fed, Value
+from gateway.engine.values import Fed, FromPrincipal, Value
 from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
 from gateway.storage.levels import Access
@@ -40,6 +45,7 @@ class Statement:
     around: tuple[bytes, bytes] | None = None
     keyed: bool = False  # one root field, asked for by code: `denied` has places of its key list, comma separated
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
+    accounts: bool = False  # takes account.CELLS before its parameters, and writes the disclosure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,21 @@ class Reading:
     """How the database is read: the view schema, and what stands for a code that is not there.
 
     `absent_is_null`: in the public view and under a narrowing; elsewhere such a code is a subject with onRecord false.
+    `limited`: the token allows so many subjects and no more. `accounts`: body statements write their disclosure.
     """
 
     access: Access
     absent_is_null: bool
     reports_denied: bool
+    limited: bool
+    accounts: bool
 
 
-def reading(access: Access, *, narrowed: bool) -> Reading:
-    """The reading of an access."""
-    return Reading(access, narrowed or access.name == "public", narrowed)
+def reading(principal: Principal, *, accounts: bool) -> Reading:
+    """How the database is read for who asks; `accounts` matters above the public view."""
+    access, narrowed = principal.access, principal.narrowed
+    limited = access.disclosed and principal.max_subjects is not None
+    return Reading(access, narrowed or not access.disclosed, narrowed, limited, accounts and access.disclosed)
 
 
 def body_statement(plan: p.Plan, how: Reading) -> Statement:
@@ -85,6 +96,8 @@ class _Builder:
     def __init__(self, how: Reading, mode: str, source: str = "") -> None:
         self._how = how
         self._schema = how.access.schema
+        self._accounts = how.accounts and mode == "shown"
+        self._first = len(CELLS) + 1 if self._accounts else 1  # number of the first parameter that is not the account's
         self._mode = mode  # shown: UUIDs for the disclosure; refresh, keys: USCCs at sections
         self._source = source
         self._parameters: dict[Value, int] = {}
@@ -96,7 +109,7 @@ class _Builder:
         return f"{letter}{self._aliases}"
 
     def _parameter(self, value: Value) -> str:
-        number = self._parameters.setdefault(value, len(self._parameters) + 1)
+        number = self._parameters.setdefault(value, self._first + len(self._parameters))
         return f"${number}::{value.type}"
 
     # The statement ---------------------------------------------------------------------------------------------------
@@ -111,8 +124,6 @@ class _Builder:
         whole = Text().literal('{"data":').extend(text).literal("}")
         columns = [] if self._mode == "keys" else [f"{whole.render()} as body"]
         columns.append(f"coalesce({_joined(root.shown)}, '') as shown")
-        if self._mode == "shown":
-            columns.append("pg_current_snapshot()::text as snapshot")
         if self._how.reports_denied and self._mode != "keys":
             denied = Text().literal("{")
             for number, (key, expression) in enumerate(self._denied):
@@ -121,7 +132,10 @@ class _Builder:
             columns.append(f"{denied.literal('}').render()} as denied")
         joins = "".join(f"\n{join}" for join in root.joins)
         listed = ",\n  ".join(columns)
-        return Statement(f"select {listed}\nfrom (values (0)) root(root){joins}", tuple(self._parameters))
+        found = f"select {listed}\nfrom (values (0)) root(root){joins}"
+        if self._mode == "shown":
+            found = self._one_answer(found, shown=True)
+        return Statement(found, tuple(self._parameters), accounts=self._accounts)
 
     def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
         """The statement of one root field that asks by code: all codes in one row, nothing above them.
@@ -132,23 +146,71 @@ class _Builder:
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
         root = Row("root", "")
         alias, inner = self._keyed(field, keys, root, ("", "") if keys.many else (begin, end))
-        names = [*(["shown"] if root.shown else []), *(["denied"] if self._how.reports_denied else [])]
-        within, between = (",", ",") if keys.many else ("", ";")
-        columns = [f"string_agg({alias}.body, '{within}' order by {alias}.n) as body"]
-        for name in names:
-            value = f"{alias}.{name}" if keys.many else f"coalesce({alias}.{name}, '')"
-            columns.append(f"string_agg({value}, '{between}' order by {alias}.n) as {name}")
+        shown = bool(root.shown)
         if not keys.many:
-            columns.append(f"string_agg(octet_length({alias}.body)::text, ',' order by {alias}.n) as lengths")
-            columns.append(f"string_agg({alias}.key, ',' order by {alias}.n) as keys")
+            return self._shared(alias, inner, keys, shown=shown)
+        columns = [f"string_agg({alias}.body, ',' order by {alias}.n) as body"]
+        if shown:
+            columns.append(f"string_agg({alias}.shown, ',' order by {alias}.n) as shown")
+        if self._how.reports_denied:
+            columns.append(f"string_agg({alias}.denied, ',' order by {alias}.n) as denied")
+        found = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
         if self._mode == "shown":
-            columns.append("pg_current_snapshot()::text as snapshot")
-        text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
+            found = self._one_answer(found, shown=shown)
+        around = (f"{begin}[".encode(), f"]{end}".encode())
+        return Statement(found, tuple(self._parameters), around, True, accounts=self._accounts)
+
+    def _shared(self, alias: str, inner: str, keys: SubjectKeys, *, shown: bool) -> Statement:
+        """The statement of `subject`, whose row may have the answers of several requests."""
+        inner, body = self._permitted(inner, alias, shown=shown)
+        columns = [f"string_agg({body}, '' order by {alias}.n) as body"]
+        if self._how.reports_denied:
+            columns.append(f"string_agg(coalesce({alias}.denied, ''), ';' order by {alias}.n) as denied")
+        columns.append(f"string_agg(octet_length({body})::text, ',' order by {alias}.n) as lengths")
+        columns.append(f"string_agg({alias}.key, ',' order by {alias}.n) as keys")
+        ids = f"string_agg({self._shown(alias, shown=shown)}, ';' order by {alias}.n)"
+        if self._mode == "shown":
+            columns += self._account(ids)
+        elif shown:
+            columns.append(f"{ids} as shown")
         parameters = tuple(self._parameters)
-        if keys.many:
-            return Statement(text, parameters, (f"{begin}[".encode(), f"]{end}".encode()), True)
-        places = tuple(parameters.index(value) for value in (keys.texts, keys.hashes) if value in parameters)
-        return Statement(text, parameters, None, True, places)
+        taken = [value for value in (keys.texts, keys.hashes) if value in parameters]
+        places = tuple(self._first - 1 + parameters.index(value) for value in taken)
+        text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
+        return Statement(text, parameters, None, True, places, accounts=self._accounts)
+
+    # The account -----------------------------------------------------------------------------------------------------
+
+    def _one_answer(self, found: str, *, shown: bool) -> str:
+        """The columns of one answer, with its account."""
+        found, body = self._permitted(found, "q", shown=shown)
+        columns = [f"{body} as body", *(["q.denied"] if self._how.reports_denied else [])]
+        columns += self._account(self._shown("q", shown=shown))
+        return f"select {', '.join(columns)}\nfrom ({found}) q"
+
+    def _account(self, ids: str) -> list[str]:
+        """What tells of the answer: the disclosure, written by a function that this role may call and that returns how
+        many it wrote; or what an account needs that takes it by itself."""
+        snapshot = "pg_current_snapshot()::text"
+        if not self._accounts:
+            return [f"{ids} as shown", f"{snapshot} as snapshot"]
+        cells = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
+        return [f"{self._schema}.disclose({cells}, {ids}, {snapshot}) as disclosed"]
+
+    def _permitted(self, found: str, alias: str, *, shown: bool) -> tuple[str, str]:
+        """`found`, and what its body is. Whether a token allows so many subjects is decided here, once: neither the
+        body of one that is not allowed comes out, nor is it disclosed."""
+        if not self._how.limited:
+            return found, f"{alias}.body"
+        ids = f"string_to_array({f'{alias}.shown' if shown else 'null'}, ',')"
+        most = self._parameter(Value(FromPrincipal("max_subjects"), "int"))
+        count = f"(select count(distinct i) from unnest({ids}) i)"
+        found = f"select {alias}.*, {count} <= {most} as permitted\nfrom ({found}) {alias}"
+        return found, f"case when {alias}.permitted then {alias}.body else '' end"
+
+    def _shown(self, alias: str, *, shown: bool) -> str:
+        ids = f"coalesce({alias}.shown, '')" if shown else "''"
+        return f"case when {alias}.permitted then {ids} else '{NOT_SHOWN}' end" if self._how.limited else ids
 
     # Objects ---------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import asyncpg
+
+from gateway.engine.account import ABSENT, BETWEEN, CELLS
 from gateway.engine.sql import Statement
 from gateway.errors import StorageUnavailable
-from gateway.storage.pool import storage_unavailable
 
 _LEAST = 2  # fewer are not worth a statement of their own
-_MOST = 16  # requests of one statement: a long one must not keep short ones waiting
+_MOST = 16  # requests of one statement, so that two take turns: while PostgreSQL has one, we have the other
+_MOST_OF_ALL = 64  # of a long queue half, up to so many
+_BETWEEN, _ABSENT = BETWEEN.encode(), ABSENT.encode()
+# The database is there and refuses the data: only who sent it may fail.
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class Reader(Protocol):
@@ -40,14 +46,15 @@ class _Group:
 class Together:
     """Groups of requests. `width` statements of a group are under way at most."""
 
-    def __init__(self, *, width: int = 3) -> None:
+    def __init__(self, *, width: int) -> None:
         self._width = width
         self._groups: dict[tuple[Any, ...], _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def row(self, access: str, pool: Reader, statement: Statement, arguments: Sequence[Any]) -> Any:
         """The row of one request. Raises what the pool raises, for each request of the statement."""
-        others = [value for place, value in enumerate(arguments) if place not in statement.keys]
+        own = len(CELLS) if statement.accounts else 0
+        others = [value for place, value in enumerate(arguments) if place >= own and place not in statement.keys]
         key = (access, statement.text, repr(others))
         group = self._groups.get(key)
         if group is None:
@@ -67,34 +74,46 @@ class Together:
         """Answer what has gathered until nothing has."""
         try:
             while group.waiting:
-                # What came at once is shared out among the tasks that are free: the processors are, too.
-                size = min(_MOST, max(_LEAST, -(-len(group.waiting) // (group.running - group.asking))))
+                size = _size(len(group.waiting), group.running - group.asking)
                 taken, group.waiting = group.waiting[:size], group.waiting[size:]
                 batch = [entry for entry in taken if not entry[1].done()]  # who has left needs no row
                 if not batch:
                     continue
                 group.asking += 1
                 try:
-                    answered = await _answer(pool, statement, batch)
+                    fault = await _answer(pool, statement, batch)
                 finally:
                     group.asking -= 1
-                if not answered:
+                if fault is not None:
                     # The database does not answer: who still waits is told at once, not one timeout after another.
                     waiting, group.waiting = group.waiting, []
-                    _refuse(waiting, storage_unavailable())
+                    _refuse(waiting, fault)
         finally:
             group.running -= 1
             if not group.running and not group.waiting:
                 self._groups.pop(key, None)
 
 
+def _size(waiting: int, free: int) -> int:
+    """Requests of the next statement. What came at once is shared out among the tasks that are free."""
+    most = max(_MOST, min(_MOST_OF_ALL, waiting // 2))
+    return min(most, max(_LEAST, -(-waiting // free)))
+
+
+def width(processors: int, workers: int) -> int:
+    """Statements of a group under way at once, in one of so many worker processes.
+
+    Each worker keeps one processor busy and PostgreSQL should not have to share it: more statements than processors are
+    smaller ones, and cost more (decision 0010).
+    """
+    return max(1, min(3, processors // workers - 1))
+
+
 async def _answer(
     pool: Reader, statement: Statement, batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]]
-) -> bool:
-    """One statement for a batch; its outcome goes to the futures. False where the database did not answer."""
-    merged = list(batch[0][0])
-    for place in statement.keys:
-        merged[place] = ",".join([arguments[place] for arguments, _ in batch])
+) -> StorageUnavailable | None:
+    """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer."""
+    merged = _merged(statement, [arguments for arguments, _ in batch])
     try:
         (row,) = await pool.fetch(statement.text, merged)
         # Twice sure that an answer goes to who asked for it: by its place and by its code.
@@ -103,12 +122,29 @@ async def _answer(
         for (_, future), own in zip(batch, _apart(row), strict=True):
             if not future.done():
                 future.set_result(own)
+    except StorageUnavailable as error:
+        if len(batch) > 1 and isinstance(error.__cause__, _REFUSED):
+            for entry in batch:
+                await _answer(pool, statement, [entry])
+            return None
+        _refuse(batch, error)
+        return error
     except BaseException as error:
         _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
         if not isinstance(error, Exception):
             raise
-        return not isinstance(error, StorageUnavailable)
-    return True
+    return None
+
+
+def _merged(statement: Statement, batch: Sequence[Sequence[Any]]) -> list[Any]:
+    """The arguments of all as those of one statement."""
+    merged = list(batch[0])
+    if statement.accounts:
+        own = list(zip(*[arguments[: len(CELLS)] for arguments in batch], strict=True))
+        merged[: len(CELLS)] = [_BETWEEN.join([_ABSENT if c is None else c for c in column]) for column in own]
+    for place in statement.keys:
+        merged[place] = ",".join([arguments[place] for arguments in batch])
+    return merged
 
 
 def _apart(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,12 +154,15 @@ def _apart(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if sum(lengths) != len(body):
         raise RuntimeError("answers whose lengths do not add up")
     del columns["keys"]
-    snapshot = columns.pop("snapshot", None)
+    snapshot, disclosed = columns.pop("snapshot", None), columns.pop("disclosed", None)
+    if disclosed not in (None, sum(length > 0 for length in lengths)):
+        raise RuntimeError("answers and disclosures of another number")
     rest = {name: value.split(b";") for name, value in columns.items()}
     rows, begin = [], 0
     for place, length in enumerate(lengths):
         own: dict[str, Any] = {name: values[place] for name, values in rest.items()}
         own["body"], own["snapshot"] = body[begin : begin + length], snapshot
+        own["disclosed"] = None if disclosed is None else int(length > 0)
         begin += length
         rows.append(own)
     return rows

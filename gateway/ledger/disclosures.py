@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 import asyncpg
 from prometheus_client import CollectorRegistry, Histogram
 
-from gateway.engine.account import Disclosure
-from gateway.errors import LedgerUnavailable, StorageUnavailable
+from gateway.engine.account import Disclosure, ledger_unavailable
+from gateway.errors import StorageUnavailable
 from gateway.storage.pool import Pool
 
 logger = logging.getLogger(__name__)
@@ -74,20 +74,14 @@ def _row(disclosure: Disclosure) -> list[object]:
     return row
 
 
-def ledger_unavailable() -> LedgerUnavailable:
-    """What a client gets for any fault here. A row that was written after all is harmless: it disclosed nothing."""
-    return LedgerUnavailable(
-        "the disclosure could not be recorded, so nothing was disclosed; try again later",
-        "查询记录无法写入，因此未披露任何信息，请稍后再试",
-    )
-
-
 class Ledger:
     """Group commit over `pool` (role `ledger`, `width` connections or more). `timeout` in seconds, of each disclosure.
 
     While `width` inserts are under way, disclosures gather; the next insert takes all of them. With nothing under way
     one goes at once.
     """
+
+    in_statement = True
 
     def __init__(self, pool: Pool, registry: CollectorRegistry, *, timeout: float, width: int = 2) -> None:
         self._pool = pool

@@ -21,6 +21,8 @@ Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 logger = logging.getLogger(__name__)
 
+# InternalClientError: the server has ended the connection, and its end has not arrived yet.
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _STATEMENTS = 200  # prepared statements kept on a connection
 
 
@@ -76,14 +78,24 @@ class Pool:
     """Connections of one role. `fetchrow` runs one statement; a broken connection is dropped, never used again.
 
     A lane is handed from one request to the next without a reset between, and without waiting where one is idle: both
-    are measured (docs/performance.md). Waiters are served in their order.
+    are measured (docs/performance.md). Waiters are served in their order. Times are in seconds.
     """
 
-    def __init__(self, dsn: str, *, size: int, timeout: float = 5.0, name: str = "credit-gateway") -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int,
+        timeout: float = 5.0,
+        lock_timeout: float | None = None,
+        name: str = "credit-gateway",
+    ) -> None:
         self._dsn = dsn
         self._size = size
         self._timeout = timeout
-        self._name = name
+        self._settings = {"application_name": name}
+        if lock_timeout is not None:
+            self._settings["lock_timeout"] = f"{lock_timeout * 1000:.0f}ms"
         self._idle: list[_Lane] = []
         self._open = 0  # lanes that are there or being made
         self._waiting: deque[asyncio.Future[_Lane | None]] = deque()
@@ -113,7 +125,7 @@ class Pool:
                 raise
             self._give(lane, sound=True)
             return rows
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _FAULTS as error:
             # Not the error's text: it may quote a value.
             logger.error("storage: %s %s", type(error).__name__, getattr(error, "sqlstate", ""))
             raise storage_unavailable() from error
@@ -178,7 +190,7 @@ class Pool:
             timeout=self._timeout,
             command_timeout=self._timeout,
             statement_cache_size=0,
-            server_settings={"application_name": self._name},
+            server_settings=self._settings,
         )
         await _text_as_bytes(connection)
         return _Lane(connection)

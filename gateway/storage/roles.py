@@ -25,12 +25,15 @@ VIEW_SETTINGS = {
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
     "enable_memoize": "off",
-    "default_transaction_read_only": "on",
 }
+# A body statement writes its own disclosure, nothing else (decision 0011); whatever the server's default, durable means
+# on disk.
+_DISCLOSED = {"default_transaction_read_only": "off", "synchronous_commit": "on"}
+_READING = {"default_transaction_read_only": "on"}
 _OF_SERVICE = {
     "import": {"statement_timeout": "0"},
     "service": {},
-    "ledger": {"synchronous_commit": "on"},  # whatever the server's default: durable means on disk
+    "ledger": {"synchronous_commit": "on"},
 }
 ALL_SETTINGS = {
     "jit": "off",
@@ -55,7 +58,8 @@ def quote(identifier: str) -> str:
 def _settings(role: str) -> dict[str, str]:
     if role in SERVICE_ROLES:
         return {**ALL_SETTINGS, **_OF_SERVICE[role]}
-    return {**ALL_SETTINGS, **VIEW_SETTINGS}
+    disclosed = next(access.disclosed for access in ACCESSES if access.name == role)
+    return {**ALL_SETTINGS, **VIEW_SETTINGS, **(_DISCLOSED if disclosed else _READING)}
 
 
 def statements_of(role: str, prefix: str, database: str, password: str) -> Iterator[str]:

@@ -79,6 +79,54 @@ def function(definition: SourceFunction, access: Access) -> str:
     )
 
 
+# What a body statement hands over of each of its answers, as text (gateway/engine/account.py has the same order).
+_CELLS = {
+    "id": "::uuid",
+    "client_id": "",
+    "organisation_uscc": "",
+    "matter": "",
+    "case_number": "",
+    "on_behalf_of": "",
+    "operation_name": "",
+    "document_hash": "",
+    "variables": "",
+    "sources": "",
+    "withheld": "",
+}
+
+
+def disclose(access: Access) -> str:
+    """CREATE FUNCTION: the one way in which a view's role writes (decision 0011).
+
+    It adds disclosures of answers in this view and returns how many; nothing else can be done with it.
+
+    Each parameter has the cells of one answer, or of several, separated by the unit separator (0x1F); 0x1E is null.
+    `shown` has the subjects' UUIDs, comma separated, of each answer, semicolons between; `-` where nothing came out.
+    """
+    arrays = ", ".join(f"string_to_array({name}, e'\\x1f', e'\\x1e')" for name in _CELLS)
+    values = ", ".join(
+        "decode(d.document_hash, 'hex')" if name == "document_hash" else f"d.{name}{cast}"
+        for name, cast in _CELLS.items()
+    )
+    parameters = ", ".join(f"{name} text" for name in (*_CELLS, "shown", "snapshot"))
+    return f"""\
+create function {access.schema}.disclose({parameters}) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure ({", ".join(_CELLS)}, view, outcome, subject_ids, snapshot)
+        select {values},
+            '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+        from unnest({arrays},
+            string_to_array(disclose.shown, ';')) d({", ".join(_CELLS)}, shown)
+        where d.shown is distinct from '-'
+        returning 1
+    )
+    select count(*) from written;
+end;
+"""
+
+
 def statements(access: Access) -> list[str]:
     """Everything of one view schema, rights included."""
     made = [
@@ -93,6 +141,8 @@ def statements(access: Access) -> list[str]:
     for definition in SOURCE_FUNCTIONS.values():
         if access.level >= definition.level:
             made.append(function(definition, access))
+    if access.disclosed:
+        made.append(disclose(access))
     made.append(f"revoke execute on all functions in schema {access.schema} from public;\n")
     made.append(f"grant usage on schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant select on all tables in schema {access.schema} to @{access.name}@;\n")

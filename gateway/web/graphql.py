@@ -16,6 +16,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from prometheus_client import CollectorRegistry, Counter
+
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.principal import Principal
 from gateway.engine.execute import Engine, Request
@@ -29,6 +31,7 @@ from gateway.errors import (
     Refused,
     ValidationFailed,
 )
+from gateway.storage.levels import CONTRACTS
 from gateway.web.graphiql import PAGE_HEADERS
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -58,16 +61,29 @@ class GraphQLEndpoint:
     """The ASGI callable. `page` is the HTML for browsers, None where it was not installed."""
 
     def __init__(
-        self, engine: Engine, authenticator: Authenticator, *, max_body_bytes: int, page: bytes | None = None
+        self,
+        engine: Engine,
+        authenticator: Authenticator,
+        registry: CollectorRegistry,
+        *,
+        max_body_bytes: int,
+        page: bytes | None = None,
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._max_body = max_body_bytes
         self._page = page
+        self._requests = Counter(
+            "credit_requests",
+            "Requests by view and outcome: ANSWERED, or the code",
+            ("view", "outcome"),
+            registry=registry,
+        )
+        self._answered = {name: self._requests.labels(name, "ANSWERED") for name in CONTRACTS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _Headers(scope["headers"])
-        media = JSON
+        media, view = JSON, ""  # unknown until somebody is known to ask
         try:
             method = scope["method"]
             if method == "GET" and self._page is not None and headers.wants_html():
@@ -76,17 +92,22 @@ class GraphQLEndpoint:
             media = headers.response_type()
             request = await self._read(scope, headers, receive)
             principal = await self._principal(headers, request)
+            view = principal.view
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(405, "above the public view use POST", ((b"allow", b"POST"),))
             body = await self._engine.answer(principal, request)
+            self._answered[view].inc()
             await _send(send, 200, media, body, _cache(principal))
         except NotHttp as error:
+            self._requests.labels(view, BadUserInput.code).inc()
             body = json.dumps({"errors": [{"message": str(error), "extensions": {"code": "BAD_USER_INPUT"}}]}).encode()
             await _send(send, error.status, media, body, error.headers)
         except (Refused, ClientError) as error:
+            self._requests.labels(view, error.code).inc()
             await _refuse(send, error, media, headers.language())
         except Exception as error:
+            self._requests.labels(view, Internal.code).inc()
             await _refuse(send, _masked(error), media, headers.language())
 
     async def _principal(self, headers: _Headers, request: Request) -> Principal:

@@ -28,6 +28,8 @@ class Careless:
         self._ledger = ledger
         self._tasks: set[asyncio.Task[None]] = set()
 
+    in_statement = False
+
     async def record(self, disclosure: Disclosure) -> None:
         task = asyncio.create_task(self._later(disclosure))
         self._tasks.add(task)

@@ -193,26 +193,39 @@ async def test_public_questions_leave_no_row(stack: Stack) -> None:
 
 @asynccontextmanager
 async def not_insertable(postgres: RunningServer, stack: Stack) -> AsyncIterator[None]:
-    """The ledger's role has lost its one right."""
-    role = f'"{stack.database.prefix}_ledger"'
-    await stack.owner.execute(f"revoke insert on ledger.disclosure from {role}")
+    """Neither the ledger's role nor the view's may write disclosures any more."""
+    ledger, view = (f'"{stack.database.prefix}_{role}"' for role in ("ledger", "restricted"))
+    await stack.owner.execute(f"revoke insert on ledger.disclosure from {ledger}")
+    await stack.owner.execute(f"revoke execute on function v_restricted.disclose from {view}")
     try:
         yield
     finally:
-        await stack.owner.execute(f"grant insert on ledger.disclosure to {role}")
+        await stack.owner.execute(f"grant insert on ledger.disclosure to {ledger}")
+        await stack.owner.execute(f"grant execute on function v_restricted.disclose to {view}")
 
 
 @asynccontextmanager
-async def no_connection(postgres: RunningServer, stack: Stack) -> AsyncIterator[None]:
-    """The database refuses connections of the ledger's role, and has ended those that it had."""
-    role = f"{stack.database.prefix}_ledger"
+async def read_only(postgres: RunningServer, stack: Stack) -> AsyncIterator[None]:
+    """An operator has made the database read-only, and ended the connections that there were."""
+    end = (
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename like $1 and datname = current_database()"
+    )
+    roles = [f"{stack.database.prefix}_{role}" for role in ("ledger", "restricted")]
     async with superuser(postgres, stack.database) as connection:
-        await connection.execute(f'alter role "{role}" nologin')
-        await connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = $1", role)
+        before = [
+            await connection.fetchval("select rolconfig from pg_roles where rolname = $1", role) for role in roles
+        ]
+        assert not any("default_transaction_read_only=on" in config for config in before)
+        for role in roles:
+            await connection.execute(f'alter role "{role}" set default_transaction_read_only = on')
+            await connection.execute(end, role)
+        await asyncio.sleep(0.2)  # until the gateway has noticed: what it does then is for other tests
         try:
             yield
         finally:
-            await connection.execute(f'alter role "{role}" login')
+            for role in roles:
+                await connection.execute(f'alter role "{role}" set default_transaction_read_only = off')
+                await connection.execute(end, role)
 
 
 @asynccontextmanager
@@ -230,7 +243,7 @@ async def locked(postgres: RunningServer, stack: Stack) -> AsyncIterator[None]:
 SETTINGS = {"ledger_timeout": 0.5}
 
 
-@pytest.mark.parametrize("broken", [not_insertable, no_connection, locked])
+@pytest.mark.parametrize("broken", [not_insertable, read_only, locked])
 async def test_a_ledger_that_can_not_be_written(postgres: RunningServer, stack: Stack, broken: Any) -> None:
     name = broken.__name__
     case = await case_of(stack, f"broken {name}")
@@ -255,6 +268,23 @@ async def test_a_ledger_that_can_not_be_written(postgres: RunningServer, stack: 
     answered = [row for row in await case.rows() if row["outcome"] == "ANSWERED"]
     # A row that was written although its client was refused is harmless; one that is missing would not be.
     assert len(answered) >= 2
+
+
+async def test_without_the_ledgers_own_connection(postgres: RunningServer, stack: Stack) -> None:
+    """What has a statement writes its disclosure there; what has none is refused."""
+    case = await case_of(stack, "no connection")
+    role = f"{stack.database.prefix}_ledger"
+    async with superuser(postgres, stack.database) as connection:
+        await connection.execute(f'alter role "{role}" nologin')
+        await connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = $1", role)
+        try:
+            assert (await case.ask(NAMED, {"uscc": STRANGER})).status == 200
+            assert [row["outcome"] for row in await case.rows()] == ["ANSWERED"]
+            for query in ("{ __typename }", "{ nothing }"):
+                reply = await case.ask(query)
+                assert (reply.status, reply.code) == (503, "LEDGER_UNAVAILABLE")
+        finally:
+            await connection.execute(f'alter role "{role}" login')
 
 
 async def test_a_purpose_in_the_header_is_the_rows(stack: Stack) -> None:

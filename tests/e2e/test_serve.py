@@ -103,12 +103,14 @@ async def ready(server: Server) -> None:
 
 
 async def disclosed(session: aiohttp.ClientSession, server: Server) -> list[int]:
-    """Inserts of each worker, from its metrics."""
+    """Answers of each worker in the restricted view, from its metrics."""
     found = []
     for port in server.admin:
         async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
             text = await reply.text()
-        (count,) = re.findall(r"^credit_ledger_batch_disclosures_count ([0-9.]+)", text, re.MULTILINE)
+        (count,) = re.findall(
+            r'^credit_requests_total{outcome="ANSWERED",view="RESTRICTED"} ([0-9.]+)', text, re.MULTILINE
+        )
         found.append(int(float(count)))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import pytest
@@ -27,6 +27,8 @@ class Told:
     """An account that remembers."""
 
     disclosures: list[Disclosure] = field(default_factory=list)
+
+    in_statement: ClassVar[bool] = False  # it is told everything
 
     async def record(self, disclosure: Disclosure) -> None:
         self.disclosures.append(disclosure)

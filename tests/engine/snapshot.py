@@ -15,7 +15,7 @@ from typing import Any
 from gateway.auth.principal import Principal
 from gateway.engine.documents import prepare
 from gateway.engine.execute import compile_operation
-from gateway.engine.explain import describe, value
+from gateway.engine.explain import describe, parameters
 from gateway.schema.contracts import build_contracts
 from gateway.storage.levels import ACCESSES
 from tests.engine import small_world
@@ -61,7 +61,7 @@ def explained(case: Case) -> tuple[str, str]:
         lines.append(f"-- subjects of {source}: {keys.statement.text if keys.statement else 'from the arguments'}")
     assert compiled.body is not None
     lines.append(compiled.body.text.replace(" left join lateral", "\n left join lateral"))
-    lines += [f"-- ${number} {value(parameter)}" for number, parameter in enumerate(compiled.body.parameters, 1)]
+    lines += parameters(compiled.body)
     return describe(compiled.plan), "\n".join(lines) + "\n"
 
 

@@ -163,6 +163,8 @@ async def test_refusals_of_clients_are_disclosed_those_of_the_public_are_not(wor
 class Broken:
     """A ledger that can't be written."""
 
+    in_statement = False
+
     async def record(self, disclosure: Any) -> None:
         raise LedgerUnavailable("no", "否")
 

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 
+from gateway.engine.account import CELLS
 from gateway.engine.execute import Request
 from gateway.engine.sql import Statement
-from gateway.engine.together import Together
+from gateway.engine.together import Together, width
 from gateway.errors import StorageUnavailable
 from tests.engine import small_world
 from tests.engine.conftest import World
@@ -21,19 +23,24 @@ STATEMENT = Statement("select", (), keyed=True, keys=(0, 1))
 class Slow:
     """A pool that answers when it is let, and remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: int = 0) -> None:
+        self.place = place  # of the codes
         self.asked: list[list[Any]] = []
         self.let = asyncio.Event()
         self.fault: Exception | None = None
         self.swap = False
         self.longer = 0
+        self.disclosed: int | None = None
+        self.guilty = ""
 
     async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> list[dict[str, Any]]:
         self.asked.append(list(arguments))
         await self.let.wait()
         if self.fault is not None:
             raise self.fault
-        codes = arguments[0].split(",")
+        codes = arguments[self.place].split(",")
+        if self.guilty in codes:
+            raise StorageUnavailable("no", "否") from asyncpg.DataError("no")
         lengths = [len(code) + self.longer for code in codes]
         keys = ",".join(reversed(codes) if self.swap else codes).encode()
         return [
@@ -43,6 +50,7 @@ class Slow:
                 "keys": keys,
                 "shown": ";".join(f"id of {code}" for code in codes).encode(),
                 "snapshot": b"1:1:",
+                "disclosed": self.disclosed,
             }
         ]
 
@@ -61,7 +69,8 @@ async def test_each_gets_its_own_row() -> None:
     codes = [f"C{n}" for n in range(50)]
     rows = await asked(pool, Together(width=1), codes)
     assert [(row["body"].decode(), row["shown"].decode()) for row in rows] == [(c, f"id of {c}") for c in codes]
-    assert len(pool.asked) == 4  # 16 at most in one
+    # A queue goes in halves, 16 at least: while PostgreSQL has one the other is ours.
+    assert [len(arguments[0].split(",")) for arguments in pool.asked] == [25, 16, 9]
     assert pool.asked[0][1].split(",")[0] == "id of C0"
 
 
@@ -90,7 +99,7 @@ async def test_what_differs_is_not_shared() -> None:
 async def test_a_fault_is_told_to_each() -> None:
     pool = Slow()
     pool.fault = StorageUnavailable("no", "否")
-    assert all(isinstance(row, StorageUnavailable) for row in await asked(pool, Together(), ["A", "B", "C"]))
+    assert all(isinstance(row, StorageUnavailable) for row in await asked(pool, Together(width=1), ["A", "B", "C"]))
 
 
 async def test_a_row_about_another_code_reaches_nobody() -> None:
@@ -105,6 +114,53 @@ async def test_answers_that_can_not_be_told_apart_reach_nobody() -> None:
     pool.longer = 1
     rows = await asked(pool, Together(width=1), ["A", "B"])
     assert all(isinstance(row, RuntimeError) for row in rows)
+
+
+ACCOUNTING = Statement("select", (), keyed=True, keys=(len(CELLS),), accounts=True)
+
+
+async def with_cells(pool: Slow, codes: Sequence[str]) -> list[Any]:
+    """All at once, each with a disclosure of its own client, the second without a case."""
+    together = Together(width=1)
+    own = [[f"{name} {code}".encode() for name in CELLS] for code in codes]
+    own[1][CELLS.index("case_number")] = None  # type: ignore[call-overload]
+    pool.let.set()
+    calls = [together.row("restricted", pool, ACCOUNTING, [*c, code]) for c, code in zip(own, codes, strict=True)]
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_disclosures_of_all_go_with_the_statement() -> None:
+    """Who asks and why may differ from request to request: it is no reason for a statement of its own."""
+    pool = Slow(place=len(CELLS))
+    pool.disclosed = 3
+    rows = await with_cells(pool, ["A", "B", "C"])
+    assert [(row["body"], row["disclosed"]) for row in rows] == [(b"A", 1), (b"B", 1), (b"C", 1)]
+    (arguments,) = pool.asked
+    assert arguments[CELLS.index("client_id")] == b"client_id A\x1fclient_id B\x1fclient_id C"
+    assert arguments[CELLS.index("case_number")] == b"case_number A\x1f\x1e\x1fcase_number C"
+
+
+async def test_fewer_disclosures_than_answers_and_nobody_gets_one() -> None:
+    pool = Slow(place=len(CELLS))
+    pool.disclosed = 2
+    assert all(isinstance(row, RuntimeError) for row in await with_cells(pool, ["A", "B", "C"]))
+
+
+async def test_data_that_the_database_refuses_is_refused_alone() -> None:
+    pool = Slow(place=len(CELLS))
+    pool.guilty, pool.disclosed = "B", 1
+    rows = await with_cells(pool, ["A", "B", "C"])
+    assert (rows[0]["body"], rows[2]["body"]) == (b"A", b"C")
+    assert isinstance(rows[1], StorageUnavailable)
+    assert len(pool.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("processors", "workers", "expected"),
+    [(1, 1, 1), (2, 1, 1), (4, 1, 3), (16, 1, 3), (8, 4, 1), (8, 8, 1), (64, 8, 3)],
+)
+def test_width(processors: int, workers: int, expected: int) -> None:
+    assert width(processors, workers) == expected
 
 
 async def test_who_leaves_takes_nobody_along() -> None:

@@ -17,11 +17,11 @@ import pytest
 from expected_levels import CONTRACTS, LEVELS, TYPES, visible
 from graphql import GraphQLSchema, build_schema, get_introspection_query, print_schema
 from walls_documents import Case, Generator, coordinates, together
-from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, ask, pairs, with_scope
+from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, arguments, ask, pairs, with_scope
 
 from gateway.engine.documents import Document, prepare
 from gateway.engine.execute import Engine, Limits, Request, compile_operation
-from gateway.engine.values import Value
+from gateway.engine.sql import Statement
 from gateway.errors import BadUserInput, Refused
 from gateway.schema.contracts import annotated_schema, build_contracts, sdl
 from gateway.storage.database import Database
@@ -129,18 +129,20 @@ async def test_what_a_contract_allows_its_role_can_read(database: Database, cont
     documents = [prepare(contract, schema, text) for text in together(cases)]
     for access in ACCESSES_OF[contract]:
         principal = PRINCIPALS[access.name]
-        statements: dict[str, tuple[Value, ...]] = {}
+        statements: dict[str, Statement] = {}
         for document in documents:
             compiled = compile_operation(document, document.operation(None), {}, principal)
             if compiled.body is not None:
-                statements[compiled.body.text] = compiled.body.parameters
+                statements[compiled.body.text] = compiled.body
         others = re.compile(rf"\b(?:v_(?!{access.name}\.)\w+|core|auth|ledger)\.")
         assert [text for text in statements if others.search(text)] == []
         connection = await asyncpg.connect(database.dsn(access.name), statement_cache_size=0)
         try:
             async with with_scope(connection, principal.scope):
-                for text, parameters in statements.items():
-                    await connection.fetchrow(text, *(value.resolve({}, principal, _Answers()) for value in parameters))
+                for text, statement in statements.items():
+                    values = [value.resolve({}, principal, _Answers()) for value in statement.parameters]
+                    row = await connection.fetchrow(text, *arguments(statement, values))
+                    assert not statement.accounts or row["disclosed"] == 1
         finally:
             await connection.close()
         assert len(statements) > 100

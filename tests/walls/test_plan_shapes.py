@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
-from walls_support import pairs, principal, with_scope
+from walls_support import arguments, pairs, principal, with_scope
 
 from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.engine.documents import prepare
@@ -150,7 +150,7 @@ async def explain(connection: Connection, asker: Principal, query: str, variable
     given, _ = operation.coerce(variables)
     statement = compile_operation(document, operation, given, asker).body
     assert statement is not None
-    values = [value.resolve(given, asker, {}) for value in statement.parameters]
+    values = arguments(statement, [value.resolve(given, asker, {}) for value in statement.parameters])
     return await executed(connection, asker, statement.text, values)
 
 

@@ -7,6 +7,7 @@ that a role can make, change and become nothing. Expected columns and rights: ex
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
@@ -141,14 +142,62 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         " p.proargnames[p.pronargs + 1:] as returns from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname like 'v\\_%'"
     )
-    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows}
+    own = {(row["schema"], row["name"]) for row in rows if row["name"] == "disclose"}
+    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] != "disclose"}
     assert found == {
         (schema, function): set(function_columns(function, level))
         for schema, level in ROLES.items()
         for function in FUNCTIONS
         if function_columns(function, level)
     }
-    assert not any(row["definer"] for row in rows)
+    # The one function that acts with its owner's rights: a view's own disclosures, not for the public.
+    assert own == {(schema, "disclose") for schema in ROLES if schema != "public"}
+    assert {(row["schema"], row["name"]) for row in rows if row["definer"]} == own
+
+
+DISCLOSE = (
+    "select v_{}.disclose('{}', 'c', 'o', 'm', 'n', e'\\x1e', e'\\x1e', '00', e'\\x1e', '{{}}', '{{}}', '{}', '1:1:')"
+)
+
+
+@pytest.mark.parametrize("role", ALL_ROLES)
+async def test_a_view_role_adds_disclosures_of_its_own_view_and_no_others(
+    connections: dict[str, Connection], owner: Connection, role: str
+) -> None:
+    shown = str(uuid.uuid4())
+    for schema in ROLES:
+        id = uuid.uuid4()
+        expected = "ok" if schema == role != "public" else "UndefinedFunctionError" if schema == role else DENIED
+        assert await outcome(connections[role], DISCLOSE.format(schema, id, shown)) == expected
+        rows = await owner.fetch("select * from ledger.disclosure where id = $1", id)
+        if expected != "ok":
+            assert rows == []
+            continue
+        (row,) = rows
+        view = {"restricted_scoped": "RESTRICTED"}.get(role, role.upper())
+        assert (row["view"], row["outcome"], row["snapshot"]) == (view, "ANSWERED", "1:1:")
+        assert row["subject_ids"] == [uuid.UUID(shown)]
+        assert (row["on_behalf_of"], row["operation_name"], row["variables"]) == (None, None, None)
+        assert row["document_hash"] == b"\0"
+    pairs.count("disclose × role", len(ROLES))
+
+
+async def test_disclosures_of_several_answers(connections: dict[str, Connection], owner: Connection) -> None:
+    """Cells of three answers in each parameter; of the second nothing came out, the third shows no subject."""
+    first, second, third = (str(uuid.uuid4()) for _ in range(3))
+    three = "e'{0}\\x1f{1}\\x1f{2}'".format
+    cells = [three(first, second, third), three("c", "d", "f"), *[three("x", "x", "\\x1e")] * 9]
+    cells[2] = cells[3] = cells[4] = cells[9] = cells[10] = three("o", "o", "o")
+    cells[7] = three("00", "00", "\\x1e")
+    shown = f"'{first},{second};-;'"
+    sql = f"select v_restricted.disclose({', '.join(cells)}, {shown}, '1:1:')"
+    assert await connections["restricted"].fetchval(sql) == 2
+    rows = await owner.fetch(
+        "select id::text, client_id, subject_ids::text[] as shown from ledger.disclosure where id = any ($1::uuid[])"
+        " order by client_id",
+        [first, second, third],
+    )
+    assert [tuple(row) for row in rows] == [(first, "c", [first, second]), (third, "f", [])]
 
 
 # Base tables ---------------------------------------------------------------------------------------------------------
@@ -301,7 +350,7 @@ async def test_plpgsql_is_refused(connections: dict[str, Connection], role: str)
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_view_roles_write_nothing(connections: dict[str, Connection], role: str) -> None:
+async def test_view_roles_write_through_no_view(connections: dict[str, Connection], role: str) -> None:
     """Simple views can be written through, where somebody grants it: nobody does."""
     connection = connections[role]
     await connection.execute("set default_transaction_read_only = off")

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 
 from gateway.auth.principal import ANONYMOUS, Principal
-from gateway.engine.account import Disclosure
+from gateway.engine.account import Disclosure, cells
 from gateway.engine.execute import Engine, Request
+from gateway.engine.sql import Statement
 from gateway.errors import Refused
 from gateway.sources.ask import Wanted
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, Access
@@ -52,11 +53,21 @@ PRINCIPALS: dict[str, Principal] = {
 }
 
 
+def arguments(statement: Statement, values: list[Any]) -> list[Any]:
+    """The arguments of a body statement, those of its disclosure made up."""
+    if not statement.accounts:
+        return values
+    own = cells(Disclosure("client", "organisation", "", "GRANT", "case", ""))
+    return [*(None if cell is None else cell.decode() for cell in own), *values]
+
+
 @dataclass
 class FakeAccount:
     """Keeps what was disclosed."""
 
     kept: list[Disclosure] = field(default_factory=list)
+
+    in_statement: ClassVar[bool] = False  # it is told everything
 
     async def record(self, disclosure: Disclosure) -> None:
         self.kept.append(disclosure)

@@ -1016,6 +1016,20 @@ create function v_restricted.courts_consumption(answers jsonb, subject text) ret
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld,
+            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'),
+            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, shown)
+        where d.shown is distinct from '-'
+        returning 1
+    )
+    select count(*) from written;
+end;
 revoke execute on all functions in schema v_restricted from public;
 grant usage on schema v_restricted to @restricted@;
 grant select on all tables in schema v_restricted to @restricted@;
@@ -1601,6 +1615,20 @@ create function v_restricted_scoped.courts_consumption(answers jsonb, subject te
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted_scoped.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted_scoped.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld,
+            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'),
+            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, shown)
+        where d.shown is distinct from '-'
+        returning 1
+    )
+    select count(*) from written;
+end;
 revoke execute on all functions in schema v_restricted_scoped from public;
 grant usage on schema v_restricted_scoped to @restricted_scoped@;
 grant select on all tables in schema v_restricted_scoped to @restricted_scoped@;
@@ -2156,6 +2184,20 @@ create function v_self.courts_consumption(answers jsonb, subject text) returns t
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_self.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_self.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld,
+            'SELF', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'),
+            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, shown)
+        where d.shown is distinct from '-'
+        returning 1
+    )
+    select count(*) from written;
+end;
 revoke execute on all functions in schema v_self from public;
 grant usage on schema v_self to @self@;
 grant select on all tables in schema v_self to @self@;
@@ -2760,6 +2802,20 @@ create function v_internal.courts_consumption(answers jsonb, subject text) retur
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_internal.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_internal.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld,
+            'INTERNAL', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'),
+            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, shown)
+        where d.shown is distinct from '-'
+        returning 1
+    )
+    select count(*) from written;
+end;
 revoke execute on all functions in schema v_internal from public;
 grant usage on schema v_internal to @internal@;
 grant select on all tables in schema v_internal to @internal@;

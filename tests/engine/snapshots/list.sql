@@ -1,7 +1,9 @@
-select string_agg(x6.body, ',' order by x6.n) as body, string_agg(x6.shown, ',' order by x6.n) as shown, pg_current_snapshot()::text as snapshot
-from (select '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"onRecord":' || coalesce(s1.on_record::text, 'false') || ',"name":' || coalesce(to_json(s1.name)::text, 'null') || ',"formerNames":' || coalesce(s1.former_names, '[]') || ',"region":' || case when s1.region_code is null then 'null' else '{"name":' || coalesce(to_json(s1.region_name)::text, 'null') || '}' end || ',"records":{"totalCount":' || (select count(*)::text from v_restricted.record t5 where t5.subject_id = s1.id) || ',"edges":[' || coalesce(x4.e0, '') || ']}}' as body, coalesce(s1.external_id, (substr(k2.hash, 1, 12) || '5' || substr(k2.hash, 14, 3) || translate(substr(k2.hash, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr(k2.hash, 18, 15))::uuid)::text as shown, k2.n from unnest(string_to_array($1::text, ','), string_to_array($2::text, ',')) with ordinality k2(uscc, hash, n)
+select q.body as body, v_restricted.disclose($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, $11::text, coalesce(q.shown, ''), pg_current_snapshot()::text) as disclosed
+from (select string_agg(x6.body, ',' order by x6.n) as body, string_agg(x6.shown, ',' order by x6.n) as shown
+from (select '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"onRecord":' || coalesce(s1.on_record::text, 'false') || ',"name":' || coalesce(to_json(s1.name)::text, 'null') || ',"formerNames":' || coalesce(s1.former_names, '[]') || ',"region":' || case when s1.region_code is null then 'null' else '{"name":' || coalesce(to_json(s1.region_name)::text, 'null') || '}' end || ',"records":{"totalCount":' || (select count(*)::text from v_restricted.record t5 where t5.subject_id = s1.id) || ',"edges":[' || coalesce(x4.e0, '') || ']}}' as body, coalesce(s1.external_id, (substr(k2.hash, 1, 12) || '5' || substr(k2.hash, 14, 3) || translate(substr(k2.hash, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr(k2.hash, 18, 15))::uuid)::text as shown, k2.n from unnest(string_to_array($12::text, ','), string_to_array($13::text, ',')) with ordinality k2(uscc, hash, n)
  left join lateral (select v.external_id, v.node_id, v.on_record, v.name, v.former_names, v.region_name, v.region_code, v.id from v_restricted.subject v where v.uscc = k2.uscc limit 1) s1 on true
- left join lateral (select string_agg(q.e0, ',') as e0 from (select '{"node":{"title":' || to_json(t3.title)::text || '}}' as e0 from v_restricted.record_decided_desc t3 where t3.subject_id = s1.id limit $3::int) q) x4 on true) x6
--- $1 $usccs::text
--- $2 $usccs::text
--- $3 2::int
+ left join lateral (select string_agg(q.e0, ',') as e0 from (select '{"node":{"title":' || to_json(t3.title)::text || '}}' as e0 from v_restricted.record_decided_desc t3 where t3.subject_id = s1.id limit $14::int) q) x4 on true) x6) q
+-- $1 to $11 of the disclosure: id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld
+-- $12 $usccs::text
+-- $13 $usccs::text
+-- $14 2::int
