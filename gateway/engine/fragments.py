@@ -73,7 +73,8 @@ class Row:
         self.relation = relation
         self.used: dict[str, None] = {}
         self.joins: list[str] = []
-        self.shown: list[str] = []
+        self.shown: list[str] = []  # ids of the subjects shown: UUIDs, or text with several of them
+        self.several = False  # `shown` has more than the row's own
         self.overrides: dict[str, str] = {}
         self.optional = False  # the row may be missing (a code that is not on record)
         self.uscc = uscc

@@ -123,7 +123,9 @@ class _Builder:
         text = self._object(fields, root)
         whole = Text().literal('{"data":').extend(text).literal("}")
         columns = [] if self._mode == "keys" else [f"{whole.render()} as body"]
-        columns.append(f"coalesce({_joined(root.shown)}, '') as shown")
+        ids = _joined(root.shown)
+        ids = _uuids(ids) if self._mode == "shown" else f"coalesce({ids}, '')"
+        columns.append(f"{ids} as shown")
         if self._how.reports_denied and self._mode != "keys":
             denied = Text().literal("{")
             for number, (key, expression) in enumerate(self._denied):
@@ -134,7 +136,7 @@ class _Builder:
         listed = ",\n  ".join(columns)
         found = f"select {listed}\nfrom (values (0)) root(root){joins}"
         if self._mode == "shown":
-            found = self._one_answer(found, shown=True)
+            found = self._one_answer(found)
         return Statement(found, tuple(self._parameters), accounts=self._accounts)
 
     def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
@@ -146,31 +148,35 @@ class _Builder:
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
         root = Row("root", "")
         alias, inner = self._keyed(field, keys, root, ("", "") if keys.many else (begin, end))
-        shown = bool(root.shown)
         if not keys.many:
-            return self._shared(alias, inner, keys, shown=shown)
+            return self._shared(alias, inner, keys, shown=bool(root.shown))
         columns = [f"string_agg({alias}.body, ',' order by {alias}.n) as body"]
-        if shown:
+        if self._mode == "shown":
+            columns.append(f"{self._all_shown(alias, root)} as shown")
+        elif root.shown:
             columns.append(f"string_agg({alias}.shown, ',' order by {alias}.n) as shown")
         if self._how.reports_denied:
             columns.append(f"string_agg({alias}.denied, ',' order by {alias}.n) as denied")
         found = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
         if self._mode == "shown":
-            found = self._one_answer(found, shown=shown)
+            found = self._one_answer(found)
         around = (f"{begin}[".encode(), f"]{end}".encode())
         return Statement(found, tuple(self._parameters), around, True, accounts=self._accounts)
 
     def _shared(self, alias: str, inner: str, keys: SubjectKeys, *, shown: bool) -> Statement:
         """The statement of `subject`, whose row may have the answers of several requests."""
-        inner, body = self._permitted(inner, alias, shown=shown)
+        ids = f"coalesce({alias}.shown::text, '')" if shown else "''"
+        inner, body = self._permitted(inner, alias, f"string_to_array({ids}, ',')")
         columns = [f"string_agg({body}, '' order by {alias}.n) as body"]
         if self._how.reports_denied:
             columns.append(f"string_agg(coalesce({alias}.denied, ''), ';' order by {alias}.n) as denied")
         columns.append(f"string_agg(octet_length({body})::text, ',' order by {alias}.n) as lengths")
         columns.append(f"string_agg({alias}.key, ',' order by {alias}.n) as keys")
-        ids = f"string_agg({self._shown(alias, shown=shown)}, ';' order by {alias}.n)"
+        if self._how.limited:
+            ids = f"case when {alias}.permitted then {ids} else '{NOT_SHOWN}' end"
+        ids = f"string_agg({ids}, ';' order by {alias}.n)"
         if self._mode == "shown":
-            columns += self._account(ids)
+            columns += self._account("disclose", ids, ids)
         elif shown:
             columns.append(f"{ids} as shown")
         parameters = tuple(self._parameters)
@@ -181,36 +187,41 @@ class _Builder:
 
     # The account -----------------------------------------------------------------------------------------------------
 
-    def _one_answer(self, found: str, *, shown: bool) -> str:
+    def _one_answer(self, found: str) -> str:
         """The columns of one answer, with its account."""
-        found, body = self._permitted(found, "q", shown=shown)
+        found, body = self._permitted(found, "q", "q.shown")
         columns = [f"{body} as body", *(["q.denied"] if self._how.reports_denied else [])]
-        columns += self._account(self._shown("q", shown=shown))
+        ids = "case when q.permitted then q.shown end" if self._how.limited else "q.shown"
+        columns += self._account("disclose_one", ids, "array_to_string(q.shown, ',')")
         return f"select {', '.join(columns)}\nfrom ({found}) q"
 
-    def _account(self, ids: str) -> list[str]:
+    @staticmethod
+    def _all_shown(alias: str, root: Row) -> str:
+        """The ids of all rows as an array; each row has its own, as a UUID, or several as text."""
+        if not root.shown:
+            return "'{}'::uuid[]"
+        if root.several:
+            return _uuids(f"string_agg({alias}.shown, ',')")
+        return f"coalesce(array_agg({alias}.shown) filter (where {alias}.shown is not null), '{{}}')"
+
+    def _account(self, function: str, ids: str, text: str) -> list[str]:
         """What tells of the answer: the disclosure, written by a function that this role may call and that returns how
-        many it wrote; or what an account needs that takes it by itself."""
+        many it wrote; or what an account needs that takes it by itself, ids as text."""
         snapshot = "pg_current_snapshot()::text"
         if not self._accounts:
-            return [f"{ids} as shown", f"{snapshot} as snapshot"]
+            return [f"{text} as shown", f"{snapshot} as snapshot"]
         cells = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
-        return [f"{self._schema}.disclose({cells}, {ids}, {snapshot}) as disclosed"]
+        return [f"{self._schema}.{function}({cells}, {ids}, {snapshot}) as disclosed"]
 
-    def _permitted(self, found: str, alias: str, *, shown: bool) -> tuple[str, str]:
+    def _permitted(self, found: str, alias: str, ids: str) -> tuple[str, str]:
         """`found`, and what its body is. Whether a token allows so many subjects is decided here, once: neither the
         body of one that is not allowed comes out, nor is it disclosed."""
         if not self._how.limited:
             return found, f"{alias}.body"
-        ids = f"string_to_array({f'{alias}.shown' if shown else 'null'}, ',')"
         most = self._parameter(Value(FromPrincipal("max_subjects"), "int"))
         count = f"(select count(distinct i) from unnest({ids}) i)"
         found = f"select {alias}.*, {count} <= {most} as permitted\nfrom ({found}) {alias}"
         return found, f"case when {alias}.permitted then {alias}.body else '' end"
-
-    def _shown(self, alias: str, *, shown: bool) -> str:
-        ids = f"coalesce({alias}.shown, '')" if shown else "''"
-        return f"case when {alias}.permitted then {ids} else '{NOT_SHOWN}' end" if self._how.limited else ids
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -308,12 +319,13 @@ class _Builder:
 
     def _show(self, own: Row, shown: bool) -> None:
         if self._mode == "shown" and shown and own.relation in RELATIONS and RELATIONS[own.relation].shows:
-            own.shown.append(f"{own.column(RELATIONS[own.relation].shows)}::text")
+            own.shown.append(own.column(RELATIONS[own.relation].shows))
 
     @staticmethod
     def _pass_on(own: Row, alias: str, row: Row) -> None:
         if own.shown:
             row.shown.append(f"{alias}.i")
+            row.several = True
 
     def _from(self, rows: Rows, own: Row) -> str:
         """The view with exactly the columns used, and what is joined to each of its rows."""
@@ -402,6 +414,7 @@ class _Builder:
         if self._how.reports_denied and self._mode != "keys":
             self._denied.append((field.key, f"{alias}.d"))
         self._pass_on(own, alias, row)
+        row.several = own.several or len(own.shown) > 1
         return alias, inner
 
     def _key(self, value: Value, *, many: bool) -> str:
@@ -426,7 +439,7 @@ class _Builder:
             self._pass_on(own, alias, row)
         listed = [] if self._mode == "keys" else [f"string_agg(q.j, ','{order}) as j"]
         if row.shown and row.shown[-1] == f"{alias}.i":
-            listed.append("string_agg(q.i, ',') as i")
+            listed.append("string_agg(q.i::text, ',') as i")
         if denied and self._mode != "keys":
             listed.append(denied)
         row.joins.append(f"left join lateral (select {', '.join(listed) or '1'} from ({inner}) q) {alias} on true")
@@ -458,7 +471,7 @@ class _Builder:
         if self._mode != "keys":
             outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(len(edges))]
         if own.shown:
-            outer.append(f"string_agg(q.i, ','){kept} as i")
+            outer.append(f"string_agg(q.i::text, ','){kept} as i")
         if more:
             outer.append(f"(count(*) > {first})::text as more")
         if "startCursor" in infos:
@@ -580,6 +593,11 @@ def _list(items: str) -> Text:
 
 
 def _joined(expressions: list[str]) -> str:
+    """Ids, comma separated; of one expression its own value, of whatever type."""
     if not expressions:
         return "''::text"
     return expressions[0] if len(expressions) == 1 else f"concat_ws(',', {', '.join(expressions)})"
+
+
+def _uuids(text: str) -> str:
+    return f"string_to_array(coalesce(({text})::text, ''), ',')::uuid[]"

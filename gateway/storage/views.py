@@ -95,27 +95,44 @@ _CELLS = {
 }
 
 
-def disclose(access: Access) -> str:
-    """CREATE FUNCTION: the one way in which a view's role writes (decision 0011).
-
-    It adds disclosures of answers in this view and returns how many; nothing else can be done with it.
-
-    Each parameter has the cells of one answer, or of several, separated by the unit separator (0x1F); 0x1E is null.
-    `shown` has the subjects' UUIDs, comma separated, of each answer, semicolons between; `-` where nothing came out.
-    """
-    arrays = ", ".join(f"string_to_array({name}, e'\\x1f', e'\\x1e')" for name in _CELLS)
-    values = ", ".join(
-        "decode(d.document_hash, 'hex')" if name == "document_hash" else f"d.{name}{cast}"
+def _values(row: str) -> str:
+    return ", ".join(
+        f"decode({row}.{name}, 'hex')" if name == "document_hash" else f"{row}.{name}{cast}"
         for name, cast in _CELLS.items()
     )
-    parameters = ", ".join(f"{name} text" for name in (*_CELLS, "shown", "snapshot"))
+
+
+def disclose(access: Access) -> str:
+    """CREATE FUNCTION, twice: the only way in which a view's role writes (decision 0011).
+
+    They add disclosures of answers in this view and return how many; nothing else can be done with them.
+
+    Of `disclose` each parameter has the cells of several answers, separated by the unit separator (0x1F); 0x1E is null.
+    `shown` has the subjects' UUIDs, comma separated, of each answer, semicolons between; `-` where nothing came out.
+    `disclose_one` takes those of one answer as they are, its subjects as an array: null where nothing came out.
+    """
+    arrays = ", ".join(f"string_to_array({name}, e'\\x1f', e'\\x1e')" for name in _CELLS)
+    into = f"insert into ledger.disclosure ({', '.join(_CELLS)}, view, outcome, subject_ids, snapshot)"
+    parameters = ", ".join(f"{name} text" for name in _CELLS)
     return f"""\
-create function {access.schema}.disclose({parameters}) returns bigint
+create function {access.schema}.disclose_one({parameters}, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
-        insert into ledger.disclosure ({", ".join(_CELLS)}, view, outcome, subject_ids, snapshot)
-        select {values},
+        {into}
+        select {_values("disclose_one")},
+            '{access.contract}', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        where disclose_one.shown is not null
+        returning 1
+    )
+    select count(*) from written;
+end;
+create function {access.schema}.disclose({parameters}, shown text, snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        {into}
+        select {_values("d")},
             '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
         from unnest({arrays},
             string_to_array(disclose.shown, ';')) d({", ".join(_CELLS)}, shown)

@@ -196,12 +196,16 @@ async def not_insertable(postgres: RunningServer, stack: Stack) -> AsyncIterator
     """Neither the ledger's role nor the view's may write disclosures any more."""
     ledger, view = (f'"{stack.database.prefix}_{role}"' for role in ("ledger", "restricted"))
     await stack.owner.execute(f"revoke insert on ledger.disclosure from {ledger}")
-    await stack.owner.execute(f"revoke execute on function v_restricted.disclose from {view}")
+    await stack.owner.execute(
+        f"revoke execute on function v_restricted.disclose, v_restricted.disclose_one from {view}"
+    )
     try:
         yield
     finally:
         await stack.owner.execute(f"grant insert on ledger.disclosure to {ledger}")
-        await stack.owner.execute(f"grant execute on function v_restricted.disclose to {view}")
+        await stack.owner.execute(
+            f"grant execute on function v_restricted.disclose, v_restricted.disclose_one to {view}"
+        )
 
 
 @asynccontextmanager

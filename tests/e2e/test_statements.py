@@ -139,7 +139,7 @@ async def test_one_statement_for_a_profile_and_one_for_a_list(stack: Stack, log:
             reply, found = await log.statements(ask)
             print(*show(name, found), sep="\n")
             assert roles(found) == {"restricted": 1}
-            assert "v_restricted.disclose(" in log.last
+            assert "v_restricted.disclose" in log.last
             (row,) = await stack.owner.fetch("select * from ledger.disclosure order by at desc limit 1")
             assert json.loads(row["variables"]) == variables
             assert len(row["subject_ids"]) == len(variables.get("usccs", [1]))

@@ -127,7 +127,8 @@ async def test_a_role_that_may_not_disclose_answers_nothing(
     world: World, engine: Engine, owner: Connection, database: Database, query: str
 ) -> None:
     variables = {"uscc": small_world.FIRM} if query == NAME else {"usccs": [small_world.FIRM]}
-    function, role = "v_restricted.disclose", f'"{database.prefix}_restricted"'
+    name = "disclose" if query == NAME else "disclose_one"
+    function, role = f"v_restricted.{name}", f'"{database.prefix}_restricted"'
     await owner.execute(f"revoke execute on function {function} from {role}")
     try:
         with pytest.raises(Refused) as caught:

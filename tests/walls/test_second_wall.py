@@ -142,33 +142,36 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         " p.proargnames[p.pronargs + 1:] as returns from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
         " where n.nspname like 'v\\_%'"
     )
-    own = {(row["schema"], row["name"]) for row in rows if row["name"] == "disclose"}
-    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] != "disclose"}
+    disclosing = ("disclose", "disclose_one")
+    own = {(row["schema"], row["name"]) for row in rows if row["name"] in disclosing}
+    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] not in disclosing}
     assert found == {
         (schema, function): set(function_columns(function, level))
         for schema, level in ROLES.items()
         for function in FUNCTIONS
         if function_columns(function, level)
     }
-    # The one function that acts with its owner's rights: a view's own disclosures, not for the public.
-    assert own == {(schema, "disclose") for schema in ROLES if schema != "public"}
+    # The only functions that act with their owner's rights: a view's own disclosures, not for the public.
+    assert own == {(schema, name) for schema in ROLES if schema != "public" for name in disclosing}
     assert {(row["schema"], row["name"]) for row in rows if row["definer"]} == own
 
 
 DISCLOSE = (
-    "select v_{}.disclose('{}', 'c', 'o', 'm', 'n', e'\\x1e', e'\\x1e', '00', e'\\x1e', '{{}}', '{{}}', '{}', '1:1:')"
+    "select v_{}.disclose('{}', 'c', 'o', 'm', 'n', e'\\x1e', e'\\x1e', '00', e'\\x1e', '{{}}', '{{}}', '{}', '1:1:')",
+    "select v_{}.disclose_one('{}', 'c', 'o', 'm', 'n', null, null, '00', null, '{{}}', '{{}}', '{{{}}}', '1:1:')",
 )
 
 
+@pytest.mark.parametrize("call", DISCLOSE)
 @pytest.mark.parametrize("role", ALL_ROLES)
 async def test_a_view_role_adds_disclosures_of_its_own_view_and_no_others(
-    connections: dict[str, Connection], owner: Connection, role: str
+    connections: dict[str, Connection], owner: Connection, role: str, call: str
 ) -> None:
     shown = str(uuid.uuid4())
     for schema in ROLES:
         id = uuid.uuid4()
         expected = "ok" if schema == role != "public" else "UndefinedFunctionError" if schema == role else DENIED
-        assert await outcome(connections[role], DISCLOSE.format(schema, id, shown)) == expected
+        assert await outcome(connections[role], call.format(schema, id, shown)) == expected
         rows = await owner.fetch("select * from ledger.disclosure where id = $1", id)
         if expected != "ok":
             assert rows == []

@@ -1016,6 +1016,18 @@ create function v_restricted.courts_consumption(answers jsonb, subject text) ret
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld,
+            'RESTRICTED', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        where disclose_one.shown is not null
+        returning 1
+    )
+    select count(*) from written;
+end;
 create function v_restricted.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -1615,6 +1627,18 @@ create function v_restricted_scoped.courts_consumption(answers jsonb, subject te
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted_scoped.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted_scoped.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld,
+            'RESTRICTED', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        where disclose_one.shown is not null
+        returning 1
+    )
+    select count(*) from written;
+end;
 create function v_restricted_scoped.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -2184,6 +2208,18 @@ create function v_self.courts_consumption(answers jsonb, subject text) returns t
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_self.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_self.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld,
+            'SELF', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        where disclose_one.shown is not null
+        returning 1
+    )
+    select count(*) from written;
+end;
 create function v_self.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -2802,6 +2838,18 @@ create function v_internal.courts_consumption(answers jsonb, subject text) retur
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_internal.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
     language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_internal.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with written as (
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, view, outcome, subject_ids, snapshot)
+        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld,
+            'INTERNAL', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        where disclose_one.shown is not null
+        returning 1
+    )
+    select count(*) from written;
+end;
 create function v_internal.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
