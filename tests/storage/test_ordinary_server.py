@@ -15,6 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from gateway.engine.account import CELLS, Disclosure, cells
 from gateway.errors import StorageError
 from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
@@ -96,12 +97,30 @@ async def answers(database: Database) -> None:
         await pool.close()
 
 
+async def discloses(database: Database) -> None:
+    """A view's role writes its disclosures, also where functions are planned anew each time (before 18)."""
+    values = cells(Disclosure("client", "organisation", "RESTRICTED", "GRANT", "示例〔2026〕1号", "ANSWERED"))
+    parameters = ", ".join(f"${n}::text" for n in range(1, len(CELLS) + 1))
+    pool = Pool(database.dsn("restricted"), size=1)
+    owner = await asyncpg.connect(database.migrate_dsn)
+    try:
+        for call in ("disclose_one({}, '{{}}', '1:1:')", "disclose({}, '', '1:1:')"):
+            row = await pool.fetchrow(f"select v_restricted.{call.format(parameters)} as disclosed", values)
+            assert row["disclosed"] == 1
+        rows = await owner.fetch("select case_number, view, subject_ids from ledger.disclosure")
+        assert [tuple(row) for row in rows] == [("示例〔2026〕1号", "RESTRICTED", [])] * 2
+    finally:
+        await pool.close()
+        await owner.close()
+
+
 async def test_without_superuser(server: str, tmp_path: Path) -> None:
     dsn = await made(server, "plain", createrole=True)
     with open_database(settings(dsn, tmp_path / "state")) as database:
         assert "views" in await prepare(database)
         assert await prepare(database) == []
         await answers(database)
+        await discloses(database)
 
 
 async def test_with_roles_made_by_an_administrator(server: str, tmp_path: Path) -> None:
@@ -121,3 +140,4 @@ async def test_with_roles_made_by_an_administrator(server: str, tmp_path: Path) 
             await superuser.close()
         assert "views" in await prepare(database)
         await answers(database)
+        await discloses(database)
