@@ -12,8 +12,8 @@ import typer
 
 from gateway.auth.principal import Principal
 from gateway.cli.common import fail
+from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
-from gateway.engine.execute import compile_operation
 from gateway.engine.explain import describe, parameters
 from gateway.errors import ClientError, Refused
 from gateway.schema.contracts import build_contracts, sdl

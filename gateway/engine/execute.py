@@ -14,21 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import DocumentNode, GraphQLSchema, execute_sync
-from graphql.language import OperationDefinitionNode, SelectionSetNode
+from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
-from gateway.engine import plan as p
-from gateway.engine import sql
 from gateway.engine.account import Account, Disclosure, cells, ledger_unavailable, of_the_account
-from gateway.engine.cost import check_shape, cost, sizes, subjects
+from gateway.engine.compile import Compiled, compile_operation
+from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Documents, Operation
-from gateway.engine.planner import Planner
-from gateway.engine.selection import Document as Collected
-from gateway.engine.selection import collect
+from gateway.engine.response import introspect, read_row, response, without_rows
 from gateway.engine.together import Reader, Together
-from gateway.engine.values import Value
-from gateway.errors import BadUserInput, ClientError, Forbidden, QueryTooCostly, Refused, StorageUnavailable
+from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.sources.ask import Consulted, Sources, Wanted
 from gateway.storage.identifiers import mask_identity_numbers_in
 
@@ -64,28 +59,6 @@ class Done:
     sources: str = "{}"
     shown: bytes = b""
     snapshot: bytes | None = None
-
-
-@dataclass(slots=True)
-class Compiled:
-    """A plan with what was made from it."""
-
-    plan: p.Plan
-    body: sql.Statement | None  # None: no row is needed
-    sizes: tuple[tuple[Value, bool], ...]
-    keys: Mapping[str, Keys]
-    subjects: int  # asked for by a single code each
-    checks: tuple[Value, ...]  # values that no statement takes, checked all the same
-    costs: dict[tuple[int, ...], int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """How a source's subjects are found: from the arguments (`given`), else by a statement."""
-
-    given: tuple[tuple[Value, bool, tuple[str, ...]], ...]  # codes, whether a list, parts
-    statement: sql.Statement | None
-    parts: tuple[str, ...]
 
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
@@ -136,12 +109,12 @@ class Engine:
         compiled = self._compiled(document, operation, variables, shape, principal)
         self._check_sizes(compiled, variables, principal)
         fed: dict[str, Any] = {
-            f"introspection:{key}": _introspect(document, operation, key, request.variables)
+            f"introspection:{key}": introspect(document, operation, key, request.variables)
             for key in compiled.plan.introspection
         }
         if compiled.body is None:
             await self._account_for(principal, request, done)
-            return b'{"data":' + _without_rows(compiled.plan, fed) + b"}"
+            return b'{"data":' + without_rows(compiled.plan, fed) + b"}"
         consulted = _NOTHING
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
@@ -167,7 +140,7 @@ class Engine:
             await self._account_for(principal, request, done)
         elif consulted.behind:
             self._refresh(compiled, consulted, found.shown)
-        return _response(found, request.language)
+        return response(found, request.language)
 
     async def _row(self, compiled: Compiled, arguments: Sequence[Any], principal: Principal) -> Any:
         statement, pool = compiled.body, self._pools[principal.access.name]
@@ -309,48 +282,6 @@ class Engine:
             await self._account_for(principal, request, done, code)
 
 
-def compile_operation(
-    document: Document,
-    operation: Operation,
-    variables: Mapping[str, Any],
-    principal: Principal,
-    *,
-    accounts: bool = True,
-) -> Compiled:
-    """Plan and SQL of one operation for one shape of its variables. No I/O. `accounts`: see account.Account."""
-    collected = Collected(document.schema, document.fragments, variables)
-    made = Planner(collected, variables).plan(operation.node)
-    check_shape(made)
-    how = sql.reading(principal, accounts=accounts)
-    keys = {source: _keys(made, how, source) for source in made.sources}
-    needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
-    body = sql.body_statement(made, how) if needs_rows else None
-    taken = body.parameters if body is not None else ()
-    checks = tuple(value for value in p.values(made) if value not in taken)
-    return Compiled(made, body, sizes(made), keys, subjects(made), checks)
-
-
-def _keys(made: p.Plan, how: sql.Reading, source: str) -> Keys:
-    """From the arguments where every section stands directly at a subject asked for by code; else by a statement.
-
-    Under a narrowing always by a statement: a code passes the scope before any source is asked about it.
-    """
-    sections = [f for f in p.walk(made.fields) if isinstance(f, p.Section) and f.source == source]
-    parts = tuple(dict.fromkeys(part for section in sections for part in section.parts))
-    given = []
-    direct = 0
-    for root in made.fields:
-        if isinstance(root, p.One | p.Many) and root.rows.keys is not None:
-            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.source == source]
-            direct += len(own)
-            if own:
-                asked = tuple(dict.fromkeys(part for section in own for part in section.parts))
-                given.append((root.rows.keys.usccs, root.rows.keys.many, asked))
-    if direct == len(sections) and not how.reports_denied:
-        return Keys(tuple(given), None, parts)
-    return Keys((), sql.keys_statement(made, how, source), parts)
-
-
 def _disclosure(principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> Disclosure:
     name = request.operation_name
     return Disclosure(
@@ -386,83 +317,3 @@ def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str 
     if not variables.keys() <= declared:
         variables = {name: value for name, value in variables.items() if name in declared}
     return _ENCODE(mask_identity_numbers_in(variables) if operation.coerce.texts else variables)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the statement found: the response's bytes, ids shown, snapshot, places denied by response key."""
-
-    body: bytes
-    shown: bytes
-    snapshot: bytes | None
-    denied: Mapping[str, Sequence[int]]
-
-
-def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
-    """The statement's row as one answer. A long body is copied once here, a short one never."""
-    statement = compiled.body
-    assert statement is not None
-    narrowed, accounted = principal.narrowed, statement.accounts
-    shows = not accounted and (principal.access.disclosed or bool(compiled.plan.sources))
-    snapshot = row["snapshot"] if shows and principal.access.disclosed else None
-    shown = (row["shown"] or b"") if shows else b""
-    if not statement.keyed:
-        return Found(row["body"], shown, snapshot, json.loads(row["denied"]) if narrowed else {})
-    body = row["body"]
-    if statement.around is not None:
-        body = b"".join((statement.around[0], body, statement.around[1]))
-    places = [int(place) for place in (row["denied"] or b"").split(b",") if place] if narrowed else []
-    return Found(body, shown, snapshot, {compiled.plan.fields[0].key: places})
-
-
-def _response(found: Found, language: str) -> bytes:
-    if any(found.denied.values()):
-        data = json.loads(found.body)["data"]
-        errors = json.dumps(_denied(found.denied, data, language), ensure_ascii=False)
-        return b'{"errors":' + errors.encode() + b"," + found.body[1:]
-    return found.body
-
-
-def _denied(denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], language: str) -> list[dict[str, object]]:
-    """FORBIDDEN at the path of each code that the asker's scope does not have, or that is not on record: the same."""
-    errors = []
-    for key, places in denied.items():
-        for place in places:
-            path: list[str | int] = [key, place - 1] if isinstance(body[key], list) else [key]
-            message = "not within the scope of this client, or not on record"
-            errors.append(Forbidden(message, "不在本客户端的授权范围内，或无记录", path=path).as_json(language))
-    return errors
-
-
-# Introspection -------------------------------------------------------------------------------------------------------
-
-
-def _introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
-    """One introspection field of the asker's own contract, answered by graphql-core."""
-    root = document.schema.query_type
-    assert root is not None
-    conditions = operation.coerce(variables)[0]
-    collected = collect(
-        Collected(document.schema, document.fragments, conditions), root, [operation.node.selection_set]
-    )
-    only = OperationDefinitionNode(
-        operation=operation.node.operation,
-        name=operation.node.name,
-        variable_definitions=operation.node.variable_definitions,
-        directives=(),
-        selection_set=SelectionSetNode(selections=tuple(collected[key])),
-    )
-    result = execute_sync(
-        document.schema,
-        DocumentNode(definitions=(only, *document.fragments.values())),
-        variable_values=dict(variables),
-    )
-    return json.dumps((result.data or {}).get(key), ensure_ascii=False)
-
-
-def _without_rows(plan: p.Plan, fed: Mapping[str, Any]) -> bytes:
-    parts = []
-    for found in plan.fields:
-        value = json.dumps(found.name) if isinstance(found, p.TypeName) else fed[f"introspection:{found.key}"]
-        parts.append(f"{json.dumps(found.key)}:{value}")
-    return ("{" + ",".join(parts) + "}").encode()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.auth.principal import Principal
+from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
-from gateway.engine.execute import compile_operation
 from gateway.engine.explain import describe, parameters
 from gateway.schema.contracts import build_contracts
 from gateway.storage.levels import ACCESSES

@@ -19,8 +19,9 @@ from graphql import GraphQLSchema, build_schema, get_introspection_query, print_
 from walls_documents import Case, Generator, coordinates, together
 from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, arguments, ask, pairs, with_scope
 
+from gateway.engine.compile import compile_operation
 from gateway.engine.documents import Document, prepare
-from gateway.engine.execute import Engine, Limits, Request, compile_operation
+from gateway.engine.execute import Engine, Limits, Request
 from gateway.engine.sql import Statement
 from gateway.errors import BadUserInput, Refused
 from gateway.schema.contracts import annotated_schema, build_contracts, sdl

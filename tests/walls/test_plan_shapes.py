@@ -16,8 +16,8 @@ import pytest
 from walls_support import arguments, pairs, principal, with_scope
 
 from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
-from gateway.engine.execute import compile_operation
 from gateway.schema.contracts import build_contracts
 from gateway.storage.database import Database
 from gateway.storage.identifiers import node_id, organisation_uuid, uscc_check_digit

@@ -1,0 +1,84 @@
+"""One operation, compiled: its plan, the body statement, and how the subjects of its sources are found. No I/O.
+
+In: a document's operation, the shape of its variables, who asks. Out: `Compiled`, which any request of that shape uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.auth.principal import Principal
+from gateway.engine import plan as p
+from gateway.engine import sql
+from gateway.engine.cost import check_shape, sizes, subjects
+from gateway.engine.documents import Document, Operation
+from gateway.engine.planner import Planner
+from gateway.engine.reading import Reading, reading
+from gateway.engine.selection import Document as Collected
+from gateway.engine.values import Value
+
+
+@dataclass(slots=True)
+class Compiled:
+    """A plan with what was made from it."""
+
+    plan: p.Plan
+    body: sql.Statement | None  # None: no row is needed
+    sizes: tuple[tuple[Value, bool], ...]
+    keys: Mapping[str, Keys]
+    subjects: int  # asked for by a single code each
+    checks: tuple[Value, ...]  # values that no statement takes, checked all the same
+    costs: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How a source's subjects are found: from the arguments (`given`), else by a statement."""
+
+    given: tuple[tuple[Value, bool, tuple[str, ...]], ...]  # codes, whether a list, parts
+    statement: sql.Statement | None
+    parts: tuple[str, ...]
+
+
+def compile_operation(
+    document: Document,
+    operation: Operation,
+    variables: Mapping[str, Any],
+    principal: Principal,
+    *,
+    accounts: bool = True,
+) -> Compiled:
+    """Plan and SQL of one operation for one shape of its variables. No I/O. `accounts`: see account.Account."""
+    collected = Collected(document.schema, document.fragments, variables)
+    made = Planner(collected, variables).plan(operation.node)
+    check_shape(made)
+    how = reading(principal, accounts=accounts)
+    keys = {source: _keys(made, how, source) for source in made.sources}
+    needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
+    body = sql.body_statement(made, how) if needs_rows else None
+    taken = body.parameters if body is not None else ()
+    checks = tuple(value for value in p.values(made) if value not in taken)
+    return Compiled(made, body, sizes(made), keys, subjects(made), checks)
+
+
+def _keys(made: p.Plan, how: Reading, source: str) -> Keys:
+    """From the arguments where every section stands directly at a subject asked for by code; else by a statement.
+
+    Under a narrowing always by a statement: a code passes the scope before any source is asked about it.
+    """
+    sections = [f for f in p.walk(made.fields) if isinstance(f, p.Section) and f.source == source]
+    parts = tuple(dict.fromkeys(part for section in sections for part in section.parts))
+    given = []
+    direct = 0
+    for root in made.fields:
+        if isinstance(root, p.One | p.Many) and root.rows.keys is not None:
+            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.source == source]
+            direct += len(own)
+            if own:
+                asked = tuple(dict.fromkeys(part for section in own for part in section.parts))
+                given.append((root.rows.keys.usccs, root.rows.keys.many, asked))
+    if direct == len(sections) and not how.reports_denied:
+        return Keys(tuple(given), None, parts)
+    return Keys((), sql.keys_statement(made, how, source), parts)

@@ -1,0 +1,429 @@
+"""The SQL of a plan's fields: JSON as text, with what is joined to each row. A pure function, no I/O.
+
+In: fields of a plan, the row at hand, how the database is read. Out: expressions, laterals and parameters, of which
+sql.py makes statements. Identifiers come from the catalogue, values are always parameters. JSON is text put together by
+PostgreSQL: `||` costs least there (decision 0002).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from gateway.engine import plan as p
+from gateway.engine.account import CELLS
+from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
+from gateway.engine.fragments import Row, Text, json_value, quoted
+from gateway.engine.reading import Reading
+from gateway.engine.values import Fed, Value
+from gateway.errors import Forbidden
+from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
+
+# Evaluated only for a code that is not on record: the UUIDv5 of its hash (RFC 9562 §5.5), and as core.node_id, which
+# view roles may not call.
+_UUID = (
+    "(substr({hash}, 1, 12) || '5' || substr({hash}, 14, 3)"
+    " || translate(substr({hash}, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr({hash}, 18, 15))::uuid"
+)
+_EXTERNAL_ID = "coalesce({row}, " + _UUID + ")"
+_NODE_ID = (
+    "coalesce({row}, rtrim(translate(encode('\\x53'::bytea || uuid_send(" + _UUID + "), 'base64'), '+/', '-_'), '='))"
+)
+
+
+class Fields:
+    """What all statements of a plan share: aliases, parameters, and the SQL of each kind of field."""
+
+    def __init__(self, how: Reading, mode: str, source: str = "") -> None:
+        self._how = how
+        self._schema = how.access.schema
+        self._accounts = how.accounts and mode == "shown"
+        self._first = len(CELLS) + 1 if self._accounts else 1  # number of the first parameter that is not the account's
+        self._mode = mode  # shown: UUIDs for the disclosure; refresh, keys: USCCs at sections
+        self._source = source
+        self._parameters: dict[Value, int] = {}
+        self._aliases = 0
+        self._denied: list[tuple[str, str]] = []
+
+    def _alias(self, letter: str) -> str:
+        self._aliases += 1
+        return f"{letter}{self._aliases}"
+
+    def _parameter(self, value: Value) -> str:
+        number = self._parameters.setdefault(value, self._first + len(self._parameters))
+        return f"${number}::{value.type}"
+
+    # Objects ---------------------------------------------------------------------------------------------------------
+
+    def _object(self, fields: Iterable[p.Field], row: Row) -> Text:
+        text = Text().literal("{")
+        for number, field in enumerate(fields):
+            text.literal(("," if number else "") + json.dumps(field.key) + ":")
+            text.extend(self._field(field, row))
+        return text.literal("}")
+
+    def _body(self, body: p.Body, row: Row) -> Text:
+        if len(body.variants) == 1 and body.variants[0].values is None:
+            return self._object(body.variants[0].fields, row)
+        cases = []
+        for variant in body.variants:
+            fields = self._object(variant.fields, row).render()
+            values = ", ".join(quoted(value) for value in variant.values or ())
+            cases.append(f"when {row.column(body.discriminator)} in ({values}) then {fields}")
+        return Text().sql(f"case {' '.join(cases)} end")
+
+    def _field(self, field: p.Field, row: Row) -> Text:
+        match field:
+            case p.Leaf(column=column):
+                definition = row.definition(column)
+                empty = definition.empty if row.optional else "null"
+                null = definition.null or (row.optional and column not in row.overrides)
+                return json_value(definition.kind, row.column(column), null=null, empty=empty)
+            case p.TypeName(name=name):
+                return Text().literal(json.dumps(name))
+            case p.TypeNameOf(column=column, types=types):
+                cases = " ".join(f"when {quoted(value)} then {quoted(name)}" for value, name in types)
+                return Text().literal('"').sql(f"case {row.column(column)} {cases} end").literal('"')
+            case p.Given(value=value, kind=kind, null=null):
+                return json_value(kind, self._parameter(value), null=null)
+            case p.Same(body=body, presence=presence):
+                return self._same(body, presence, row)
+            case p.One():
+                return self._one(field, row)
+            case p.OneOf(alternatives=alternatives):
+                found = ", ".join(self._lateral_one(one, row) for one in alternatives)
+                return Text().sql(f"coalesce({found}, 'null')")
+            case p.Many():
+                return self._many(field, row)
+            case p.Connection():
+                return self._connection(field, row)
+            case p.Section():
+                return self._section(field, row)
+            case p.SectionAnswer(fields=fields):
+                return self._object(fields, row)
+            case p.PartRows():
+                return self._part(field, row)
+
+    def _same(self, body: p.Body, presence: str | None, row: Row) -> Text:
+        if presence is None:
+            return self._body(body, row)
+        rendered = self._body(body, row).render()
+        return Text().sql(f"case when {row.column(presence)} is null then 'null' else {rendered} end")
+
+    def _wrapped(self, text: Text, row: Row) -> Text:
+        """An object of a keyed row: null where the code is not there and the view has it so."""
+        if row.optional and self._how.absent_is_null:
+            return Text().sql(f"case when {row.column('id')} is null then 'null' else {text.render()} end")
+        return text
+
+    # One row ---------------------------------------------------------------------------------------------------------
+
+    def _one(self, field: p.One, row: Row) -> Text:
+        if field.rows.keys is not None:
+            alias, inner = self._keyed(field, field.rows.keys, row)
+            row.joins.append(f"left join lateral ({inner}) {alias} on true")
+            return Text().sql(f"coalesce({alias}.j, 'null')")
+        return Text().sql(f"coalesce({self._lateral_one(field, row)}, 'null')")
+
+    def _lateral_one(self, field: p.One, row: Row) -> str:
+        own = Row(self._alias("t"), field.rows.relation)
+        text = self._body(field.body, own)
+        where = self._where(field.rows, own, row)
+        alias = self._alias("x")
+        columns = self._columns(text.render(), own, field.shown)
+        row.joins.append(
+            f"left join lateral (select {columns} from {self._from(field.rows, own)}{where} limit 1) {alias} on true"
+        )
+        self._pass_on(own, alias, row)
+        return f"{alias}.j"
+
+    def _columns(self, text: str, own: Row, shown: bool, body: str = "j", ids: str = "i") -> str:
+        """The select list of a lateral: `j` the JSON, `i` the ids of the subjects shown below."""
+        self._show(own, shown)
+        columns = []
+        if self._mode != "keys":
+            columns.append(f"{text} as {body}")
+        if own.shown:
+            columns.append(f"{joined(own.shown)} as {ids}")
+        return ", ".join(columns) or f"1 as {body}"
+
+    def _show(self, own: Row, shown: bool) -> None:
+        if self._mode == "shown" and shown and own.relation in RELATIONS and RELATIONS[own.relation].shows:
+            own.shown.append(own.column(RELATIONS[own.relation].shows))
+
+    @staticmethod
+    def _pass_on(own: Row, alias: str, row: Row) -> None:
+        if own.shown:
+            row.shown.append(f"{alias}.i")
+            row.several = True
+
+    def _from(self, rows: Rows, own: Row) -> str:
+        """The view with exactly the columns used, and what is joined to each of its rows."""
+        name = f"{rows.relation}_{rows.order}" if rows.order else rows.relation
+        return f"{self._schema}.{name} {own.alias}" + "".join(f" {join}" for join in own.joins)
+
+    def _where(self, rows: Rows, own: Row, row: Row) -> str:
+        self._check_scope(rows, row)
+        found = [f"{own.column(there)} = {row.column(here)}" for here, there in rows.match]
+        found += [self._condition(condition, own) for condition in rows.where]
+        return f" where {' and '.join(found)}" if found else ""
+
+    def _check_scope(self, rows: Rows, row: Row) -> None:
+        """Under a narrowing an authority is known by name; its own records are not in scope, and an empty list of them
+        would say that it has none. Raises Forbidden."""
+        if self._how.reports_denied and row.relation == "authority" and RELATIONS[rows.relation].subject is not None:
+            raise Forbidden(
+                "under this client's narrowing the records of an authority are asked for by its own code",
+                "在本客户端的授权范围内，机关自身的记录须按其代码单独查询",
+            )
+
+    def _condition(self, condition: Condition, own: Row) -> str:
+        values = [self._parameter(value) for value in condition.values]
+        column = own.column(condition.column)
+        match condition.operator:
+            case "=" | ">=" | "<=":
+                return f"{column} {condition.operator} {values[0]}"
+            case "any":
+                return f"{column} = any ({values[0]})"
+            case "below":
+                return (
+                    f"{column} = any (array (select c.code from {self._schema}.region_closure c"
+                    f" where c.ancestor = {values[0]}))"
+                )
+            case "after" | "before":
+                sign = ">" if condition.operator == "after" else "<"
+                return f"({column}, {own.column('external_id')}) {sign} ({values[0]}, {values[1]})"
+            case _:
+                raise ValueError(condition.operator)
+
+    # Subjects by key -------------------------------------------------------------------------------------------------
+
+    def _keyed(
+        self,
+        field: p.One | p.Many,
+        keys: SubjectKeys,
+        row: Row,
+        around: tuple[str, str] | None = None,
+    ) -> tuple[str, str]:
+        """One row for each code asked for, on record or not. `around` it where the rows are the statement's own: then
+        the codes are always a list, which several requests may share."""
+        rows = around is not None
+        body, ids, denied = ("body", "shown", "denied") if rows else ("j", "i", "d")
+        many = keys.many or rows
+        own = Row(self._alias("s"), field.rows.relation)
+        own.optional = True
+        k = self._alias("k")
+        uscc = self._key(keys.texts, many=many)
+        own.overrides = {"uscc": f"{k}.uscc"}
+        columns_of_keys, given = "uscc", [uscc]
+        if not self._how.absent_is_null:
+            given.append(self._key(keys.hashes, many=many))
+            columns_of_keys += ", hash"
+            for name, sql in (("external_id", _EXTERNAL_ID), ("node_id", _NODE_ID)):
+                own.overrides[name] = sql.format(row=own.column(name), hash=f"{k}.hash")
+        text = self._wrapped(self._body(field.body, own), own)
+        if around is not None:
+            text = Text().literal(around[0]).extend(text).literal(around[1])
+        columns = self._columns(text.render(), own, field.shown, body, ids)
+        if self._how.reports_denied and self._mode != "keys":
+            columns += f", case when {own.column('id')} is null then {k}.n::text end as {denied}"
+        own.used.setdefault("id")
+        used = ", ".join(f"v.{name}" for name in own.used)
+        source = (
+            f"unnest({', '.join(given)}) with ordinality {k}({columns_of_keys}, n)"
+            if many
+            else f"(values ({', '.join(given)}, 1)) {k}({columns_of_keys}, n)"
+        )
+        joins = "".join(f" {join}" for join in own.joins)
+        key = f", {k}.uscc as key" if rows and not keys.many else ""
+        inner = (
+            f"select {columns}, {k}.n{key} from {source} left join lateral (select {used} from"
+            f" {self._schema}.{field.rows.relation} v where v.uscc = {k}.uscc limit 1) {own.alias} on true{joins}"
+        )
+        alias = self._alias("x")
+        if self._how.reports_denied and self._mode != "keys":
+            self._denied.append((field.key, f"{alias}.d"))
+        self._pass_on(own, alias, row)
+        row.several = own.several or len(own.shown) > 1
+        return alias, inner
+
+    def _key(self, value: Value, *, many: bool) -> str:
+        text = self._parameter(value)
+        return f"string_to_array({text}, ',')" if many else text
+
+    # Lists -----------------------------------------------------------------------------------------------------------
+
+    def _many(self, field: p.Many, row: Row) -> Text:
+        if field.rows.keys is not None:
+            alias, inner = self._keyed(field, field.rows.keys, row)
+            order = " order by q.n"
+            denied = "string_agg(q.d, ',' order by q.n) as d" if self._how.reports_denied else ""
+        else:
+            own = Row(self._alias("t"), field.rows.relation)
+            text = self._body(field.body, own)
+            where = self._where(field.rows, own, row)
+            sort = f" order by {', '.join(own.column(name) for name in field.rows.sort)}" if field.rows.sort else ""
+            columns = self._columns(text.render(), own, field.shown)
+            inner = f"select {columns} from {self._from(field.rows, own)}{where}{sort}"
+            alias, order, denied = self._alias("x"), "", ""
+            self._pass_on(own, alias, row)
+        listed = [] if self._mode == "keys" else [f"string_agg(q.j, ','{order}) as j"]
+        if row.shown and row.shown[-1] == f"{alias}.i":
+            listed.append("string_agg(q.i::text, ',') as i")
+        if denied and self._mode != "keys":
+            listed.append(denied)
+        row.joins.append(f"left join lateral (select {', '.join(listed) or '1'} from ({inner}) q) {alias} on true")
+        return _list(f"{alias}.j")
+
+    def _connection(self, field: p.Connection, row: Row) -> Text:
+        page, rows = field.page, field.rows
+        own = Row(self._alias("t"), rows.relation)
+        edges = [item for item in field.items if isinstance(item, p.Edges)]
+        infos = {name for item in field.items if isinstance(item, p.PageInfo) for _, name in item.items}
+        alias = self._alias("x")
+        if not edges and not infos & {"hasNextPage", "startCursor", "endCursor"}:
+            return self._connection_text(field, alias, edges, row)  # counts alone read no page
+        texts = [self._edge(item, page, own) for item in edges]
+        where = self._where(rows, own, row)
+        first = self._parameter(page.first)
+        more = "hasNextPage" in infos
+        numbered = more or "startCursor" in infos
+        inner = [f"{text.render()} as e{n}" for n, text in enumerate(texts)] if self._mode != "keys" else []
+        if numbered:
+            inner.append("row_number() over () as n")
+        if infos & {"startCursor", "endCursor"}:
+            inner.append(f"{self._cursor(page, own)} as c")
+        self._show(own, field.shown)
+        if own.shown:
+            inner.append(f"{joined(own.shown)} as i")
+        kept = f" filter (where q.n <= {first})" if more else ""
+        outer = []
+        if self._mode != "keys":
+            outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(len(edges))]
+        if own.shown:
+            outer.append(f"string_agg(q.i::text, ','){kept} as i")
+        if more:
+            outer.append(f"(count(*) > {first})::text as more")
+        if "startCursor" in infos:
+            outer.append("max(q.c) filter (where q.n = 1) as sc")
+        if "endCursor" in infos:
+            # No ORDER BY in the aggregates: the rows come in the view's order, and one order would reorder all of them.
+            outer.append(f"(array_agg(q.c))[least(count(*), {first})] as ec")
+        row.joins.append(
+            f"left join lateral (select {', '.join(outer)} from (select {', '.join(inner) or '1'} from"
+            f" {self._from(rows, own)}{where} limit {first}{' + 1' if more else ''}) q) {alias} on true"
+        )
+        self._pass_on(own, alias, row)
+        if self._mode == "keys":
+            return Text().literal("null")
+        return self._connection_text(field, alias, edges, row)
+
+    def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row) -> Text:
+        text = Text().literal("{")
+        for number, item in enumerate(field.items):
+            text.literal(("," if number else "") + json.dumps(item.key) + ":")
+            match item:
+                case p.Edges():
+                    text.extend(_list(f"{alias}.e{edges.index(item)}"))
+                case p.TypeName(name=name):
+                    text.literal(json.dumps(name))
+                case p.TotalCount():
+                    text.sql(self._total(field.rows, row))
+                case p.PageInfo(items=items):
+                    text.extend(self._page_info(items, field.page, alias))
+        return text.literal("}")
+
+    def _total(self, rows: Rows, row: Row) -> str:
+        own = Row(self._alias("t"), rows.relation)
+        counted = Rows(rows.relation, rows.match, tuple(c for c in rows.where if c.operator not in ("after", "before")))
+        where = self._where(counted, own, row)
+        return f"(select count(*)::text from {self._schema}.{rows.relation} {own.alias}{where})"
+
+    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> Text:
+        text = Text().literal("{")
+        for number, (key, name) in enumerate(items):
+            text.literal(("," if number else "") + json.dumps(key) + ":")
+            match name:
+                case "hasNextPage":
+                    text.sql(f"{alias}.more")
+                case "hasPreviousPage":
+                    text.literal("true" if page.has_after else "false")
+                case "startCursor":
+                    text.sql(f"coalesce('\"' || {alias}.sc || '\"', 'null')")
+                case "endCursor":
+                    text.sql(f"coalesce('\"' || {alias}.ec || '\"', 'null')")
+                case _:
+                    text.literal('"PageInfo"')
+        return text.literal("}")
+
+    def _edge(self, edges: p.Edges, page: Page, own: Row) -> Text:
+        text = Text().literal("{")
+        for number, item in enumerate(edges.items):
+            text.literal(("," if number else "") + json.dumps(item.key) + ":")
+            match item:
+                case p.Cursor():
+                    text.literal('"').sql(self._cursor(page, own)).literal('"')
+                case p.EdgeNode(body=body):
+                    text.extend(self._body(body, own))
+                case p.TypeName(name=name):
+                    text.literal(json.dumps(name))
+        return text.literal("}")
+
+    @staticmethod
+    def _cursor(page: Page, own: Row) -> str:
+        # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
+        return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
+
+    # Sources ---------------------------------------------------------------------------------------------------------
+
+    def _section(self, field: p.Section, row: Row) -> Text:
+        uscc = row.column("uscc")
+        if self._mode == "keys":
+            if field.source == self._source:
+                row.shown.append(self._reachable(row, uscc))
+            return Text().literal("null")
+        if self._mode == "refresh":
+            row.shown.append(self._reachable(row, uscc))
+        answers = self._parameter(Value(Fed(f"answers:{field.source}"), "jsonb"))
+        own = Row(self._alias("a"), field.answer)
+        own.optional = True
+        own.uscc = uscc
+        text = self._object(field.fields, own)
+        row.joins.append(f"left join lateral {self._schema}.{field.answer}({answers}, {uscc}) {own.alias} on true")
+        row.joins.extend(own.joins)
+        return text
+
+    def _reachable(self, row: Row, uscc: str) -> str:
+        """The code at a section, if a source may be asked about it: not for rows that the asker doesn't have.
+
+        Nor, under a narrowing, for those that it does not apply to (authorities): they are seen, not asked about.
+        """
+        if self._how.reports_denied and RELATIONS[row.relation].subject is None:
+            return "null::text"
+        if row.optional and self._how.absent_is_null:
+            return f"case when {row.column('id')} is not null then {uscc} end"
+        return uscc
+
+    def _part(self, field: p.PartRows, row: Row) -> Text:
+        source = SOURCE_FUNCTIONS[field.function].source
+        answers = self._parameter(Value(Fed(f"answers:{source}"), "jsonb"))
+        own = Row(self._alias("f"), field.function)
+        text = self._object(field.fields, own)
+        alias = self._alias("x")
+        row.joins.append(
+            f"left join lateral (select string_agg({text.render()}, ',') as j"
+            f" from {self._schema}.{field.function}({answers}, {row.uscc}) {own.alias}) {alias} on true"
+        )
+        return _list(f"{alias}.j")
+
+
+def _list(items: str) -> Text:
+    """A list whose items are aggregated below. The brackets join the literals around them: each || copies the list."""
+    return Text().literal("[").sql(f"coalesce({items}, '')").literal("]")
+
+
+def joined(expressions: list[str]) -> str:
+    """Ids, comma separated; of one expression its own value, of whatever type."""
+    if not expressions:
+        return "''::text"
+    return expressions[0] if len(expressions) == 1 else f"concat_ws(',', {', '.join(expressions)})"

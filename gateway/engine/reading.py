@@ -1,0 +1,30 @@
+"""How the database is read for who asks: what a statement depends on beside its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.auth.principal import Principal
+from gateway.storage.levels import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the database is read: the view schema, and what stands for a code that is not there.
+
+    `absent_is_null`: in the public view and under a narrowing; elsewhere such a code is a subject with onRecord false.
+    `limited`: the token allows so many subjects and no more. `accounts`: body statements write their disclosure.
+    """
+
+    access: Access
+    absent_is_null: bool
+    reports_denied: bool
+    limited: bool
+    accounts: bool
+
+
+def reading(principal: Principal, *, accounts: bool) -> Reading:
+    """How the database is read for who asks; `accounts` matters above the public view."""
+    access, narrowed = principal.access, principal.narrowed
+    limited = access.disclosed and principal.max_subjects is not None
+    return Reading(access, narrowed or not access.disclosed, narrowed, limited, accounts and access.disclosed)
