@@ -96,11 +96,12 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             timeout=settings.database_timeout,
             # Who reads waits for no lock; above the public view the statement writes its disclosure, too.
             lock_timeout=settings.ledger_timeout,
+            durable=access.disclosed,
         )
         for access in ACCESSES
     }
     service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout)
-    ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout)
+    ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
     sources = Sources([courts_policy(settings.courts, settings.workers)], connectors, service, registry)

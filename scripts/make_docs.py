@@ -102,8 +102,10 @@ ADVICE: dict[str, tuple[str, str, str]] = {
     ),
     "LEDGER_UNAVAILABLE": (
         "披露记录无法写入，因此不披露任何信息",
-        "Try again later; nothing was disclosed. Operators: see that role `…_ledger` can write to `ledger.disclosure`.",
-        "稍后再试，未披露任何信息。运维人员：检查角色 `…_ledger` 能否写入 `ledger.disclosure`。",
+        "Try again later; nothing was disclosed. Operators: see that the view's role may call `v_….disclose` and"
+        " `disclose_one`, and that role `…_ledger` can write to `ledger.disclosure`.",
+        "稍后再试，未披露任何信息。运维人员：检查该视图的角色能否执行 `v_….disclose` 和 `disclose_one`，"
+        "角色 `…_ledger` 能否写入 `ledger.disclosure`。",
     ),
     "INTERNAL": (
         "未预见的错误，内容已屏蔽",

@@ -107,7 +107,7 @@ class Engine:
         variables, shape = operation.coerce(request.variables)
         done.operation = operation
         compiled = self._compiled(document, operation, variables, shape, principal)
-        self._check_sizes(compiled, variables, principal)
+        rows = self._check_sizes(compiled, variables, principal)
         fed: dict[str, Any] = {
             f"introspection:{key}": introspect(document, operation, key, request.variables)
             for key in compiled.plan.introspection
@@ -124,7 +124,7 @@ class Engine:
         if accounts:
             arguments[:0] = cells(_disclosure(principal, request, done))
         try:
-            row = await self._row(compiled, arguments, principal)
+            row = await self._row(compiled, arguments, principal, rows)
         except StorageUnavailable as error:
             if accounts and of_the_account(error):
                 raise ledger_unavailable() from error
@@ -142,11 +142,11 @@ class Engine:
             self._refresh(compiled, consulted, found.shown)
         return response(found, request.language)
 
-    async def _row(self, compiled: Compiled, arguments: Sequence[Any], principal: Principal) -> Any:
+    async def _row(self, compiled: Compiled, arguments: Sequence[Any], principal: Principal, rows: int) -> Any:
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
         if statement.keys and principal.scope is None and not compiled.plan.sources:
-            return await self._together.row(principal.access.name, pool, statement, arguments)
+            return await self._together.row(principal.access.name, pool, statement, arguments, rows)
         (row,) = await pool.fetch(statement.text, arguments, principal.scope)
         return row
 
@@ -180,8 +180,9 @@ class Engine:
             self._plans.popitem(last=False)
         return made
 
-    def _check_sizes(self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> None:
-        """Sizes within their limits, cost within the contract's. Raises BadUserInput, QueryTooCostly."""
+    def _check_sizes(self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> int:
+        """The cost in rows; sizes within their limits, cost within the contract's. Raises BadUserInput,
+        QueryTooCostly."""
         public = not principal.access.disclosed
         most = self._limits.subjects_public if public else self._limits.subjects
         if principal.max_subjects is not None:
@@ -210,6 +211,7 @@ class Engine:
                 f"the query may read {total} rows, {limit} are allowed; ask for shorter lists",
                 f"该查询可能读取 {total} 行，上限为 {limit} 行，请缩短列表",
             )
+        return total
 
     # Sources ---------------------------------------------------------------------------------------------------------
 

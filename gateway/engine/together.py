@@ -21,9 +21,11 @@ from gateway.errors import StorageUnavailable
 _LEAST = 2  # fewer are not worth a statement of their own
 _MOST = 16  # requests of one statement, so that two take turns: while PostgreSQL has one, we have the other
 _MOST_OF_ALL = 64  # of a long queue half, up to so many
+_COST = 8_000  # rows that one statement may read: many requests must not make a slow one
 _BETWEEN, _ABSENT = BETWEEN.encode(), ABSENT.encode()
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+_TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
 
 
 class Reader(Protocol):
@@ -35,9 +37,10 @@ class Reader(Protocol):
 
 
 class _Group:
-    __slots__ = ("asking", "running", "waiting")
+    __slots__ = ("asking", "most", "running", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most  # requests of one statement
         self.running = 0  # tasks, of which `asking` have a statement under way
         self.asking = 0
         self.waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
@@ -51,14 +54,20 @@ class Together:
         self._groups: dict[tuple[Any, ...], _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def row(self, access: str, pool: Reader, statement: Statement, arguments: Sequence[Any]) -> Any:
-        """The row of one request. Raises what the pool raises, for each request of the statement."""
+    async def row(
+        self, access: str, pool: Reader, statement: Statement, arguments: Sequence[Any], cost: int = 1
+    ) -> Any:
+        """The row of one request that may read `cost` rows. Raises what the pool raises, for each request of the
+        statement."""
+        if cost > _COST // _LEAST:
+            (alone,) = await pool.fetch(statement.text, arguments)
+            return alone
         own = len(CELLS) if statement.accounts else 0
         others = [value for place, value in enumerate(arguments) if place >= own and place not in statement.keys]
         key = (access, statement.text, repr(others))
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group()
+            group = self._groups[key] = _Group(_COST // max(cost, 1))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         group.waiting.append((arguments, future))
@@ -74,7 +83,7 @@ class Together:
         """Answer what has gathered until nothing has."""
         try:
             while group.waiting:
-                size = _size(len(group.waiting), group.running - group.asking)
+                size = min(group.most, _size(len(group.waiting), group.running - group.asking))
                 taken, group.waiting = group.waiting[:size], group.waiting[size:]
                 batch = [entry for entry in taken if not entry[1].done()]  # who has left needs no row
                 if not batch:
@@ -84,7 +93,9 @@ class Together:
                     fault = await _answer(pool, statement, batch)
                 finally:
                     group.asking -= 1
-                if fault is not None:
+                if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
+                    group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
+                elif fault is not None:
                     # The database does not answer: who still waits is told at once, not one timeout after another.
                     waiting, group.waiting = group.waiting, []
                     _refuse(waiting, fault)
@@ -113,8 +124,8 @@ async def _answer(
     pool: Reader, statement: Statement, batch: Sequence[tuple[Sequence[Any], asyncio.Future[Any]]]
 ) -> StorageUnavailable | None:
     """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer."""
-    merged = _merged(statement, [arguments for arguments, _ in batch])
     try:
+        merged = _merged(statement, [arguments for arguments, _ in batch])
         (row,) = await pool.fetch(statement.text, merged)
         # Twice sure that an answer goes to who asked for it: by its place and by its code.
         if row["keys"].decode() != merged[statement.keys[0]]:

@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.storage.embedded_errors import EmbeddedPostgresError
 from gateway.storage.embedded_server import RunningServer
+from gateway.storage.roles import LARGE_OBJECTS
 from gateway.storage.secrets import scram_matches, scram_verifier
 
 _TIMEOUT = 30.0  # seconds to connect, and for each statement
@@ -23,8 +24,8 @@ _LONGEST_NAME = 63  # bytes of an identifier: PostgreSQL would cut it silently
 async def create_database(server: RunningServer, name: str) -> None:
     """Make the database `name` if it is missing, and take from PUBLIC what only owners need. Idempotent.
 
-    PUBLIC loses CREATE and TEMPORARY on the database, CREATE on schema public, and plpgsql: no view's role can make
-    anything or run a program. Migrations therefore write functions in SQL alone.
+    PUBLIC loses CREATE and TEMPORARY on the database, CREATE on schema public, plpgsql and large objects: no view's
+    role can make anything or run a program. Migrations therefore write functions in SQL alone.
     """
     quoted = _identifier(name)
     async with _superuser(server, "postgres") as connection:
@@ -41,6 +42,14 @@ async def create_database(server: RunningServer, name: str) -> None:
         ):
             if await connection.fetchval(f"select {test}", rights):  # any of them
                 await connection.execute(f"revoke {rights} on {on} from public")
+        open_to_all = await connection.fetch(
+            "select oid::regprocedure::text as name from pg_proc where pronamespace = 'pg_catalog'::regnamespace"
+            " and (oid = any ($1::regprocedure[]) or proname = 'pg_logical_emit_message')"
+            " and has_function_privilege('public', oid, 'execute')",
+            list(LARGE_OBJECTS),
+        )
+        for row in open_to_all:
+            await connection.execute(f"revoke execute on function {row['name']} from public")
 
 
 async def ensure_migrate_role(server: RunningServer, database: str) -> str:

@@ -133,7 +133,30 @@ async def ensure_partitions(connection: asyncpg.Connection[asyncpg.Record], mont
         schema, name = table.split(".")
         for ahead in range(months):
             start, end = _month(today, ahead), _month(today, ahead + 1)
-            await connection.execute(
+            made = (
                 f"create table if not exists {schema}.{name}_{start:%Y_%m} partition of {table}"
                 f" for values from ('{start} 00:00+08') to ('{end} 00:00+08'){parameters}"
             )
+            try:
+                await connection.execute(made)
+            except asyncpg.CheckViolationError:
+                # The month began before its partition was there: its first rows are in the default one.
+                await _move_out(connection, table, made, f"'{start} 00:00+08'", f"'{end} 00:00+08'")
+
+
+async def _move_out(
+    connection: asyncpg.Connection[asyncpg.Record], table: str, made: str, start: str, end: str
+) -> None:
+    """Make a partition, and move its rows there from the default one, in one transaction."""
+    key = await connection.fetchval(
+        "select a.attname from pg_partitioned_table p join pg_attribute a on a.attrelid = p.partrelid"
+        " and a.attnum = p.partattrs[0] where p.partrelid = $1::text::regclass",
+        table,
+    )
+    async with connection.transaction():
+        await connection.execute(
+            f"alter table {table} detach partition {table}_rest; {made};"
+            f" with moved as (delete from {table}_rest where {key} >= {start} and {key} < {end} returning *)"
+            f" insert into {table} select * from moved;"
+            f" alter table {table} attach partition {table}_rest default"
+        )

@@ -78,7 +78,8 @@ class Pool:
     """Connections of one role. `fetchrow` runs one statement; a broken connection is dropped, never used again.
 
     A lane is handed from one request to the next without a reset between, and without waiting where one is idle: both
-    are measured (docs/performance.md). Waiters are served in their order. Times are in seconds.
+    are measured (docs/performance.md). Waiters are served in their order. Times are in seconds. `durable`:
+    a commit has reached the disk when it returns, whatever the server's, the database's or the role's setting.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pool:
         size: int,
         timeout: float = 5.0,
         lock_timeout: float | None = None,
+        durable: bool = False,
         name: str = "credit-gateway",
     ) -> None:
         self._dsn = dsn
@@ -96,6 +98,8 @@ class Pool:
         self._settings = {"application_name": name}
         if lock_timeout is not None:
             self._settings["lock_timeout"] = f"{lock_timeout * 1000:.0f}ms"
+        if durable:
+            self._settings["synchronous_commit"] = "on"  # outranks what a role or its database has been given
         self._idle: list[_Lane] = []
         self._open = 0  # lanes that are there or being made
         self._waiting: deque[asyncio.Future[_Lane | None]] = deque()

@@ -35,6 +35,17 @@ _OF_SERVICE = {
     "service": {},
     "ledger": {"synchronous_commit": "on"},
 }
+# What writes large objects, which any role may by default; nothing here needs them.
+LARGE_OBJECTS = (
+    "lo_creat(integer)",
+    "lo_create(oid)",
+    "lo_from_bytea(oid, bytea)",
+    "lo_put(oid, bigint, bytea)",
+    "lo_truncate(integer, integer)",
+    "lo_truncate64(integer, bigint)",
+    "lo_unlink(oid)",
+    "lowrite(integer, bytea)",
+)
 ALL_SETTINGS = {
     "jit": "off",
     "datestyle": "ISO, YMD",
@@ -135,4 +146,5 @@ def script(prefix: str, database: str) -> str:
         lines += [f"{sql};" for sql in statements_of(role, prefix, database, f"‹{role_name(prefix, role)}›")]
     lines.append(f"revoke all on database {quote(database)} from public;")
     lines.append("revoke usage on language plpgsql from public;")
+    lines += [f"revoke execute on function {function} from public;" for function in LARGE_OBJECTS]
     return "\n".join(lines) + "\n"

@@ -155,6 +155,33 @@ async def test_data_that_the_database_refuses_is_refused_alone() -> None:
     assert len(pool.asked) == 4
 
 
+async def test_what_costs_much_shares_no_statement_and_what_costs_more_shares_less() -> None:
+    """A group is as quick as one of its requests, or nearly: plans that may read many rows are not put together."""
+    pool = Slow()
+    pool.let.set()
+    together = Together(width=1)
+    codes = [f"C{n}" for n in range(12)]
+    for cost, expected in ((5_000, [1] * 12), (2_000, [4, 4, 4]), (10, [12])):
+        pool.asked.clear()
+        await asyncio.gather(*(together.row("restricted", pool, STATEMENT, [c, c, 1], cost) for c in codes))
+        assert [len(arguments[0].split(",")) for arguments in pool.asked] == expected
+
+
+async def test_a_statement_that_took_too_long_is_not_tried_again_as_it_was() -> None:
+    pool = Slow()
+    pool.fault, pool.fault.__cause__ = StorageUnavailable("no", "否"), TimeoutError()
+    together = Together(width=1)
+    calls = [asyncio.create_task(together.row("restricted", pool, STATEMENT, [c, c, 1])) for c in "ABCDEFGH"]
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(together.row("restricted", pool, STATEMENT, [c, c, 1])) for c in "IJKLMNOP"]
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(pool.let.set)
+    outcomes = await asyncio.gather(*calls, *later, return_exceptions=True)
+    assert all(isinstance(outcome, StorageUnavailable) for outcome in outcomes)
+    # Those that waited were asked for, in smaller and smaller statements; of the last that fails alone all are told.
+    assert [len(arguments[0].split(",")) for arguments in pool.asked] == [8, 4, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("processors", "workers", "expected"),
     [(1, 1, 1), (2, 1, 1), (4, 1, 3), (16, 1, 3), (8, 4, 1), (8, 8, 1), (64, 8, 3)],

@@ -56,3 +56,26 @@ async def test_a_failing_migration_leaves_nothing(
     with pytest.raises(MigrationError, match="rolled back"):
         await migrate.migrate(owner, database.prefix, tmp_path)
     assert await owner.fetchval("select to_regclass('core.half')") is None
+
+
+async def test_rows_of_a_month_without_its_partition_are_moved(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A gateway that ran longer than its partitions reach must come up again, with every row."""
+    partitions = await owner.fetch(
+        "select inhrelid::regclass::text as name from pg_inherits"
+        " where inhparent = 'ledger.disclosure'::regclass and inhrelid::regclass::text not like '%_rest'"
+    )
+    assert len(partitions) == 3
+    for row in partitions:
+        await owner.execute(f"drop table {row['name']}")
+    await owner.execute(
+        "insert into ledger.disclosure (id, at, client_id, organisation_uscc, view, matter, case_number, outcome,"
+        " subject_ids, sources, withheld) select gen_random_uuid(), at, 'moved', '', '', '', '', '', '{}', '{}', '{}'"
+        " from unnest(array[now(), now() + interval '40 days', now() - interval '90 days']) at"
+    )
+    where = "select tableoid::regclass::text like '%_rest' from ledger.disclosure where client_id = 'moved' order by at"
+    assert [row[0] for row in await owner.fetch(where)] == [True, True, True]
+    await migrate.ensure_partitions(owner)
+    assert [row[0] for row in await owner.fetch(where)] == [True, False, False]
+    await migrate.ensure_partitions(owner)
