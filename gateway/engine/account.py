@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import asyncpg
 
 from gateway.errors import LedgerUnavailable, StorageUnavailable
+from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
 
 def new_id() -> str:
@@ -57,28 +58,11 @@ class Account(Protocol):
         ...
 
 
-# A disclosure as a body statement takes it: parameters of type text in this order, which it hands to the view's own
-# function `disclose` (gateway/storage/views.py) with what it found itself: subjects and snapshot.
-CELLS: Final = (
-    "id",
-    "client_id",
-    "organisation_uscc",
-    "matter",
-    "case_number",
-    "on_behalf_of",
-    "operation_name",
-    "document_hash",
-    "variables",
-    "sources",
-    "withheld",
-)
-BETWEEN, ABSENT = "\x1f", "\x1e"  # of the cells of several requests in one parameter; a null
-NOT_SHOWN: Final = "-"  # in place of the subjects: nothing came out, nothing is disclosed
 _cells = attrgetter(*CELLS)
 
 
 def cells(disclosure: Disclosure) -> list[bytes | None]:
-    """The values of CELLS. Raises LedgerUnavailable for text that can't be stored as it is."""
+    """The values of CELLS, as a view's function takes them. Raises LedgerUnavailable for text that can't be stored."""
     made: list[bytes | None] = []
     for value in _cells(disclosure):
         if isinstance(value, str):
@@ -97,7 +81,7 @@ def cells(disclosure: Disclosure) -> list[bytes | None]:
 
 
 _HASH: Final = CELLS.index("document_hash")
-_UNSAFE: Final = (BETWEEN.encode(), ABSENT.encode(), b"\0")
+_UNSAFE: Final = (BETWEEN, ABSENT, b"\0")
 
 
 def ledger_unavailable() -> LedgerUnavailable:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.engine import plan as p
-from gateway.engine.account import CELLS
 from gateway.engine.bindings import Condition, Rows
 from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
+from gateway.storage.views import CELLS
 
 
 def describe(plan: p.Plan) -> str:

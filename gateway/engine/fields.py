@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable
 
 from gateway.engine import plan as p
-from gateway.engine.account import CELLS
 from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, json_value, quoted
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, Value
 from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
+from gateway.storage.views import CELLS
 
 # Evaluated only for a code that is not on record: the UUIDv5 of its hash (RFC 9562 §5.5), and as core.node_id, which
 # view roles may not call.

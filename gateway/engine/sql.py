@@ -20,13 +20,13 @@ import json
 from dataclasses import dataclass
 
 from gateway.engine import plan as p
-from gateway.engine.account import CELLS, NOT_SHOWN
 from gateway.engine.bindings import SubjectKeys
 from gateway.engine.fields import Fields, joined
 from gateway.engine.fragments import Row, Text
 from gateway.engine.prune import towards
 from gateway.engine.reading import Reading
 from gateway.engine.values import FromPrincipal, Value
+from gateway.storage.views import CELLS, NOT_SHOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,14 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from gateway.engine.account import ABSENT, BETWEEN, CELLS
 from gateway.engine.sql import Statement
 from gateway.errors import StorageUnavailable
+from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
 _LEAST = 2  # fewer are not worth a statement of their own
 _MOST = 16  # requests of one statement, so that two take turns: while PostgreSQL has one, we have the other
 _MOST_OF_ALL = 64  # of a long queue half, up to so many
 _COST = 8_000  # rows that one statement may read: many requests must not make a slow one
-_BETWEEN, _ABSENT = BETWEEN.encode(), ABSENT.encode()
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
@@ -152,7 +151,7 @@ def _merged(statement: Statement, batch: Sequence[Sequence[Any]]) -> list[Any]:
     merged = list(batch[0])
     if statement.accounts:
         own = list(zip(*[arguments[: len(CELLS)] for arguments in batch], strict=True))
-        merged[: len(CELLS)] = [_BETWEEN.join([_ABSENT if c is None else c for c in column]) for column in own]
+        merged[: len(CELLS)] = [BETWEEN.join([ABSENT if c is None else c for c in column]) for column in own]
     for place in statement.keys:
         merged[place] = ",".join([arguments[place] for arguments in batch])
     return merged

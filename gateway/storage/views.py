@@ -79,7 +79,8 @@ def function(definition: SourceFunction, access: Access) -> str:
     )
 
 
-# What a body statement hands over of each of its answers, as text (gateway/engine/account.py has the same order).
+# What a body statement hands to its view's function `disclose` of each of its answers, as text in this order; subjects
+# and snapshot it has found itself.
 _CELLS = {
     "id": "::uuid",
     "client_id": "",
@@ -93,6 +94,9 @@ _CELLS = {
     "sources": "",
     "withheld": "",
 }
+CELLS = tuple(_CELLS)
+BETWEEN, ABSENT = b"\x1f", b"\x1e"  # of the cells of several answers in one parameter; a null
+NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclosed
 
 
 def _values(row: str) -> str:
@@ -111,7 +115,8 @@ def disclose(access: Access) -> str:
     `shown` has the subjects' UUIDs, comma separated, of each answer, semicolons between; `-` where nothing came out.
     `disclose_one` takes those of one answer as they are, its subjects as an array: null where nothing came out.
     """
-    arrays = ", ".join(f"string_to_array({name}, e'\\x1f', e'\\x1e')" for name in _CELLS)
+    between, absent = (f"e'\\x{byte.hex()}'" for byte in (BETWEEN, ABSENT))
+    arrays = ", ".join(f"string_to_array({name}, {between}, {absent})" for name in _CELLS)
     into = f"insert into ledger.disclosure ({', '.join(_CELLS)}, view, outcome, subject_ids, snapshot)"
     parameters = ", ".join(f"{name} text" for name in _CELLS)
     return f"""\
@@ -136,7 +141,7 @@ begin atomic
             '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
         from unnest({arrays},
             string_to_array(disclose.shown, ';')) d({", ".join(_CELLS)}, shown)
-        where d.shown is distinct from '-'
+        where d.shown is distinct from '{NOT_SHOWN}'
         returning 1
     )
     select count(*) from written;

@@ -13,13 +13,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import CELLS, Disclosure, cells
+from gateway.engine.account import Disclosure, cells
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.errors import LedgerUnavailable, Refused
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
+from gateway.storage.views import CELLS
 from tests.engine import small_world
 from tests.engine.conftest import World
 from tests.engine.snapshot import FOLDER, read_case

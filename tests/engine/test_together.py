@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.engine.account import CELLS
 from gateway.engine.execute import Request
 from gateway.engine.sql import Statement
 from gateway.engine.together import Together, width
 from gateway.errors import StorageUnavailable
+from gateway.storage.views import CELLS
 from tests.engine import small_world
 from tests.engine.conftest import World
 

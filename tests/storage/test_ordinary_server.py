@@ -15,12 +15,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.engine.account import CELLS, Disclosure, cells
+from gateway.engine.account import Disclosure, cells
 from gateway.errors import StorageError
 from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.pool import Pool
 from gateway.storage.roles import role_name, script
+from gateway.storage.views import CELLS
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
 
