@@ -57,7 +57,7 @@ class Rows:
 
     `match` joins with the row at hand: (column here, column there). `order` names one of the relation's ordered views,
     `sort` orders small relations by columns. `keys` asks for one row per key, in the keys' order, absent ones included.
-    `cost` is how many rows are expected where no page or key says it.
+    `cost` is how many rows are expected where no page or key says it. `search`: those found by name, ranked.
     """
 
     relation: str
@@ -68,6 +68,34 @@ class Rows:
     page: Page | None = None
     keys: SubjectKeys | None = None
     cost: int = 1
+    search: Search | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search by name: endings of names from `begin` to `end` (exclusive), of subjects of these kinds, roles, region.
+
+    `place` is where a page begins: tier, ending, UUID of the subject before it; `places` the same for each tier's
+    range (storage/names.py): the ending from which on, and the UUID where the place is in this tier.
+    """
+
+    begin: Value
+    end: Value
+    kinds: Value | None = None
+    roles: Value | None = None
+    region: Value | None = None
+    place: tuple[Value, Value, Value] | None = None
+    places: tuple[tuple[Value, Value], ...] = ()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether subjects must meet conditions of their own."""
+        return not (self.kinds is self.roles is self.region is None)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Every value that may be refused."""
+        return (self.begin, *(self.place or ()))
 
 
 @dataclass(frozen=True, slots=True)

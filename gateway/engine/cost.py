@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.engine import plan as p
+from gateway.engine.search import COUNTED
 from gateway.engine.values import Value
 from gateway.errors import QueryTooCostly
 
@@ -59,8 +60,9 @@ def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
     below = cost(children, size) + sum(isinstance(child, p.Leaf) for child in children) // LEAVES
     match field:
         case p.Connection(page=page, items=items):
-            total = any(isinstance(item, p.TotalCount) for item in items)
-            return size(page.first) * (1 + below) + (10 if total else 0)
+            total = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in items)
+            counted = COUNTED if field.rows.search is not None else 10
+            return size(page.first) * (1 + below) + (counted if total else 0)
         case p.Many(rows=rows):
             return (size(rows.keys.usccs) if rows.keys is not None else rows.cost) * (1 + below)
         case p.One() | p.OneOf():

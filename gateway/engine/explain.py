@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Rows
+from gateway.engine.bindings import Condition, Rows, Search
 from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
 from gateway.storage.views import CELLS
@@ -51,9 +51,17 @@ def _rows(rows: Rows) -> str:
     parts += [_condition(condition) for condition in rows.where]
     if rows.keys is not None:
         parts.append(f"uscc {'of each of' if rows.keys.many else '='} {value(rows.keys.usccs)}")
+    if rows.search is not None:
+        parts.append(_search(rows.search))
     if rows.page is not None:
         parts.append(f"first {value(rows.page.first)}")
     return ", ".join(parts)
+
+
+def _search(search: Search) -> str:
+    named = {"kinds": search.kinds, "roles": search.roles, "region": search.region}
+    filters = [f"{name} {value(given)}" for name, given in named.items() if given is not None]
+    return ", ".join([f"named {value(search.begin)}", *filters])
 
 
 def _condition(condition: Condition) -> str:
@@ -125,5 +133,7 @@ def _connection(field: p.Connection, depth: int) -> Iterator[str]:
                 yield f"{indent}  {key}: page info ({', '.join(name for _, name in names)})"
             case p.TotalCount(key=key):
                 yield f"{indent}  {key}: count"
+            case p.TotalIsExact(key=key):
+                yield f"{indent}  {key}: whether the count is exact"
             case p.TypeName(key=key, name=name):
                 yield f"{indent}  {key}: type {name}"

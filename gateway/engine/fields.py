@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Page, Rows, SubjectKeys
+from gateway.engine.bindings import Condition, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, json_value, quoted
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, Value
@@ -273,106 +273,11 @@ class Fields:
         if denied and self._mode != "keys":
             listed.append(denied)
         row.joins.append(f"left join lateral (select {', '.join(listed) or '1'} from ({inner}) q) {alias} on true")
-        return _list(f"{alias}.j")
+        return aggregated(f"{alias}.j")
 
     def _connection(self, field: p.Connection, row: Row) -> Text:
-        page, rows = field.page, field.rows
-        own = Row(self._alias("t"), rows.relation)
-        edges = [item for item in field.items if isinstance(item, p.Edges)]
-        infos = {name for item in field.items if isinstance(item, p.PageInfo) for _, name in item.items}
-        alias = self._alias("x")
-        if not edges and not infos & {"hasNextPage", "startCursor", "endCursor"}:
-            return self._connection_text(field, alias, edges, row)  # counts alone read no page
-        texts = [self._edge(item, page, own) for item in edges]
-        where = self._where(rows, own, row)
-        first = self._parameter(page.first)
-        more = "hasNextPage" in infos
-        numbered = more or "startCursor" in infos
-        inner = [f"{text.render()} as e{n}" for n, text in enumerate(texts)] if self._mode != "keys" else []
-        if numbered:
-            inner.append("row_number() over () as n")
-        if infos & {"startCursor", "endCursor"}:
-            inner.append(f"{self._cursor(page, own)} as c")
-        self._show(own, field.shown)
-        if own.shown:
-            inner.append(f"{joined(own.shown)} as i")
-        kept = f" filter (where q.n <= {first})" if more else ""
-        outer = []
-        if self._mode != "keys":
-            outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(len(edges))]
-        if own.shown:
-            outer.append(f"string_agg(q.i::text, ','){kept} as i")
-        if more:
-            outer.append(f"(count(*) > {first})::text as more")
-        if "startCursor" in infos:
-            outer.append("max(q.c) filter (where q.n = 1) as sc")
-        if "endCursor" in infos:
-            # No ORDER BY in the aggregates: the rows come in the view's order, and one order would reorder all of them.
-            outer.append(f"(array_agg(q.c))[least(count(*), {first})] as ec")
-        row.joins.append(
-            f"left join lateral (select {', '.join(outer)} from (select {', '.join(inner) or '1'} from"
-            f" {self._from(rows, own)}{where} limit {first}{' + 1' if more else ''}) q) {alias} on true"
-        )
-        self._pass_on(own, alias, row)
-        if self._mode == "keys":
-            return Text().literal("null")
-        return self._connection_text(field, alias, edges, row)
-
-    def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row) -> Text:
-        text = Text().literal("{")
-        for number, item in enumerate(field.items):
-            text.literal(("," if number else "") + json.dumps(item.key) + ":")
-            match item:
-                case p.Edges():
-                    text.extend(_list(f"{alias}.e{edges.index(item)}"))
-                case p.TypeName(name=name):
-                    text.literal(json.dumps(name))
-                case p.TotalCount():
-                    text.sql(self._total(field.rows, row))
-                case p.PageInfo(items=items):
-                    text.extend(self._page_info(items, field.page, alias))
-        return text.literal("}")
-
-    def _total(self, rows: Rows, row: Row) -> str:
-        own = Row(self._alias("t"), rows.relation)
-        counted = Rows(rows.relation, rows.match, tuple(c for c in rows.where if c.operator not in ("after", "before")))
-        where = self._where(counted, own, row)
-        return f"(select count(*)::text from {self._schema}.{rows.relation} {own.alias}{where})"
-
-    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> Text:
-        text = Text().literal("{")
-        for number, (key, name) in enumerate(items):
-            text.literal(("," if number else "") + json.dumps(key) + ":")
-            match name:
-                case "hasNextPage":
-                    text.sql(f"{alias}.more")
-                case "hasPreviousPage":
-                    text.literal("true" if page.has_after else "false")
-                case "startCursor":
-                    text.sql(f"coalesce('\"' || {alias}.sc || '\"', 'null')")
-                case "endCursor":
-                    text.sql(f"coalesce('\"' || {alias}.ec || '\"', 'null')")
-                case _:
-                    text.literal('"PageInfo"')
-        return text.literal("}")
-
-    def _edge(self, edges: p.Edges, page: Page, own: Row) -> Text:
-        text = Text().literal("{")
-        for number, item in enumerate(edges.items):
-            text.literal(("," if number else "") + json.dumps(item.key) + ":")
-            match item:
-                case p.Cursor():
-                    text.literal('"').sql(self._cursor(page, own)).literal('"')
-                case p.EdgeNode(body=body):
-                    text.extend(self._body(body, own))
-                case p.TypeName(name=name):
-                    text.literal(json.dumps(name))
-        return text.literal("}")
-
-    @staticmethod
-    def _cursor(page: Page, own: Row) -> str:
-        # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
-        return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
+        """A page of rows: pages.py."""
+        raise NotImplementedError
 
     # Sources ---------------------------------------------------------------------------------------------------------
 
@@ -414,10 +319,10 @@ class Fields:
             f"left join lateral (select string_agg({text.render()}, ',') as j"
             f" from {self._schema}.{field.function}({answers}, {row.uscc}) {own.alias}) {alias} on true"
         )
-        return _list(f"{alias}.j")
+        return aggregated(f"{alias}.j")
 
 
-def _list(items: str) -> Text:
+def aggregated(items: str) -> Text:
     """A list whose items are aggregated below. The brackets join the literals around them: each || copies the list."""
     return Text().literal("[").sql(f"coalesce({items}, '')").literal("]")
 

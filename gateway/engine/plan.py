@@ -140,7 +140,16 @@ class TotalCount:
 
 
 EdgeItem: TypeAlias = Cursor | EdgeNode | TypeName
-ConnectionItem: TypeAlias = Edges | PageInfo | TotalCount | TypeName
+
+
+@dataclass(frozen=True, slots=True)
+class TotalIsExact:
+    """`key`: whether the total is no more than a search counts."""
+
+    key: str
+
+
+ConnectionItem: TypeAlias = Edges | PageInfo | TotalCount | TotalIsExact | TypeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +238,15 @@ def values(plan: Plan) -> tuple[Value, ...]:
         value
         for field in walk(plan.fields)
         if isinstance(field, One | Many | Connection)
-        for condition in field.rows.where
-        for value in condition.values
+        for value in _of_rows(field.rows)
     )
+
+
+def _of_rows(rows: Rows) -> Iterator[Value]:
+    for condition in rows.where:
+        yield from condition.values
+    if rows.search is not None:
+        yield from rows.search.values
 
 
 def walk(fields: tuple[Field, ...]) -> Iterator[Field]:

@@ -182,6 +182,8 @@ class Planner:
                     items.append(p.TypeName(own, named.name))
                 case "totalCount":
                     items.append(p.TotalCount(own))
+                case "totalCountExact":
+                    items.append(p.TotalIsExact(own))
                 case "pageInfo":
                     collected = collect(self._document, _object(named, "pageInfo"), _sets(inner))
                     items.append(p.PageInfo(own, tuple((k, n[0].name.value) for k, n in collected.items())))

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import SubjectKeys
-from gateway.engine.fields import Fields, joined
+from gateway.engine.fields import joined
 from gateway.engine.fragments import Row, Text
+from gateway.engine.pages import Pages
 from gateway.engine.prune import towards
 from gateway.engine.reading import Reading
 from gateway.engine.values import FromPrincipal, Value
@@ -55,7 +56,7 @@ def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
     return _Builder(how, "keys", source).body(towards(plan.fields, source))
 
 
-class _Builder(Fields):
+class _Builder(Pages):
     """Statements made of fields."""
 
     # The statement ---------------------------------------------------------------------------------------------------

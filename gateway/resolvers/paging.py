@@ -40,7 +40,8 @@ def first_of(arguments: Arguments, default: int = 20) -> Value:
     return given.typed("int", _CHECK)
 
 
-def _bad_cursor() -> BadUserInput:
+def bad_cursor() -> BadUserInput:
+    """The one error of cursors."""
     return BadUserInput(
         "after is not a cursor of this list in this order; take one from its pageInfo",
         "after 不是本列表当前排序下的游标，请使用 pageInfo 给出的游标",
@@ -50,16 +51,16 @@ def _bad_cursor() -> BadUserInput:
 def parse_cursor(text: Any, letter: str) -> tuple[dt.date, uuid.UUID]:
     """Day and id of a cursor. Raises BadUserInput."""
     if not isinstance(text, str) or text[:1] != letter or not text.isascii():
-        raise _bad_cursor()
+        raise bad_cursor()
     try:
         day = dt.date.fromisoformat(text[1 : 1 + _DATE])
         if day.isoformat() != text[1 : 1 + _DATE]:
-            raise _bad_cursor()
+            raise bad_cursor()
         kind, external_id = parse_node_id(text[1 + _DATE :])
     except ValueError:
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
     if kind != "R":
-        raise _bad_cursor()
+        raise bad_cursor()
     return day, external_id
 
 

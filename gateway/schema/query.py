@@ -7,13 +7,23 @@ from typing import Annotated
 import strawberry
 
 from gateway.resolvers import records as record_rows
-from gateway.resolvers import reference
+from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
 from gateway.schema.enums import View
 from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
-from gateway.schema.subjects import After, CreditRecordConnection, Filter, First, Node, Order, Subject
+from gateway.schema.subjects import (
+    After,
+    CreditRecordConnection,
+    Filter,
+    First,
+    Node,
+    Order,
+    Subject,
+    SubjectConnection,
+    SubjectFilter,
+)
 
 
 @strawberry.type(description="A code with its labels")
@@ -57,6 +67,19 @@ def _subjects(
     by_engine()
 
 
+def _search_subjects(
+    query: Annotated[
+        str, strawberry.argument(description="Two characters or more of a name it has or had, or of its code")
+    ],
+    filter: Annotated[SubjectFilter | None, strawberry.argument(description="Which subjects; all without it")] = (
+        strawberry.UNSET
+    ),
+    first: First = 20,
+    after: After = strawberry.UNSET,
+) -> SubjectConnection:
+    by_engine()
+
+
 def _records(
     filter: Filter = strawberry.UNSET,
     order_by: Order = strawberry.UNSET,
@@ -83,6 +106,13 @@ class Query:
     )
     subjects: list[Subject | None] = related(
         subject_rows.by_usccs, "Subjects in the order asked, each as by subject", P, arguments=_subjects
+    )
+    search_subjects: SubjectConnection = related(
+        search.by_name,
+        "Subjects by name, as far as the view has them: the exact name or code first, then what begins with it, then"
+        " what has it inside. Half and full width, spaces, 有限责任公司 and 有限公司 and the like make no difference",
+        P,
+        arguments=_search_subjects,
     )
     records: CreditRecordConnection = related(
         record_rows.everywhere, "Records of all subjects, as far as the view has them", P, arguments=_records

@@ -52,6 +52,17 @@ class RecordFilter:
     )
 
 
+@strawberry.input(description="Conditions on subjects; all given ones hold at once")
+class SubjectFilter:
+    kinds: list[SubjectKind] | None = strawberry.field(default=strawberry.UNSET, description="Of these kinds")
+    roles: list[SubjectRole] | None = strawberry.field(
+        default=strawberry.UNSET, description="With one of these roles in the key areas at present"
+    )
+    region_code: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Registered in this region or anything below it"
+    )
+
+
 @strawberry.input(description="Order of records")
 class RecordOrder:
     field: RecordOrderField = strawberry.field(default=RecordOrderField.DECIDED_ON, description="By which day")
@@ -259,3 +270,17 @@ class CreditRecordConnection:
     edges: list[CreditRecordEdge] = inherits("The records of this page")
     page_info: PageInfo = inherits("Where the page stands")
     total_count: int = inherits("How many there are on all pages")
+
+
+@strawberry.type(description="A subject in a list")
+class SubjectEdge:
+    cursor: str = inherits("Its place in the list")
+    node: Subject = inherits("The subject")
+
+
+@strawberry.type(description="A page of subjects (Relay cursor specification)")
+class SubjectConnection:
+    edges: list[SubjectEdge] = inherits("The subjects of this page")
+    page_info: PageInfo = inherits("Where the page stands")
+    total_count: int = inherits("How many there are on all pages; counted up to 1,000")
+    total_count_exact: bool = inherits("Whether there are no more than totalCount says")

@@ -154,7 +154,7 @@ SUBJECT = Relation(
         Column("name", "s.name", "text", level=P),
         Column("kind", "s.kind", "code", level=P),
         Column("registered_on", "s.registered_on", "date", level=P, null=True),
-        Column("region_code", "g.code", "code", level=P, null=True),
+        Column("region_code", "s.region_code", "code", level=P, null=True),
         Column("region_name", "g.name", "text", level=P, null=True),
         Column("region_local", "g.local", "bool", level=P, null=True),
         Column(
@@ -323,6 +323,38 @@ def _linked(name: str, here: str, there: str) -> Relation:
     )
 
 
+# Endings of names and codes (gateway/storage/names.py): what a search goes through. The asker's own rows alone, counts
+# too; persons' are a partition of their own, which public searches never read, neither by result nor by time.
+NAME_PART = Relation(
+    "name_part",
+    "core.name_part p join core.subject s on s.id = p.subject_id",
+    (
+        Column("subject_id", "p.subject_id", "key", level=P),
+        Column("tier", "p.tier", "key", level=P),
+        Column("suffix", "p.suffix", "key", level=P),
+        Column("repeated", "p.repeated", "key", level=P),
+        Column("kind", "s.kind", "code", level=P),
+        Column("region_code", "s.region_code", "code", level=P, null=True),
+    ),
+    rows={
+        **SUBJECT_ROWS,
+        "public": f"not p.personal and {SUBJECT_ROWS['public']}",
+        "restricted": f"not p.personal and {SUBJECT_ROWS['restricted']}",
+    },
+    subject="s.id",
+    orders={"ranked": "p.tier, p.suffix, p.subject_id"},
+)
+SUBJECT_ROLE = Relation(
+    "subject_role",
+    "core.subject_role o join core.subject s on s.id = o.subject_id",
+    (Column("subject_id", "o.subject_id", "key", level=P), Column("role", "o.role", "code", level=P)),
+    rows={
+        name: f"(o.valid_to is null or o.valid_to >= core.today()) and ({condition})"
+        for name, condition in SUBJECT_ROWS.items()
+    },
+    subject="s.id",
+)
+
 # Who determined a record or withdrew it is part of that row: narrowing does not apply, and an organisation is public.
 AUTHORITY = Relation(
     "authority",
@@ -418,6 +450,8 @@ RELATIONS: dict[str, Relation] = {
         RECORD_VERSION,
         AUTHORITY,
         PREDECESSOR,
+        NAME_PART,
+        SUBJECT_ROLE,
         SUCCESSOR,
         WITHDRAWAL,
         SOURCE,

@@ -379,7 +379,14 @@ def normal_document_number(text: str) -> str:
 # Names ----------------------------------------------------------------------------------------------------------------
 
 _DOTS = str.maketrans(dict.fromkeys("•・‧∙⋅●", "·"))
+_INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f\u200b-\u200f\ufeff]+")
 _SHORTER = (("有限责任公司", "有限公司"), ("新疆维吾尔自治区", "新疆"), ("博尔塔拉蒙古自治州", "博州"))
+
+
+def squeeze_name(name: str) -> str:
+    """A name in half width (NFKC), without spaces and invisible characters, with one kind of middle dot; otherwise as
+    written."""
+    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", name).translate(_DOTS))
 
 
 def fold_name(name: str) -> str:
@@ -387,8 +394,7 @@ def fold_name(name: str) -> str:
 
     Folded: （） and (), 有限责任公司/有限公司, 新疆维吾尔自治区/新疆, 博尔塔拉蒙古自治州/博州, the dots · • ・ ‧.
     """
-    folded = unicodedata.normalize("NFKC", name).translate(_DOTS)
-    folded = re.sub(r"[\s\x00-\x1f\x7f\u200b-\u200f\ufeff]+", "", folded)
+    folded = squeeze_name(name)
     for long, short in _SHORTER:
         while long in folded:
             folded = folded.replace(long, short)

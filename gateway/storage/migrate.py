@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from gateway.errors import MigrationError
-from gateway.storage import roles, views
+from gateway.storage import names, roles, views
 
 FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 0x6372656469746777  # "creditgw": one migration at a time in a database
@@ -69,6 +69,8 @@ async def migrate(connection: asyncpg.Connection[asyncpg.Record], prefix: str, f
     try:
         applied = await _migrate_locked(connection, prefix, shipped(folder))
         await ensure_partitions(connection)
+        if await names.index_all(connection):
+            applied.append("names")
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)
     return applied

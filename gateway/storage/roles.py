@@ -25,6 +25,8 @@ VIEW_SETTINGS = {
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",
     "enable_memoize": "off",
+    # A search by name takes a millisecond; starting workers for it takes ten.
+    "max_parallel_workers_per_gather": "0",
 }
 # A body statement writes its own disclosure, nothing else (decision 0011); whatever the server's default, durable means
 # on disk.

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from gateway.storage.identifiers import fold_name, node_id, organisation_uuid, uscc_check_digit
+from gateway.storage.names import index_names
 
 
 def code(first: str) -> str:
@@ -66,6 +67,7 @@ async def build(owner: asyncpg.Connection[Any]) -> None:
     )
     await owner.execute("insert into core.former_name values ($1, '旧名', '旧名', '2020-01-01')", ids[FIRM])
     await owner.execute("insert into core.subject_role (subject_id, role) values ($1, 'BIDDER')", ids[FIRM])
+    await index_names(owner, list(ids.values()), new=True)
     for record_id, row in zip(RECORD_IDS, RECORDS, strict=True):
         await _record(owner, record_id, ids[row[0]], ids[ORGAN], *row[1:])
 

@@ -41,13 +41,16 @@ COLUMNS: dict[str, dict[int, str]] = {
     "withdrawal": {
         P: f"subject_id authority_id withdrawn_on reason {_prefixed('authority_', _OF_SUBJECT)}",
     },
+    # what a search goes through: endings of names and codes of the view's own subjects
+    "name_part": {P: "subject_id tier suffix repeated kind region_code"},
+    "subject_role": {P: "subject_id role"},
     "source": {P: f"position {_SOURCE}", R: "last_answer_at"},
     "region_closure": {P: "ancestor code"},
     "code_label": {P: "list position code zh en valid_from valid_to"},
     "matter": {R: "code name legal_basis"},
     "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
 }
-ORDERS = {"record": ("decided_desc", "decided_asc", "published_desc", "published_asc")}
+ORDERS = {"record": ("decided_desc", "decided_asc", "published_desc", "published_asc"), "name_part": ("ranked",)}
 
 # Function of a view schema → level → columns.
 FUNCTIONS: dict[str, dict[int, str]] = {
@@ -79,6 +82,8 @@ GRANTS: dict[tuple[str, str], str] = {
     ("import", "core.region_closure"): "SELECT INSERT UPDATE DELETE",
     ("import", "core.former_name"): "SELECT INSERT UPDATE DELETE",
     ("import", "core.subject_role"): "SELECT INSERT UPDATE DELETE",
+    # made anew whenever a name changes
+    ("import", "core.name_part"): "SELECT INSERT DELETE",
     ("import", "auth.matter"): "SELECT",
     # kept answers, health of sources, who asks; subjects only to turn codes into ids
     ("service", "core.source_answer"): "SELECT INSERT",

@@ -68,6 +68,7 @@ FIELDS: dict[str, dict[int, str]] = {
 # Our own fields, beyond the contract: (level, names, reason).
 OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "Subject": ((P, "registeredOn", "public in the register of organisations"),),
+    "SubjectConnection": ((P, "totalCountExact", "says no more than the count beside it"),),
     "Penalty": (
         (
             P,
@@ -105,7 +106,7 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "Honour": ((P, "honourLevel validUntil", "honours are published"),),
     "ListEntry": ((P, "listName grounds removedOn", "lists are published with their grounds"),),
 }
-RECORD_TYPES = tuple(name for name in OURS if name != "Subject")
+RECORD_TYPES = tuple(name for name in OURS if not name.startswith("Subject"))
 
 INPUT_FIELDS: dict[str, dict[int, str]] = {
     "SubjectFilter": {P: "kinds roles regionCode"},

@@ -15,6 +15,7 @@ from gateway.storage.imports.parse import CellError
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.rows import Reference, SubjectSpec, Values, canonical, subject_spec
 from gateway.storage.imports.subjects import Known, Subjects
+from gateway.storage.names import index_names
 
 # What the row would make of each subject, beside what it is; a kind told by a code alone only replaces OTHER.
 _TARGET = """
@@ -89,6 +90,7 @@ class OrganisationLoader:
         pairs = [(row.values, spec, known[spec.key]) for row, spec in taken]
         changed = await self._update(connection, [(spec, on) for _, spec, on in pairs if not on.made])
         changed |= await self._belongings(connection, [(values, on) for values, _, on in pairs])
+        await index_names(connection, list(changed))
         new = {on.id for _, _, on in pairs if on.made}
         outcome.new += len(new)
         outcome.changed += len(changed - new)

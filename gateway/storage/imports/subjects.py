@@ -16,6 +16,7 @@ from typing import TypeAlias
 import asyncpg
 
 from gateway.storage.imports.rows import Key, SubjectSpec, external_id_of
+from gateway.storage.names import index_names
 from gateway.storage.persons import IdentityKeys
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -149,6 +150,7 @@ class Subjects:
             spec = made[row["external_id"]]
             self.known[spec.key] = Known(row["id"], row["external_id"], spec.subject_class, made=True)
         await self._identify(connection, specs)
+        await index_names(connection, [row["id"] for row in rows], new=True)
 
     async def _identify(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
         named = [s for s in specs if s.key[0] in ("ROW", "USCC_INVALID", "ORGANISATION_CODE")]

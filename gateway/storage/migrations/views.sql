@@ -13,7 +13,7 @@ create view v_public.subject with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -392,7 +392,7 @@ create view v_public.authority with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -410,7 +410,7 @@ create view v_public.predecessor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -418,6 +418,30 @@ create view v_public.predecessor with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
+create view v_public.name_part with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION');
+create view v_public.name_part_ranked with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION')
+order by p.tier, p.suffix, p.subject_id;
+create view v_public.subject_role with (security_barrier) as select
+    o.subject_id as subject_id,
+    o.role as role
+from core.subject_role o join core.subject s on s.id = o.subject_id
+where ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
 create view v_public.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -428,7 +452,7 @@ create view v_public.successor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -495,7 +519,7 @@ create view v_restricted.subject with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -909,7 +933,7 @@ create view v_restricted.authority with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -927,7 +951,7 @@ create view v_restricted.predecessor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -935,6 +959,30 @@ create view v_restricted.predecessor with (security_barrier) as select
     (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
+create view v_restricted.name_part with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION');
+create view v_restricted.name_part_ranked with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION')
+order by p.tier, p.suffix, p.subject_id;
+create view v_restricted.subject_role with (security_barrier) as select
+    o.subject_id as subject_id,
+    o.role as role
+from core.subject_role o join core.subject s on s.id = o.subject_id
+where ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
 create view v_restricted.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -945,7 +993,7 @@ create view v_restricted.successor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -1060,7 +1108,7 @@ create view v_restricted_scoped.subject with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -1502,7 +1550,7 @@ create view v_restricted_scoped.authority with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -1521,7 +1569,7 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -1530,6 +1578,42 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.name_part with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (not p.personal and s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.name_part_ranked with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (not p.personal and s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by p.tier, p.suffix, p.subject_id;
+create view v_restricted_scoped.subject_role with (security_barrier) as select
+    o.subject_id as subject_id,
+    o.role as role
+from core.subject_role o join core.subject s on s.id = o.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -1543,7 +1627,7 @@ create view v_restricted_scoped.successor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -1671,7 +1755,7 @@ create view v_self.subject with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -2092,7 +2176,7 @@ create view v_self.authority with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -2111,7 +2195,7 @@ create view v_self.predecessor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -2120,6 +2204,33 @@ create view v_self.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.name_part with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.name_part_ranked with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+order by p.tier, p.suffix, p.subject_id;
+create view v_self.subject_role with (security_barrier) as select
+    o.subject_id as subject_id,
+    o.role as role
+from core.subject_role o join core.subject s on s.id = o.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((o.valid_to is null or o.valid_to >= core.today()) and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
 create view v_self.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -2130,7 +2241,7 @@ create view v_self.successor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
@@ -2252,7 +2363,7 @@ create view v_internal.subject with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     s.legal_representative as legal_representative,
@@ -2711,7 +2822,7 @@ create view v_internal.authority with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     s.legal_representative as legal_representative,
@@ -2731,7 +2842,7 @@ create view v_internal.predecessor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     s.legal_representative as legal_representative,
@@ -2741,6 +2852,42 @@ create view v_internal.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.name_part with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.name_part_ranked with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    s.kind as kind,
+    s.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by p.tier, p.suffix, p.subject_id;
+create view v_internal.subject_role with (security_barrier) as select
+    o.subject_id as subject_id,
+    o.role as role
+from core.subject_role o join core.subject s on s.id = o.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((o.valid_to is null or o.valid_to >= core.today()) and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -2754,7 +2901,7 @@ create view v_internal.successor with (security_barrier) as select
     s.name as name,
     s.kind as kind,
     s.registered_on as registered_on,
-    g.code as region_code,
+    s.region_code as region_code,
     g.name as region_name,
     g.local as region_local,
     s.legal_representative as legal_representative,

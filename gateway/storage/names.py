@@ -1,0 +1,113 @@
+"""Names and codes as they are searched: each ending of each form is a row of core.name_part.
+
+In: subjects whose names or codes have changed, or what somebody typed. Out: their rows; the folded text and the range
+of endings that begin with it. Called by whatever writes subjects, in the same transaction, and by `migrate`.
+
+A name has two forms, folded (有限责任公司 is 有限公司) and as written: a clerk who has typed only 博尔塔拉 of
+博尔塔拉蒙古自治州 finds it, too. Codes are found by their beginning; of a USCC, the organisation code inside as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import asyncpg
+
+from gateway.storage.identifiers import fold_name, squeeze_name
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+VERSION = 1  # of the forms below and of fold_name: another number, and `migrate` makes all rows anew
+LEAST = 2  # characters of a search
+LONGEST = 64  # characters of a row: what a search has beyond them is not compared
+_BATCH = 5_000  # subjects of one transaction
+_LAST = "\U0010ffff"  # greater than any character of a name
+# ASCII alone: PostgreSQL's upper() knows more or less of the rest, depending on its version.
+_UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+_READ = """
+    select s.id, s.name, array (select f.name from core.former_name f where f.subject_id = s.id) as former,
+           s.uscc, array (select i.value from core.identifier i where i.subject_id = s.id
+                          and i.scheme <> 'ROW') as codes
+    from core.subject s where s.id = any ($1::bigint[])
+"""
+_WRITE = """
+    insert into core.name_part (subject_id, tier, personal, repeated, suffix)
+    select subject_id, tier, personal,
+           row_number() over (partition by subject_id, left(suffix, $4::int) order by tier, suffix) > 1, suffix
+    from (
+        select distinct w.id as subject_id, (n > 1)::int::smallint as tier, s.class <> 'ORGANISATION' as personal,
+               substr(w.form, n, $5::int) as suffix
+        from unnest($1::bigint[], $2::text[], $3::int[]) w (id, form, endings)
+        join core.subject s on s.id = w.id
+        cross join lateral generate_series(1, w.endings) n
+    ) q
+"""
+# Who else writes the rows of these subjects waits here, and sees them when it deletes.
+_LOCK = "select from core.subject where id = any ($1::bigint[]) order by id for no key update"
+_DELETE = "delete from core.name_part where subject_id = any ($1::bigint[])"
+_NEXT = "select id from core.subject where id > $1 order by id limit $2"
+
+
+def folded(text: str) -> str:
+    """What somebody typed, as names are folded for the search, at most LONGEST characters."""
+    return fold_name(text).translate(_UPPER)[:LONGEST]
+
+
+def end_of(begin: str) -> str:
+    """The end (exclusive) of the range of endings that begin with a folded text."""
+    return begin + _LAST
+
+
+def _forms(name: str) -> set[str]:
+    return {form for form in (folded(name), squeeze_name(name).translate(_UPPER)) if form}
+
+
+def forms(name: str, former: Sequence[str], uscc: str | None, codes: Sequence[str]) -> list[tuple[str, int]]:
+    """The forms of a subject, each with how many endings of it are rows: all of a name, a code as it is."""
+    found: dict[str, int] = {}
+    for one in (name, *former):
+        for form in _forms(one):
+            found[form] = max(1, len(form) - LEAST + 1)
+    for code in (uscc, uscc and uscc[8:17], *codes):
+        if code:
+            found.setdefault(code.translate(_UPPER), 1)
+    return list(found.items())
+
+
+async def index_names(connection: Connection, ids: Sequence[int], *, new: bool = False) -> None:
+    """Write the rows of these subjects; of `new` ones there are none yet. Within the caller's transaction."""
+    if not ids:
+        return
+    if not new:
+        await connection.execute(_LOCK, ids)
+        await connection.execute(_DELETE, ids)
+    written = [
+        (row["id"], form, endings)
+        for row in await connection.fetch(_READ, ids)
+        for form, endings in forms(row["name"], row["former"], row["uscc"], row["codes"])
+    ]
+    await connection.execute(_WRITE, *zip(*written, strict=True), LEAST, LONGEST)
+
+
+async def index_all(connection: Connection) -> bool:
+    """Make every subject's rows anew where they have another folding than this program's; says whether it did.
+
+    In transactions of some thousand subjects each: searches go on meanwhile. Killed, it begins again at the next time.
+    """
+    if await connection.fetchval("select to_regclass('core.name_folding') is null"):
+        return False
+    if await connection.fetchval("select version from core.name_folding") == VERSION:
+        return False
+    last = 0
+    while ids := [row["id"] for row in await connection.fetch(_NEXT, last, _BATCH)]:
+        async with connection.transaction():
+            await index_names(connection, ids)
+        last = ids[-1]
+    await connection.execute(
+        "insert into core.name_folding (version) values ($1)"
+        " on conflict (one) do update set version = excluded.version",
+        VERSION,
+    )
+    return True
