@@ -11,7 +11,8 @@ from gateway.engine import plan as p
 from gateway.engine.bindings import Page, Rows, Search
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
-from gateway.engine.search import COUNTED, matches
+from gateway.engine.search import COUNTED, counted
+from gateway.engine.search import page as found_page
 
 
 class Pages(Fields):
@@ -87,7 +88,7 @@ class Pages(Fields):
 
     def _found(self, search: Search, alias: str, own: Row, limit: str) -> str:
         """The subjects that a search finds, with exactly the columns used, in its order."""
-        query = matches(self._schema, search, self._parameter, limit, count=self._count())
+        query = found_page(self._schema, search, self._parameter, limit, self._alias("few"))
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         return (
@@ -95,23 +96,17 @@ class Pages(Fields):
             f" where v.id = {alias}.subject_id limit 1) {own.alias}" + "".join(f" {join}" for join in own.joins)
         )
 
-    def _count(self) -> int:
-        self._aliases += 1
-        return self._aliases
-
     def _total(self, field: p.Connection, row: Row) -> str:
         """The number of rows, pages apart; of a search one more than it counts means more."""
         rows = field.rows
         if rows.search is not None:
             alias = self._alias("c")
-            query = matches(
-                self._schema, rows.search, self._parameter, str(COUNTED + 1), after=False, count=self._count()
-            )
+            query = counted(self._schema, rows.search, self._parameter, self._alias("few"))
             row.joins.append(f"left join lateral (select count(*) as n from ({query}) q) {alias} on true")
             return f"{alias}.n"
         own = Row(self._alias("t"), rows.relation)
-        counted = Rows(rows.relation, rows.match, tuple(c for c in rows.where if c.operator not in ("after", "before")))
-        where = self._where(counted, own, row)
+        everything = tuple(c for c in rows.where if c.operator not in ("after", "before"))
+        where = self._where(Rows(rows.relation, rows.match, everything), own, row)
         return f"(select count(*) from {self._schema}.{rows.relation} {own.alias}{where})"
 
     def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> Text:

@@ -4,74 +4,79 @@ In: a `Search` of the bindings, the view schema, how values become parameters. O
 It reads ranges of core.name_part (storage/names.py): exact matches come first in their range, then what begins with the
 text, then what has it inside. A subject's other endings that match are known from `repeated` alone in most rows.
 
-With conditions on the subject a search begins at whichever side is small: up to _FEW subjects that meet them are looked
-through, else the names are, until the page is full.
+With conditions on the subject a search begins at whichever side is small: where few subjects meet them these are looked
+through, else the names are, until the page is full. How many are few is where both take the same time among a million
+names: for a page, which the names fill soon, less than for a total.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from gateway.engine.bindings import Search
 from gateway.engine.values import Value
 
 COUNTED = 1_000  # how far a total is exact
-_FEW = 3_000
+FEW, FEW_COUNTED = 1_000, 10_000
 _TIERS = (0, 1)
 
 
-def matches(
-    schema: str, search: Search, parameter: Callable[[Value], str], limit: str, *, after: bool = True, count: int = 0
-) -> str:
-    """The query, at most `limit` rows; from the cursor's place on where there is one and `after` says so.
+Parameter: TypeAlias = Callable[[Value], str]
 
-    `count` tells apart the aliases of common table expressions of one statement.
-    """
-    sql = _Sql(schema, search, parameter, limit, after=after)
+
+def page(schema: str, search: Search, parameter: Parameter, limit: str, alias: str) -> str:
+    """The subjects of a page, from the cursor's place on, at most `limit`. `alias`: of a common table expression."""
+    return _matches(_Sql(schema, search, parameter, limit, after=search.place is not None), alias, FEW)
+
+
+def counted(schema: str, search: Search, parameter: Parameter, alias: str) -> str:
+    """The subjects of all pages, at most one more than a total counts."""
+    return _matches(_Sql(schema, search, parameter, str(COUNTED + 1), after=False), alias, FEW_COUNTED)
+
+
+def _matches(sql: _Sql, alias: str, most: int) -> str:
     branches = [sql.names(tier) for tier in _TIERS]
-    if not search.filtered:
-        return f"{' union all '.join(f'({branch})' for branch in branches)} limit {limit}"
-    few = f"few{count}"
-    chosen = [sql.subjects(f"(select yes from {few})")]
-    chosen += [f"select b.* from ({branch}) b where not (select yes from {few})" for branch in branches]
-    enough = f"select count(*) <= {_FEW} as yes from ({sql.some_subjects()} limit {_FEW + 1}) c"
+    if not sql.search.filtered:
+        return f"{' union all '.join(f'({branch})' for branch in branches)} limit {sql.limit}"
+    chosen = [sql.subjects(f"(select yes from {alias})")]
+    chosen += [f"select b.* from ({branch}) b where not (select yes from {alias})" for branch in branches]
+    few = f"select count(*) <= {most} as yes from ({sql.some_subjects()} limit {most + 1}) c"
     return (
-        f"with {few} as materialized ({enough})"
-        f" select u.* from ({' union all '.join(f'({branch})' for branch in chosen)}) u limit {limit}"
+        f"with {alias} as materialized ({few})"
+        f" select u.* from ({' union all '.join(f'({branch})' for branch in chosen)}) u limit {sql.limit}"
     )
 
 
 class _Sql:
     """The pieces of one search."""
 
-    def __init__(
-        self, schema: str, search: Search, parameter: Callable[[Value], str], limit: str, *, after: bool
-    ) -> None:
+    def __init__(self, schema: str, search: Search, parameter: Parameter, limit: str, *, after: bool) -> None:
+        self.search = search
+        self.limit = limit
         self._schema = schema
-        self._search = search
         self._parameter = parameter
-        self._limit = limit
-        self._after = after and search.place is not None
+        self._after = after
 
     def names(self, tier: int) -> str:
         """Subjects with a matching name or code, in the order of names, of one tier."""
         earlier = "o.tier = 0 and o.suffix < p.suffix" if tier == 0 else "(o.tier = 0 or o.suffix < p.suffix)"
         conditions = [f"p.tier = {tier}", self._range("p"), "d.earlier is null", *self._of_names()]
         if self._after:
-            low, node = self._search.places[tier]
+            low, node = self.search.places[tier]
             conditions.append(f"(p.suffix, p.subject_id) > ({self._parameter(low)}, {self._id(node)})")
         return (
             f"select p.subject_id, p.tier, p.suffix from {self._schema}.name_part_ranked p left join lateral"
             f" (select true as earlier from {self._schema}.name_part o where p.repeated"
             f" and o.subject_id = p.subject_id and {self._range('o')} and {earlier} limit 1) d on true"
-            f" where {' and '.join(conditions)} limit {self._limit}"
+            f" where {' and '.join(conditions)} limit {self.limit}"
         )
 
     def subjects(self, when: str) -> str:
         """The same from the other side: subjects that meet the conditions, each with its best match."""
         conditions = [when, *self._of_subjects()]
-        if self._search.place is not None and self._after:
-            tier, suffix, node = self._search.place
+        if self._after and self.search.place is not None:
+            tier, suffix, node = self.search.place
             conditions.append(
                 f"(m.tier, m.suffix, s.id) > ({self._parameter(tier)}, {self._parameter(suffix)}, {self._id(node)})"
             )
@@ -80,7 +85,7 @@ class _Sql:
             f" (select p.tier, p.suffix from {self._schema}.name_part p"
             f" where p.subject_id = s.id and {self._range('p')}"
             f" order by p.tier, p.suffix limit 1) m where {' and '.join(conditions)}"
-            f" order by m.tier, m.suffix, s.id limit {self._limit}"
+            f" order by m.tier, m.suffix, s.id limit {self.limit}"
         )
 
     def some_subjects(self) -> str:
@@ -88,7 +93,7 @@ class _Sql:
         return f"select from {self._schema}.subject s where {' and '.join(self._of_subjects())}"
 
     def _range(self, alias: str) -> str:
-        begin, end = self._parameter(self._search.begin), self._parameter(self._search.end)
+        begin, end = self._parameter(self.search.begin), self._parameter(self.search.end)
         return f"{alias}.suffix >= {begin} and {alias}.suffix < {end}"
 
     def _id(self, node: Value) -> str:
@@ -97,29 +102,29 @@ class _Sql:
 
     def _common(self, alias: str) -> list[str]:
         found = []
-        if self._search.kinds is not None:
-            found.append(f"{alias}.kind = any ({self._parameter(self._search.kinds)})")
-        if self._search.region is not None:
+        if self.search.kinds is not None:
+            found.append(f"{alias}.kind = any ({self._parameter(self.search.kinds)})")
+        if self.search.region is not None:
             found.append(
                 f"{alias}.region_code = any (array (select c.code from {self._schema}.region_closure c"
-                f" where c.ancestor = {self._parameter(self._search.region)}))"
+                f" where c.ancestor = {self._parameter(self.search.region)}))"
             )
         return found
 
     def _of_names(self) -> list[str]:
         found = self._common("p")
-        if self._search.roles is not None:
+        if self.search.roles is not None:
             found.append(
                 f"exists (select from {self._schema}.subject_role r where r.subject_id = p.subject_id"
-                f" and r.role = any ({self._parameter(self._search.roles)}))"
+                f" and r.role = any ({self._parameter(self.search.roles)}))"
             )
         return found
 
     def _of_subjects(self) -> list[str]:
         found = self._common("s")
-        if self._search.roles is not None:
+        if self.search.roles is not None:
             found.append(
                 f"s.id = any (array (select r.subject_id from {self._schema}.subject_role r"
-                f" where r.role = any ({self._parameter(self._search.roles)})))"
+                f" where r.role = any ({self._parameter(self.search.roles)})))"
             )
         return found

@@ -380,7 +380,8 @@ def normal_document_number(text: str) -> str:
 
 _DOTS = str.maketrans(dict.fromkeys("•・‧∙⋅●", "·"))
 _INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f\u200b-\u200f\ufeff]+")
-_SHORTER = (("有限责任公司", "有限公司"), ("新疆维吾尔自治区", "新疆"), ("博尔塔拉蒙古自治州", "博州"))
+# Long forms of names, and what they are folded to.
+SHORTER = (("有限责任公司", "有限公司"), ("新疆维吾尔自治区", "新疆"), ("博尔塔拉蒙古自治州", "博州"))
 
 
 def squeeze_name(name: str) -> str:
@@ -395,7 +396,7 @@ def fold_name(name: str) -> str:
     Folded: （） and (), 有限责任公司/有限公司, 新疆维吾尔自治区/新疆, 博尔塔拉蒙古自治州/博州, the dots · • ・ ‧.
     """
     folded = squeeze_name(name)
-    for long, short in _SHORTER:
+    for long, short in SHORTER:
         while long in folded:
             folded = folded.replace(long, short)
     return folded

@@ -3,18 +3,20 @@
 In: subjects whose names or codes have changed, or what somebody typed. Out: their rows; the folded text and the range
 of endings that begin with it. Called by whatever writes subjects, in the same transaction, and by `migrate`.
 
-A name has two forms, folded (有限责任公司 is 有限公司) and as written: a clerk who has typed only 博尔塔拉 of
-博尔塔拉蒙古自治州 finds it, too. Codes are found by their beginning; of a USCC, the organisation code inside as well.
+A name is folded (有限责任公司 is 有限公司), but who has typed only 博尔塔拉 of 博尔塔拉蒙古自治州 must find it, too. So a
+name has a form for each way of writing its long parts; those that are whole in what is typed are folded there. Codes are found by their beginning; of a USCC, the organisation code inside as well.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import product
 from typing import TypeAlias
 
 import asyncpg
 
-from gateway.storage.identifiers import fold_name, squeeze_name
+from gateway.storage.identifiers import SHORTER, fold_name, squeeze_name
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -23,7 +25,10 @@ LEAST = 2  # characters of a search
 LONGEST = 64  # characters of a row: what a search has beyond them is not compared
 _BATCH = 5_000  # subjects of one transaction
 _LAST = "\U0010ffff"  # greater than any character of a name
-# ASCII alone: PostgreSQL's upper() knows more or less of the rest, depending on its version.
+_SHORT = dict(SHORTER)
+_LONG = re.compile(f"({'|'.join(_SHORT)})")
+_MOST_LONG = 4  # long parts of a name that are written in every way
+# ASCII alone is put into capitals: names in other alphabets are compared as they are written.
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 _READ = """
@@ -52,7 +57,11 @@ _NEXT = "select id from core.subject where id > $1 order by id limit $2"
 
 def folded(text: str) -> str:
     """What somebody typed, as names are folded for the search, at most LONGEST characters."""
-    return fold_name(text).translate(_UPPER)[:LONGEST]
+    return _folded(text)[:LONGEST]
+
+
+def _folded(text: str) -> str:
+    return fold_name(text).translate(_UPPER)
 
 
 def end_of(begin: str) -> str:
@@ -61,7 +70,13 @@ def end_of(begin: str) -> str:
 
 
 def _forms(name: str) -> set[str]:
-    return {form for form in (folded(name), squeeze_name(name).translate(_UPPER)) if form}
+    """The name with each of its long parts as written or short."""
+    written = squeeze_name(name).translate(_UPPER)
+    pieces = _LONG.split(written)  # what stands between long parts, and the long parts
+    if len(pieces) > 2 * _MOST_LONG + 1:
+        return {written, _folded(name)}
+    ways = [(piece,) if at % 2 == 0 else (piece, _SHORT[piece]) for at, piece in enumerate(pieces)]
+    return ({"".join(way) for way in product(*ways)} | {_folded(name)}) - {""}
 
 
 def forms(name: str, former: Sequence[str], uscc: str | None, codes: Sequence[str]) -> list[tuple[str, int]]:

@@ -190,3 +190,53 @@ async def test_the_whole_list_by_view(imported: Imported) -> None:
         found = (await imported.gateway.ask(query, None, view)).data["records"]
         assert found["totalCount"] == (active if view == "public" else 32)
         print(f"{view}: {found['totalCount']} entries, {active} active")
+
+
+SEARCH = "s{n}: searchSubjects(query: $q{n}, first: 100) {{ edges {{ node {{ name }} }} }}"
+WIDE = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
+
+
+def swapped(name: str, *pairs: tuple[str, str]) -> str:
+    """The name with its long forms short, or else its short ones long."""
+    for long, short in pairs:
+        name = name.replace(long, short) if long in name else name.replace(short, long)
+    return name
+
+
+# Kind of variant: how a clerk would write the name, and whether it must come first.
+VARIANTS: dict[str, tuple[Any, bool]] = {
+    "as published": (lambda row: row["name"], True),
+    "full width": (lambda row: row["name"].translate(WIDE), True),
+    "spaces and a line break": (lambda row: "\u3000 ".join(row["name"]) + "\n", True),
+    "brackets of the other width": (lambda row: row["name"].translate(str.maketrans("（）()", "()（）")), True),
+    "the other form of limited company": (lambda row: swapped(row["name"], ("有限责任公司", "有限公司")), True),
+    "the other form of region and prefecture": (
+        lambda row: swapped(row["name"], ("新疆维吾尔自治区", "新疆"), ("博尔塔拉蒙古自治州", "博州")),
+        True,
+    ),
+    "the other middle dots, characters nobody sees": (
+        lambda row: "\u200b" + row["name"].replace("·", "•") + "\ufeff",
+        True,
+    ),
+    "a part from the middle": (lambda row: row["name"][1:-1], False),
+    "the code in lower case, with spaces": (lambda row: " ".join(row["uscc"].lower()), True),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_each_registration_is_found_by_every_spelling(imported: Imported, view: str) -> None:
+    given = rows(ORGANISATIONS)
+    for kind, (write, first) in VARIANTS.items():
+        asked = [(row["name"], write(row)) for row in given]
+        found = 0
+        for start in range(0, len(asked), 10):
+            some = asked[start : start + 10]
+            declared = ", ".join(f"$q{n}: String!" for n in range(len(some)))
+            text = f"query S({declared}) {{ {' '.join(SEARCH.format(n=n) for n in range(len(some)))} }}"
+            data = (await imported.gateway.ask(text, {f"q{n}": q for n, (_, q) in enumerate(some)}, view)).data
+            for n, (name, query) in enumerate(some):
+                names = [edge["node"]["name"] for edge in data[f"s{n}"]["edges"]]
+                assert name in (names[:1] if first else names), (kind, query, names[:3])
+                found += 1
+        print(f"{view}: {found} of {len(given)} by: {kind}")
+        assert found == 338
