@@ -28,6 +28,7 @@ from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database,
 from gateway.storage.embedded import ensure_running
 from gateway.storage.identifiers import fold_name, kind_of_uscc, organisation_uuid, uscc_check_digit
 from gateway.storage.migrate import shipped
+from gateway.storage.names import index_all
 
 VERSION = 1  # of what is made here: another number makes the data anew
 AUTHORITIES = 300
@@ -71,7 +72,7 @@ def opened(data_dir: Path, size: Size) -> Iterator[tuple[Database, int]]:
         fresh = not marker.is_file() or json.loads(marker.read_text()) != wanted
         if fresh:
             marker.unlink(missing_ok=True)
-            asyncio.run(_drop(server.dsn()))
+            asyncio.run(drop(server.dsn()))
         with open_database(settings(data_dir)) as database:
             asyncio.run(prepare(database))
             if fresh:
@@ -81,7 +82,7 @@ def opened(data_dir: Path, size: Size) -> Iterator[tuple[Database, int]]:
             yield database, server.pid
 
 
-async def _drop(dsn: str) -> None:
+async def drop(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(f"drop database if exists {roles.quote(EMBEDDED_DATABASE)} with (force)")
@@ -110,8 +111,10 @@ async def _fill(database: Database, size: Size) -> None:
     try:
         with console.status(f"making {size.subjects:,} subjects"):
             async with connection.transaction():
-                regions = await _regions(connection)
+                regions = await load_regions(connection)
                 await _subjects(connection, size, regions)
+        with console.status("indexing their names"):
+            await index_all(connection, new=True)
         with console.status(f"making {size.records:,} records (a minute or two, once)"):
             async with connection.transaction():
                 await _records(connection, size)
@@ -122,7 +125,7 @@ async def _fill(database: Database, size: Size) -> None:
 # Regions and subjects ------------------------------------------------------------------------------------------------
 
 
-async def _regions(connection: Connection) -> list[str]:
+async def load_regions(connection: Connection) -> list[str]:
     """The divisions that the product ships, down to counties; returns the codes of one region's counties."""
     rows: list[tuple[Any, ...]] = []
     for name, level, above in (

@@ -228,7 +228,7 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
     floors = {series.workload: series for series in found if series.stack == "floor"}
     rows = [series.row(floors.get(series.workload)) for series in found]
     _print(found, rows)
-    return {"commit": _commit(), "machine": machine.describe(version), "rows": rows}
+    return {"commit": commit(), "machine": machine.describe(version), "rows": rows}
 
 
 async def _rounds(
@@ -251,7 +251,8 @@ async def _rounds(
     return series
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the code that was measured."""
     try:
         made = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -387,7 +387,8 @@ SHORTER = (("有限责任公司", "有限公司"), ("新疆维吾尔自治区", 
 def squeeze_name(name: str) -> str:
     """A name in half width (NFKC), without spaces and invisible characters, with one kind of middle dot; otherwise as
     written."""
-    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", name).translate(_DOTS))
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name).translate(_DOTS))
+    return unicodedata.normalize("NFKC", plain)  # an accent that stood apart, as a space does, now meets its letter
 
 
 def fold_name(name: str) -> str:

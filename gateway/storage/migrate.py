@@ -69,7 +69,7 @@ async def migrate(connection: asyncpg.Connection[asyncpg.Record], prefix: str, f
     try:
         applied = await _migrate_locked(connection, prefix, shipped(folder))
         await ensure_partitions(connection)
-        if await names.index_all(connection):
+        if await names.ensure_indexed(connection):
             applied.append("names")
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)

@@ -3,8 +3,9 @@
 In: subjects whose names or codes have changed, or what somebody typed. Out: their rows; the folded text and the range
 of endings that begin with it. Called by whatever writes subjects, in the same transaction, and by `migrate`.
 
-A name is folded (有限责任公司 is 有限公司), but who has typed only 博尔塔拉 of 博尔塔拉蒙古自治州 must find it, too. So a
-name has a form for each way of writing its long parts; those that are whole in what is typed are folded there. Codes are found by their beginning; of a USCC, the organisation code inside as well.
+A name is folded (有限责任公司 is 有限公司), but who has typed only 博尔塔拉 of 博尔塔拉蒙古自治州 must find it,
+too. So a name has a form for each way of writing its long parts; those that are whole in what is typed are folded.
+Codes are found by their beginning; of a USCC, the organisation code inside as well.
 """
 
 from __future__ import annotations
@@ -106,23 +107,28 @@ async def index_names(connection: Connection, ids: Sequence[int], *, new: bool =
     await connection.execute(_WRITE, *zip(*written, strict=True), LEAST, LONGEST)
 
 
-async def index_all(connection: Connection) -> bool:
+async def ensure_indexed(connection: Connection) -> bool:
     """Make every subject's rows anew where they have another folding than this program's; says whether it did.
 
-    In transactions of some thousand subjects each: searches go on meanwhile. Killed, it begins again at the next time.
+    Searches go on meanwhile. Killed, it begins again at the next time.
     """
     if await connection.fetchval("select to_regclass('core.name_folding') is null"):
         return False
     if await connection.fetchval("select version from core.name_folding") == VERSION:
         return False
-    last = 0
-    while ids := [row["id"] for row in await connection.fetch(_NEXT, last, _BATCH)]:
-        async with connection.transaction():
-            await index_names(connection, ids)
-        last = ids[-1]
+    await index_all(connection)
     await connection.execute(
         "insert into core.name_folding (version) values ($1)"
         " on conflict (one) do update set version = excluded.version",
         VERSION,
     )
     return True
+
+
+async def index_all(connection: Connection, *, new: bool = False) -> None:
+    """Write the rows of all subjects, in transactions of some thousand each."""
+    last = 0
+    while ids := [row["id"] for row in await connection.fetch(_NEXT, last, _BATCH)]:
+        async with connection.transaction():
+            await index_names(connection, ids, new=new)
+        last = ids[-1]
