@@ -20,7 +20,11 @@ from connectors.courts import CourtsConnector, CourtsSettings
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import ClientStore
+from gateway.auth.dpop import UsedProofs, comparable
+from gateway.auth.guesses import Guesses
+from gateway.auth.issuers import ExternalIssuers
 from gateway.auth.keys import KeyStore
+from gateway.auth.possession import Possession
 from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
@@ -35,6 +39,8 @@ from gateway.sources.policy import courts_policy
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
+from gateway.web.address import Peers
+from gateway.web.client_cert import ClientCertificates
 from gateway.web.front import Front
 from gateway.web.graphiql import ASSETS, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
@@ -116,11 +122,29 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     keys = KeyStore(settings.data_dir / "keys")
     clients = ClientStore(service)
     tokens = Tokens(keys, issuer=settings.issuer, audience=settings.audience, seconds=settings.token_seconds)
+    proofs, issuers = UsedProofs(service), ExternalIssuers(settings.trusted_issuers)
     server = AuthorizationServer(
-        issuer=settings.issuer, clients=clients, tokens=tokens, keys=keys, assertions=UsedAssertions(service)
+        issuer=settings.issuer,
+        clients=clients,
+        tokens=tokens,
+        keys=keys,
+        assertions=UsedAssertions(service),
+        proofs=proofs,
+        guesses=Guesses(service),
+        mutual_tls=bool(settings.trusted_proxies),
+        bound_only=settings.require_bound_tokens,
     )
+    peers = Peers(settings.trusted_proxies)
+    certificates = ClientCertificates(peers.is_trusted)
+    possession = Possession(proofs, required=settings.require_bound_tokens)
     endpoint = GraphQLEndpoint(
-        engine, Authenticator(tokens, clients), registry, max_body_bytes=settings.max_body_bytes, page=graphiql_page()
+        engine,
+        Authenticator(tokens, clients, possession, issuers=issuers),
+        registry,
+        url=comparable(f"{settings.issuer.rstrip('/')}/graphql"),
+        certificates=certificates,
+        max_body_bytes=settings.max_body_bytes,
+        page=graphiql_page(),
     )
 
     @asynccontextmanager
@@ -132,6 +156,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             yield
         finally:
             await sources.close()
+            await issuers.close()
             await ledger.close()
             for pool in (*pools.values(), service, ledger_pool):
                 await pool.close()
@@ -145,7 +170,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         )
 
     routes: list[Route | Mount] = [
-        *oauth_routes(server),
+        *oauth_routes(server, certificates, peers.client_address),
         *health_routes(checks, warnings),
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]

@@ -71,9 +71,10 @@ class ClientError(GatewayError):
 
 
 class Unauthenticated(ClientError):
-    """No token, or one that does not hold."""
+    """No token, or one that does not hold. `challenges` are for WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1)."""
 
     code, status = "UNAUTHENTICATED", 401
+    challenges: tuple[str, ...] = ('Bearer error="invalid_token"',)
 
 
 class Forbidden(ClientError):

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import SettingsError
@@ -58,6 +59,35 @@ class CourtsSource(BaseModel):
     breaker_seconds: float = Field(10.0, gt=0, description="Seconds that the breaker stays open before one trial call")
 
 
+class TrustedIssuer(BaseModel):
+    """Another authorization server whose access tokens (RFC 9068) registered clients may come with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(min_length=1, description="iss of its tokens, character by character")
+    jwks_uri: str = Field(description="Where its public keys are; https, but for a loopback address")
+    audience: str = Field(min_length=1, description="aud of its tokens for us")
+    client_claim: str = Field("client_id", min_length=1, description="Claim that holds the id of the client here")
+    max_seconds: int = Field(900, gt=0, le=3_600, description="Longest lifetime of its tokens that is believed")
+
+    @field_validator("jwks_uri")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if not parts.hostname or parts.username is not None or parts.fragment:
+            raise ValueError("must be a URL with a host, and without user and fragment")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname)):
+            raise ValueError("must be https")
+        return value
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Settings(BaseSettings):
     """Everything that an operator may set."""
 
@@ -86,6 +116,14 @@ class Settings(BaseSettings):
     )
     audience: str = Field("credit-gateway", description="aud that access tokens must carry (RFC 9068)")
     token_seconds: int = Field(300, gt=0, le=900, description="Lifetime of access tokens in seconds")
+    require_bound_tokens: bool = Field(
+        False, description="Refuse every token that is bound neither to a key (DPoP) nor to a certificate (mutual TLS)"
+    )
+    trusted_issuers: tuple[TrustedIssuer, ...] = Field(
+        (),
+        description="Other authorization servers whose tokens are taken: a JSON array of objects with issuer, jwks_uri,"
+        " audience, client_claim, max_seconds (docs/clients.md)",
+    )
     pool_size: int = Field(8, gt=0, description="Connections of each view's pool, in each process")
     database_timeout: float = Field(5.0, gt=0, description="Seconds that a statement may take")
     request_budget: float = Field(5.0, gt=0, description="Seconds that one request may wait for sources")

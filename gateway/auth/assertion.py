@@ -64,11 +64,12 @@ def read_assertion(text: str, *, audiences: Collection[str], now: float) -> Asse
         expires, issued, begins = (jose.number(claims, name) for name in ("exp", "iat", "nbf"))
     except JwtError as error:
         raise InvalidAssertionError(f"client_assertion: {error}") from error
-    if expires is None:
-        raise InvalidAssertionError("client_assertion: exp is required")
+    if expires is None or issued is None:
+        # RFC 7523 leaves iat out; without it nobody could tell how long ago a lost assertion was made.
+        raise InvalidAssertionError("client_assertion: exp and iat are required")
     if expires <= now:
         raise InvalidAssertionError("client_assertion: expired")
-    if expires > now + MAX_SECONDS + LEEWAY or (issued is not None and expires - issued > MAX_SECONDS):
+    if expires > now + MAX_SECONDS + LEEWAY or expires - issued > MAX_SECONDS:
         raise InvalidAssertionError(f"client_assertion: lives longer than {MAX_SECONDS} seconds")
     if any(time_ is not None and time_ > now + LEEWAY for time_ in (issued, begins)):
         raise InvalidAssertionError("client_assertion: not valid yet")

@@ -1,7 +1,8 @@
 """From the headers of a request to its Principal: who asks, through which view, and for what.
 
-In: Authorization and Credit-Purpose. Out: a Principal, which never exceeds what the client is registered for at this
-moment; or Unauthenticated, Forbidden, PurposeRequired, MatterNotGranted, BadUserInput, StorageUnavailable.
+In: Authorization and Credit-Purpose, and what the request shows beside a token that is bound to it. Out: a Principal,
+which never exceeds what the client is registered for at this moment; or Unauthenticated, Forbidden, PurposeRequired,
+MatterNotGranted, BadUserInput, StorageUnavailable.
 """
 
 from __future__ import annotations
@@ -12,35 +13,55 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.auth.clients import SUBJECT_SELF, VIEW_INTERNAL, VIEW_RESTRICTED, Client, ClientStore, Matter
+from gateway.auth.issuers import ExternalIssuers
+from gateway.auth.possession import NOTHING, Possession, Shown, refused
 from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.auth.purpose import SELF_MATTER, Purpose, agree, parse_header, self_purpose
 from gateway.auth.tokens import AccessToken, Tokens, bad_token
 from gateway.errors import ClientError, Forbidden, MatterNotGranted, PurposeRequired, Unauthenticated
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, Access
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)  # RFC 6750 §2.1
+# RFC 6750 §2.1, RFC 9449 §7.1; the scheme in any case (RFC 9110 §11.1)
+_CREDENTIALS = re.compile(r"(bearer|dpop) +([A-Za-z0-9._~+/=-]+) *", re.IGNORECASE)
 _KEPT = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     principal: Principal
-    expires_at: float
+    token: AccessToken
     client: Client
+
+
+_Kept: TypeAlias = OrderedDict[tuple[str, str | None], _Verdict]
 
 
 class Authenticator:
     """Keeps its verdicts, bounded, by the whole text of both headers: until the token expires, and no longer than the
-    client's registration is fresh. Refusals are not kept."""
+    client's registration is fresh. Refusals are not kept.
 
-    def __init__(self, tokens: Tokens, clients: ClientStore, *, clock: Callable[[], float] = time.time) -> None:
+    Those on bound tokens are kept apart: `cached` never finds them, so that none passes without its proof.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        clients: ClientStore,
+        possession: Possession,
+        *,
+        issuers: ExternalIssuers | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._tokens = tokens
         self._clients = clients
+        self._possession = possession
+        self._issuers = issuers
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str | None], _Verdict] = OrderedDict()
+        self._kept: _Kept = OrderedDict()
+        self._bound: _Kept = OrderedDict()
 
     def cached(self, authorization: str | None, purpose: str | None, now: float | None = None) -> Principal | None:
         """The Principal, where no waiting is needed to know it; None where `authenticate` must be asked."""
@@ -49,12 +70,11 @@ class Authenticator:
         verdict = self._kept.get((authorization, purpose))
         if verdict is None:
             return None
-        if (self._clock() if now is None else now) >= verdict.expires_at or not self._clients.fresh(verdict.client):
-            return None
-        return verdict.principal
+        now = self._clock() if now is None else now
+        return verdict.principal if self._stands(verdict, now) else None
 
     async def authenticate(
-        self, authorization: str | None, purpose: str | None, *, now: float | None = None
+        self, authorization: str | None, purpose: str | None, shown: Shown = NOTHING, *, now: float | None = None
     ) -> Principal:
         """The Principal of a request with these headers at `now` (Unix seconds; by default the clock's).
 
@@ -64,14 +84,22 @@ class Authenticator:
         found = self.cached(authorization, purpose, now)
         if found is not None:
             return found
-        bearer = _BEARER.fullmatch(authorization or "")
-        if bearer is None:
+        key = (authorization or "", purpose)
+        credentials = _CREDENTIALS.fullmatch(key[0])
+        if credentials is None:
             raise bad_token()
-        token = self._tokens.verify(bearer[1], now=now)
-        client = await self._clients.get(token.client_id)
-        if client is None or client.disabled or client.version != token.version:
-            self._kept.pop((authorization or "", purpose), None)
-            raise bad_token()
+        sent, text = credentials[1].lower(), credentials[2]
+        verdict = self._bound.get(key)
+        if verdict is not None and self._stands(verdict, now):
+            await self._possession.check(verdict.token, verdict.client, sent, shown, text=text, now=now)
+            return verdict.principal
+        try:
+            token, client = await self._known(text, now)
+        except Unauthenticated as error:
+            self._kept.pop(key, None)
+            self._bound.pop(key, None)
+            raise refused(sent) from error
+        await self._possession.check(token, client, sent, shown, text=text, now=now)
         header: Purpose | None = None
         try:
             header = None if purpose is None else parse_header(purpose)
@@ -79,14 +107,32 @@ class Authenticator:
         except ClientError as error:
             error.principal = _refused(client, token, token.purpose or header)
             raise
-        self._keep((authorization or "", purpose), _Verdict(principal, token.expires_at, client))
+        _keep(self._bound if token.bound else self._kept, key, _Verdict(principal, token, client))
         return principal
 
-    def _keep(self, key: tuple[str, str | None], verdict: _Verdict) -> None:
-        self._kept[key] = verdict
-        self._kept.move_to_end(key)
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+    async def _known(self, text: str, now: float) -> tuple[AccessToken, Client]:
+        """The token and its client, if it is the client's now. Raises Unauthenticated, StorageUnavailable."""
+        issuer = None if self._issuers is None else self._issuers.of(text)
+        if self._issuers is None or issuer is None:
+            token = self._tokens.verify(text, now=now)
+        else:
+            token = await self._issuers.verify(issuer, text, now=now)
+        client = await self._clients.get(token.client_id)
+        if client is None or client.disabled or client.token_issuer != token.issuer:
+            raise bad_token()
+        if token.issuer is None and client.version != token.version:
+            raise bad_token()
+        return token, client
+
+    def _stands(self, verdict: _Verdict, now: float) -> bool:
+        return now < verdict.token.expires_at and self._clients.fresh(verdict.client)
+
+
+def _keep(kept: _Kept, key: tuple[str, str | None], verdict: _Verdict) -> None:
+    kept[key] = verdict
+    kept.move_to_end(key)
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
 
 
 def decide(client: Client, token: AccessToken, header: Purpose | None) -> Principal:

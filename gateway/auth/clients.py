@@ -21,12 +21,14 @@ from gateway.auth.jose import JwtError, Key, import_key
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool
 
-CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled
+CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled or gets other keys
 
 VIEW_RESTRICTED = "view:restricted"
 VIEW_INTERNAL = "view:internal"
 SUBJECT_SELF = "subject:self"
 SCOPES: tuple[str, ...] = (VIEW_RESTRICTED, VIEW_INTERNAL, SUBJECT_SELF)
+
+DPOP, MTLS = "DPOP", "MTLS"  # how the tokens of a client must be bound (RFC 9449, RFC 8705)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,80}")
 _KEPT = 4_096
@@ -45,8 +47,10 @@ class Matter:
 class Client:
     """A registration. `organisation_id` and `subject_id` are core.subject.id, None where not on record.
 
-    `matters` has those that the client is registered for and that are in force. `read_at` is when the row was asked
-    for, on the store's clock.
+    `matters` has those that the client is registered for and that are in force. `bound` is DPOP, MTLS, or None where
+    the registration asks for neither. `certificates` are thumbprints (x5t#S256). `token_issuer` is the one external
+    issuer whose tokens the client comes with; None: ours. `read_at` is when the row was asked for, on the store's
+    clock.
     """
 
     id: str
@@ -65,6 +69,9 @@ class Client:
     subject_id: int | None
     keys: tuple[tuple[str | None, Key], ...] = field(repr=False, default=())
     secret_hash: bytes | None = field(repr=False, default=None)
+    certificates: tuple[str, ...] = ()
+    bound: str | None = None
+    token_issuer: str | None = None
     read_at: float = 0.0
 
     @property
@@ -83,6 +90,7 @@ _FIELDS = """json_build_object(
     'id', c.id, 'name', c.name, 'organisation_uscc', c.organisation_uscc, 'scopes', c.scopes, 'matters', c.matters,
     'subject_uscc', c.subject_uscc, 'regions', c.regions, 'kinds', c.kinds, 'list', c.list, 'jwks', c.jwks,
     'secret_hash', encode(c.secret_hash, 'hex'), 'disabled', c.disabled_at is not null, 'version', c.version,
+    'bound', c.bound, 'certificates', c.certificates, 'token_issuer', c.token_issuer,
     'organisation_id', (select o.id from core.subject o where o.uscc = c.organisation_uscc),
     'subject_id', (select o.id from core.subject o where o.uscc = c.subject_uscc),
     'in_force', (select coalesce(json_agg(json_build_object(
@@ -94,14 +102,21 @@ _FIELDS = """json_build_object(
 _GET = f"select {_FIELDS} from auth.client c where c.id = $1"
 _LIST = f"select {_FIELDS} from auth.client c order by c.id"
 _ADD = """insert into auth.client
-    (id, name, organisation_uscc, scopes, matters, subject_uscc, regions, kinds, list, jwks, secret_hash)
+    (id, name, organisation_uscc, scopes, matters, subject_uscc, regions, kinds, list, jwks, secret_hash,
+    certificates, bound, token_issuer)
 select x.id, x.name, x.organisation_uscc, x.scopes, x.matters, x.subject_uscc, x.regions, x.kinds, x.list, x.jwks,
-    decode(x.secret_hash, 'hex')
+    decode(x.secret_hash, 'hex'), x.certificates, x.bound, x.token_issuer
 from json_to_record($1::text::json) as x (id text, name text, organisation_uscc text, scopes text[], matters text[],
-    subject_uscc text, regions text[], kinds text[], list text, jwks jsonb, secret_hash text)
+    subject_uscc text, regions text[], kinds text[], list text, jwks jsonb, secret_hash text,
+    certificates text[], bound text, token_issuer text)
 on conflict (id) do nothing returning 1"""
 _DISABLE = f"""with changed as (
     update auth.client set disabled_at = now(), version = version + 1 where id = $1 and disabled_at is null returning id
+) select pg_notify('{CHANNEL}', id) from changed"""
+_SET_KEYS = f"""with changed as (
+    update auth.client set jwks = x.jwks, certificates = x.certificates, secret_hash = null, version = version + 1
+    from json_to_record($2::text::json) as x (jwks jsonb, certificates text[])
+    where id = $1 and disabled_at is null and token_issuer is null returning id
 ) select pg_notify('{CHANNEL}', id) from changed"""
 _FILL_LIST = """with wanted as (select s.id, s.uscc from core.subject s where s.uscc = any ($2::text[])),
 gone as (delete from auth.client_list l where l.list = $1 and l.subject_id not in (select w.id from wanted w)),
@@ -167,6 +182,15 @@ class ClientStore:
         self.forget(client_id)
         return bool(changed)
 
+    async def set_keys(self, client_id: str, row: Mapping[str, Any]) -> bool:
+        """Replace what the client authenticates by: `jwks` or `certificates`, checked; its tokens end.
+
+        False where there is no such client, it is disabled, or its tokens come from an external issuer.
+        """
+        changed = await self._pool.fetch(_SET_KEYS, (client_id, json.dumps(row)))
+        self.forget(client_id)
+        return bool(changed)
+
     async def fill_list(self, name: str, usccs: Sequence[str]) -> tuple[int, tuple[str, ...]]:
         """Make a list have these subjects and no others; returns how many it has and the codes not on record."""
         rows = await self._pool.fetch(_FILL_LIST, (name, [*usccs]))
@@ -227,6 +251,9 @@ def _client(text: bytes, read_at: float) -> Client:
         subject_id=row["subject_id"],
         keys=_keys(row["jwks"]),
         secret_hash=bytes.fromhex(row["secret_hash"]) if row["secret_hash"] else None,
+        certificates=tuple(row["certificates"] or ()),
+        bound=row["bound"],
+        token_issuer=row["token_issuer"],
         read_at=read_at,
     )
 

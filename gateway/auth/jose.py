@@ -1,7 +1,8 @@
 """Signed JWTs, read strictly: a short list of algorithms, three header members, and keys of our own choosing.
 
 In: compact JWS text. Out: header and claims, or JwtError, whose text says what is wrong and never repeats the input.
-tokens.py reads access tokens with it, assertion.py the assertions of clients. RFC 7515, RFC 7519, RFC 8725.
+tokens.py and issuers.py read access tokens with it, assertion.py the assertions of clients, dpop.py the proofs of
+possession. RFC 7515, RFC 7519, RFC 8725.
 """
 
 from __future__ import annotations
@@ -19,12 +20,20 @@ from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter, HeaderRegistryDict
 
 ALGORITHMS: tuple[str, ...] = ("ES256", "EdDSA", "PS256", "RS256")
+# Of proofs of possession. No RSA: whoever sends a proof chooses its key, and with it what the check of it costs.
+PROOF_ALGORITHMS: tuple[str, ...] = ("ES256", "EdDSA")
+PROOF_TYP = "dpop+jwt"
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # of a JWK (RFC 7518 §6)
 Key = ECKey | OKPKey | RSAKey
 
 MAX_LENGTH = 16_384  # characters of a token or an assertion; ours have about 700
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _MIN_RSA_BITS = 2048
+_PUBLIC_MEMBERS = {
+    "EC": ("kty", "crv", "x", "y"),
+    "OKP": ("kty", "crv", "x"),
+}  # what a thumbprint is made of (RFC 7638)
 
 
 class JwtError(Exception):
@@ -53,7 +62,23 @@ class _Registry(JWSRegistry):
         return self.algorithms[name]
 
 
+def _object_value(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+
+
+class _ProofRegistry(_Registry):
+    """Knows alg, typ and jwk: for proofs of possession, and for nothing else."""
+
+    default_header_registry: ClassVar[HeaderRegistryDict] = {  # type: ignore[misc]
+        "alg": HeaderParameter("Algorithm", _string, True),
+        "typ": HeaderParameter("Type", _string, True),
+        "jwk": HeaderParameter("JSON Web Key", _object_value, True),
+    }
+
+
 _REGISTRIES = {name: _Registry(algorithms=(name,)) for name in ALGORITHMS}
+_PROOF_REGISTRIES = {name: _ProofRegistry(algorithms=(name,)) for name in PROOF_ALGORITHMS}
 
 
 def algorithms_of(key: Key) -> tuple[str, ...]:
@@ -132,6 +157,56 @@ def verify(text: str, key: Key, algorithm: str) -> dict[str, Any]:
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise JwtError("signature does not hold") from error
     return _claims(signed.payload)
+
+
+def read_proof(text: str) -> tuple[dict[str, Any], Key]:
+    """Claims and key of a proof of possession (RFC 9449 §4.2), which the key in its own header signed.
+
+    The one place where a key out of a header is used. It says only that the sender holds this key: whose it is, and
+    what it may, says the thumbprint in a token that we trust. Raises JwtError.
+    """
+    if len(text) > MAX_LENGTH or not _COMPACT.fullmatch(text):
+        raise JwtError("not a compact JWS")
+    raw = text.encode("ascii")
+    try:
+        header = jws.extract_compact(raw, registry=_PROOF_REGISTRIES["ES256"]).headers()
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
+        raise JwtError("not a compact JWS") from error
+    if not isinstance(header, dict) or set(header) != {"alg", "typ", "jwk"}:
+        raise JwtError("the header of a proof has alg, typ and jwk, and no other member")
+    if header["typ"] != PROOF_TYP:
+        raise JwtError(f"typ is not {PROOF_TYP}")
+    if not isinstance(header["alg"], str) or header["alg"] not in PROOF_ALGORITHMS:
+        raise JwtError("algorithm not allowed")
+    key = _proof_key(header["jwk"])
+    if header["alg"] not in algorithms_of(key):
+        raise JwtError("algorithm not allowed for this key")
+    try:
+        signed = jws.deserialize_compact(raw, key, registry=_PROOF_REGISTRIES[header["alg"]])
+    except (JoseError, ValueError, TypeError, RecursionError) as error:
+        raise JwtError("signature does not hold") from error
+    return _claims(signed.payload), key
+
+
+def sign_proof(claims: Mapping[str, Any], key: Key) -> str:
+    """A proof of possession with `key`, which must have its private part and be EC or OKP."""
+    algorithm = algorithms_of(key)[0]
+    public = key.as_dict(private=False)
+    jwk = {name: public[name] for name in _PUBLIC_MEMBERS[str(public["kty"])]}
+    header = {"alg": algorithm, "typ": PROOF_TYP, "jwk": jwk}
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    return jws.serialize_compact(header, payload, key, registry=_PROOF_REGISTRIES[algorithm])
+
+
+def _proof_key(jwk: Any) -> Key:
+    if not isinstance(jwk, dict):
+        raise JwtError("jwk is not an object")
+    if PRIVATE_MEMBERS & set(jwk):
+        raise JwtError("jwk has private key material; replace this key")
+    members = _PUBLIC_MEMBERS.get(jwk["kty"]) if isinstance(jwk.get("kty"), str) else None
+    if members is None or not all(isinstance(jwk.get(name), str) for name in members):
+        raise JwtError("jwk must be an EC key on P-256 or an OKP key on Ed25519")
+    return import_key({name: jwk[name] for name in members})
 
 
 def sign(claims: Mapping[str, Any], key: Key, *, algorithm: str, typ: str, kid: str | None) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.auth.clients import SCOPES, SUBJECT_SELF, ClientStore, valid_client_id
-from gateway.auth.jose import JwtError, import_key
+from gateway.auth.certificate import THUMBPRINT
+from gateway.auth.clients import DPOP, MTLS, SCOPES, SUBJECT_SELF, ClientStore, valid_client_id
+from gateway.auth.jose import PRIVATE_MEMBERS, JwtError, import_key
 from gateway.auth.purpose import SELF_MATTER
 from gateway.errors import OperatorError
 from gateway.storage.identifiers import valid_uscc
@@ -40,13 +41,16 @@ SUBJECT_KINDS = frozenset(
 )
 
 _LIST = re.compile(r"[\w.-]{1,80}")
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_MAX_KEYS = 10
+_MAX_KEYS = 10  # certificates, too
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as an operator wants it. Exactly one of `jwks` (public keys, RFC 7517) and `secret` must be given."""
+    """A client as an operator wants it.
+
+    Exactly one of `jwks` (public keys, RFC 7517), `certificates` (thumbprints, x5t#S256), `token_issuer` (its tokens
+    come from this external issuer) and `secret` must be given. `bound` is DPOP or MTLS where its tokens must be so.
+    """
 
     id: str
     name: str
@@ -59,6 +63,9 @@ class Registration:
     list: str | None = None
     jwks: Mapping[str, Any] | None = field(default=None, repr=False)
     secret: bool = False
+    certificates: tuple[str, ...] | None = None
+    token_issuer: str | None = None
+    bound: str | None = None
 
 
 async def register(store: ClientStore, wanted: Registration) -> str | None:
@@ -69,6 +76,7 @@ async def register(store: ClientStore, wanted: Registration) -> str | None:
     _check_identity(wanted)
     _check_scopes(wanted)
     _check_narrowing(wanted)
+    _check_authentication(wanted)
     jwks = None if wanted.jwks is None else check_jwks(wanted.jwks)
     matters, regions = await store.unknown(wanted.matters, wanted.regions or ())
     if matters:
@@ -89,6 +97,9 @@ async def register(store: ClientStore, wanted: Registration) -> str | None:
             "list": wanted.list,
             "jwks": jwks,
             "secret_hash": None if secret is None else hashlib.sha256(secret.encode()).hexdigest(),
+            "certificates": wanted.certificates,
+            "token_issuer": wanted.token_issuer,
+            "bound": wanted.bound,
         }
     )
     return secret
@@ -109,7 +120,7 @@ def check_jwks(jwks: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     for data in keys:
         if not isinstance(data, Mapping):
             raise OperatorError("each key must be an object (JWK)")
-        if _PRIVATE_MEMBERS & set(data):
+        if PRIVATE_MEMBERS & set(data):
             raise OperatorError("the JWKS has private key material; register public keys alone and replace this key")
         if data.get("use", "sig") != "sig":
             raise OperatorError('a key for signatures has use "sig" or none')
@@ -128,6 +139,15 @@ def check_jwks(jwks: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {"keys": checked}
 
 
+def check_certificates(thumbprints: tuple[str, ...]) -> tuple[str, ...]:
+    """The thumbprints of certificates (RFC 8705 §3.1), from 1 to 10, each once. Raises OperatorError."""
+    if not 0 < len(thumbprints) <= _MAX_KEYS or len(set(thumbprints)) != len(thumbprints):
+        raise OperatorError(f"a client may have 1 to {_MAX_KEYS} certificates, each once")
+    if not all(THUMBPRINT.fullmatch(thumbprint) for thumbprint in thumbprints):
+        raise OperatorError("a thumbprint is base64url of SHA-256: 43 characters")
+    return thumbprints
+
+
 def _check_identity(wanted: Registration) -> None:
     if not valid_client_id(wanted.id):
         raise OperatorError("a client id has 1 to 80 of the characters A-Z a-z 0-9 . _ -")
@@ -135,8 +155,18 @@ def _check_identity(wanted: Registration) -> None:
         raise OperatorError("a client needs a name of at most 200 printable characters")
     if not valid_uscc(wanted.organisation_uscc):
         raise OperatorError("the organisation must be a unified social credit code with a right check digit")
-    if (wanted.jwks is not None) == wanted.secret:
-        raise OperatorError("a client authenticates by keys or by a secret: give exactly one of both")
+
+
+def _check_authentication(wanted: Registration) -> None:
+    given = (wanted.jwks, wanted.certificates, wanted.token_issuer)
+    if sum(way is not None for way in given) + wanted.secret != 1:
+        raise OperatorError(
+            "a client authenticates by keys, by certificates, by a secret, or at an external issuer: give exactly one"
+        )
+    if wanted.certificates is not None:
+        check_certificates(wanted.certificates)
+    if wanted.bound not in (None, DPOP, MTLS):
+        raise OperatorError(f"tokens are bound by {DPOP} or {MTLS}")
 
 
 def _check_scopes(wanted: Registration) -> None:

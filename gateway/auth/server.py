@@ -18,8 +18,12 @@ from urllib.parse import parse_qsl, unquote_plus
 from gateway.auth import jose
 from gateway.auth.assertion import InvalidAssertionError, UsedAssertions, check_signature, read_assertion
 from gateway.auth.authenticate import granted
-from gateway.auth.clients import SCOPES, SUBJECT_SELF, Client, ClientStore
+from gateway.auth.certificate import Certificate, InvalidCertificateError, parse_header
+from gateway.auth.clients import DPOP, MTLS, SCOPES, SUBJECT_SELF, Client, ClientStore
+from gateway.auth.dpop import InvalidProofError, Proof, UsedProofs, comparable, read_proof
+from gateway.auth.guesses import Guesses
 from gateway.auth.keys import KeyStore
+from gateway.auth.possession import bound_enough
 from gateway.auth.purpose import TYPE, Purpose, parse_details
 from gateway.auth.tokens import JOB, Tokens
 from gateway.errors import BadUserInput, MatterNotGranted, StorageUnavailable
@@ -34,6 +38,17 @@ _BASIC_CHALLENGE = ("www-authenticate", 'Basic realm="credit-gateway", charset="
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """What a token request shows beside its body: each Authorization and DPoP header, the address that it came from,
+    and the Client-Cert header of a trusted proxy (RFC 9440)."""
+
+    authorization: Sequence[str] = field(default=(), repr=False)
+    proofs: Sequence[str] = ()
+    certificate: str | None = None
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenResponse:
     """An answer of the token endpoint; its body may hold a token, so it has no repr."""
 
@@ -45,15 +60,18 @@ class TokenResponse:
 class _OAuthError(Exception):
     """RFC 6749 §5.2: `code` and an ASCII description."""
 
-    def __init__(self, code: str, description: str, status: int = 400) -> None:
+    def __init__(self, code: str, description: str, status: int = 400, *, wait: int = 0) -> None:
         super().__init__(description)
         self.code = code
         self.description = description
         self.status = status
+        self.wait = wait  # seconds, for Retry-After
 
 
 class AuthorizationServer:
-    """Issues access tokens to clients, which authenticate by private_key_jwt or, for development, by a secret."""
+    """Issues access tokens to clients, which authenticate by private_key_jwt, by a registered certificate (RFC 8705
+    §2.2) or, for development, by a secret. `mutual_tls`: there are proxies whose Client-Cert header is believed.
+    `bound_only`: no token leaves that is bound to nothing."""
 
     def __init__(
         self,
@@ -63,29 +81,44 @@ class AuthorizationServer:
         tokens: Tokens,
         keys: KeyStore,
         assertions: UsedAssertions,
+        proofs: UsedProofs,
+        guesses: Guesses,
+        mutual_tls: bool = False,
+        bound_only: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = issuer
         self._base = issuer.rstrip("/")
         self._audiences = frozenset({issuer, self._base, f"{self._base}/oauth/token"})
+        self._url = comparable(f"{self._base}/oauth/token")
         self._clients = clients
         self._tokens = tokens
         self._keys = keys
         self._assertions = assertions
+        self._proofs = proofs
+        self._guesses = guesses
+        self._mutual_tls = mutual_tls
+        self._bound_only = bound_only
         self._clock = clock
 
     async def token(
-        self, *, content_type: str | None, authorization: Sequence[str], body: bytes, now: float | None = None
+        self, *, content_type: str | None, body: bytes, caller: Caller, now: float | None = None
     ) -> TokenResponse:
-        """Answer a POST to the token endpoint. `authorization` has every Authorization header that was sent."""
+        """Answer a POST to the token endpoint."""
         now = self._clock() if now is None else now
         try:
             form = _form(content_type, body)
-            client = await self._authenticate(form, authorization, now)
-            return self._issue(client, form, now)
+            certificate = None if caller.certificate is None else _certificate(caller.certificate)
+            proof = self._proof(caller, now)
+            client = await self._authenticate(form, caller, certificate, now)
+            # Last, so that nobody who is nobody's client can fill the table.
+            if proof is not None and not await self._proofs.use(proof):
+                raise _OAuthError("invalid_dpop_proof", "DPoP: jti was used before; make a proof for each request")
+            return self._issue(client, form, self._confirmation(client, proof, certificate), now)
         except _OAuthError as error:
-            challenge = (_BASIC_CHALLENGE,) if error.status == 401 and authorization else ()
-            return _answer(error.status, {"error": error.code, "error_description": error.description}, challenge)
+            more = [_BASIC_CHALLENGE] if error.status == 401 and caller.authorization else []
+            more += [("retry-after", str(error.wait))] if error.wait else []
+            return _answer(error.status, {"error": error.code, "error_description": error.description}, (*more,))
         except StorageUnavailable:
             return _answer(503, {"error": "temporarily_unavailable", "error_description": "try again later"})
 
@@ -95,7 +128,8 @@ class AuthorizationServer:
         return self._keys.public(JOB)
 
     def metadata(self) -> dict[str, Any]:
-        """Authorization server metadata (RFC 8414 §2, RFC 9396 §10)."""
+        """Authorization server metadata (RFC 8414 §2, RFC 9396 §10, RFC 9449 §5.1, RFC 8705 §3.3)."""
+        methods = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
         return {
             "issuer": self._issuer,
             "token_endpoint": f"{self._base}/oauth/token",
@@ -103,33 +137,64 @@ class AuthorizationServer:
             "scopes_supported": list(SCOPES),
             "response_types_supported": [],
             "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": methods + ["self_signed_tls_client_auth"] * self._mutual_tls,
             "token_endpoint_auth_signing_alg_values_supported": list(jose.ALGORITHMS),
             "authorization_details_types_supported": [TYPE],
+            "dpop_signing_alg_values_supported": list(jose.PROOF_ALGORITHMS),
+            "tls_client_certificate_bound_access_tokens": self._mutual_tls,
         }
 
-    async def _authenticate(self, form: Mapping[str, str], authorization: Sequence[str], now: float) -> Client:
+    def _proof(self, caller: Caller, now: float) -> Proof | None:
+        if not caller.proofs:
+            return None
+        try:
+            return read_proof(caller.proofs, method="POST", url=self._url, now=now)
+        except InvalidProofError as error:
+            raise _OAuthError("invalid_dpop_proof", str(error)) from error
+
+    async def _authenticate(
+        self, form: Mapping[str, str], caller: Caller, certificate: Certificate | None, now: float
+    ) -> Client:
         """The client, by exactly one method (RFC 6749 §2.3: never more than one a request)."""
         by_assertion = "client_assertion" in form or "client_assertion_type" in form
-        methods = len(authorization) + ("client_secret" in form) + by_assertion
+        methods = len(caller.authorization) + ("client_secret" in form) + by_assertion
         if methods > 1:
             raise _OAuthError("invalid_request", "more than one client authentication method in one request")
         if by_assertion:
             return await self._by_assertion(form, now)
-        if authorization:
-            client_id, secret = _basic(authorization[0])
+        if caller.authorization:
+            client_id, secret = _basic(caller.authorization[0])
             if form.get("client_id", client_id) != client_id:
                 raise _OAuthError("invalid_request", "client_id differs from the authenticated client")
-            return await self._by_secret(client_id, secret)
+            return await self._by_secret(client_id, secret, caller.address)
         if "client_secret" in form and "client_id" in form:
-            return await self._by_secret(form["client_id"], form["client_secret"])
+            return await self._by_secret(form["client_id"], form["client_secret"], caller.address)
+        if certificate is not None and "client_id" in form:
+            return await self._by_certificate(form["client_id"], certificate, now)
         raise _OAuthError("invalid_client", "client authentication is required", 401)
 
-    async def _by_secret(self, client_id: str, secret: str) -> Client:
-        """The one place where secrets are guessed, and where guessing is to be throttled."""
+    async def _by_secret(self, client_id: str, secret: str, address: str) -> Client:
+        """The one place where secrets are guessed, and where guessing is throttled, for unknown clients too."""
         client = await self._clients.get(client_id)
         if client is None or not client.secret_matches(secret) or client.disabled:
+            wait = await self._guesses.wrong(client_id, address)
+            client = None
+        else:
+            wait = await self._guesses.right(client_id, address)
+        if wait:
+            # The same for a right secret as for a wrong one, which then has told nothing.
+            raise _OAuthError("invalid_client", "too many wrong secrets; try again later", 429, wait=wait)
+        if client is None:
             raise _failed()
+        return client
+
+    async def _by_certificate(self, client_id: str, certificate: Certificate, now: float) -> Client:
+        """self_signed_tls_client_auth: the certificate itself is registered, whoever signed it."""
+        client = await self._clients.get(client_id)
+        if client is None or client.disabled or certificate.thumbprint not in client.certificates:
+            raise _failed()
+        if not certificate.valid_at(now):
+            raise _OAuthError("invalid_client", "the certificate is not valid now; register another", 401)
         return client
 
     async def _by_assertion(self, form: Mapping[str, str], now: float) -> Client:
@@ -149,7 +214,20 @@ class AuthorizationServer:
             raise _OAuthError("invalid_client", "client_assertion: jti was used before", 401)
         return client
 
-    def _issue(self, client: Client, form: Mapping[str, str], now: float) -> TokenResponse:
+    def _confirmation(self, client: Client, proof: Proof | None, certificate: Certificate | None) -> dict[str, str]:
+        """What the token is bound to. Raises where that is less than the registration or the operator wants."""
+        confirm = {} if proof is None else {"jkt": proof.jkt}
+        if certificate is not None and (client.certificates or client.bound == MTLS):
+            confirm["x5t#S256"] = certificate.thumbprint
+        if bound_enough(client, self._bound_only, dpop="jkt" in confirm, mtls="x5t#S256" in confirm):
+            return confirm
+        if client.bound == DPOP:
+            raise _OAuthError("invalid_dpop_proof", "this client's tokens are bound to a key: send a DPoP proof")
+        if client.bound == MTLS:
+            raise _OAuthError("invalid_request", "this client's tokens are bound to its certificate: use mutual TLS")
+        raise _OAuthError("invalid_dpop_proof", "tokens are bound to a key or a certificate here: send a DPoP proof")
+
+    def _issue(self, client: Client, form: Mapping[str, str], confirm: Mapping[str, str], now: float) -> TokenResponse:
         if form.get("grant_type") is None:
             raise _OAuthError("invalid_request", "grant_type is required")
         if form["grant_type"] != "client_credentials":
@@ -157,8 +235,8 @@ class AuthorizationServer:
         scopes = _scopes(client, form.get("scope", ""))
         purpose = _purpose(client, scopes, form.get("authorization_details"))
         answer: dict[str, Any] = {
-            "access_token": self._tokens.issue(client, scopes, purpose, now=now),
-            "token_type": "Bearer",
+            "access_token": self._tokens.issue(client, scopes, purpose, now=now, confirm=confirm),
+            "token_type": "DPoP" if "jkt" in confirm else "Bearer",
             "expires_in": self._tokens.seconds,
         }
         if scopes:
@@ -202,6 +280,13 @@ def _basic(header: str) -> tuple[str, str]:
     except ValueError:
         # Without the cause: its text may quote the secret.
         raise _OAuthError("invalid_client", "the Authorization header can't be read", 401) from None
+
+
+def _certificate(header: str) -> Certificate:
+    try:
+        return parse_header(header)
+    except InvalidCertificateError as error:
+        raise _OAuthError("invalid_request", str(error)) from error
 
 
 def _scopes(client: Client, text: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""`credit-gateway clients add | list | disable`: who may ask, and the most that they may see."""
+"""`credit-gateway clients add | list | set-keys | fill-list | disable`: who may ask, and the most that they may see."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 from joserfc.jwk import ECKey
 
-from gateway.auth.clients import SUBJECT_SELF, Client, ClientStore
+from gateway.auth.certificate import InvalidCertificateError, from_pem
+from gateway.auth.clients import DPOP, MTLS, SUBJECT_SELF, Client, ClientStore
 from gateway.auth.purpose import SELF_MATTER
-from gateway.auth.registration import Registration, register
+from gateway.auth.registration import Registration, check_certificates, check_jwks, register
 from gateway.cli.common import fail, note, run_with_pool, show_json, show_table
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool
@@ -35,7 +36,16 @@ def add(
     generate_key: Annotated[
         Path | None, typer.Option(help="Make a key, write its private JWK to this new file (0600), register the public")
     ] = None,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(help="PEM file of a certificate that it authenticates by (mutual TLS); repeatable"),
+    ] = None,
+    token_issuer: Annotated[
+        str | None, typer.Option(help="External issuer (GATEWAY_TRUSTED_ISSUERS) that its tokens come from")
+    ] = None,
     secret: Annotated[bool, typer.Option("--secret", help="For development: a secret, printed once")] = False,
+    dpop: Annotated[bool, typer.Option("--dpop", help="Its tokens must be bound to a key of its own (DPoP)")] = False,
+    mtls: Annotated[bool, typer.Option("--mtls", help="Its tokens must be bound to its TLS certificate")] = False,
     subject: Annotated[
         str | None, typer.Option(help="USCC of the subject whose own account this is (scope subject:self)")
     ] = None,
@@ -43,12 +53,16 @@ def add(
     kind: Annotated[list[str] | None, typer.Option(help="Narrow to a kind of subject; repeatable")] = None,
     list_name: Annotated[str | None, typer.Option("--list", help="Narrow to a named list of subjects")] = None,
 ) -> None:
-    """Register a client. Exactly one of --jwks, --generate-key and --secret says how it authenticates.
+    """Register a client. Exactly one of --jwks, --generate-key, --certificate, --token-issuer and --secret says how.
 
     With --subject the scope is subject:self and the matter SELF, nothing else. A secret goes to stdout, alone.
     """
-    if (jwks is not None) + (generate_key is not None) + secret != 1:
-        raise typer.BadParameter("give exactly one of --jwks, --generate-key and --secret")
+    if sum(bool(way) for way in (jwks, generate_key, certificate, token_issuer, secret)) != 1:
+        raise typer.BadParameter(
+            "give exactly one of --jwks, --generate-key, --certificate, --token-issuer and --secret"
+        )
+    if dpop and mtls:
+        raise typer.BadParameter("give one of --dpop and --mtls")
     if subject is not None:
         scope, matter = scope or [SUBJECT_SELF], matter or [SELF_MATTER]
 
@@ -68,6 +82,9 @@ def add(
             list=list_name,
             jwks=keys,
             secret=secret,
+            certificates=_thumbprints(certificate) if certificate else None,
+            token_issuer=token_issuer,
+            bound=DPOP if dpop else MTLS if mtls else None,
         )
         try:
             return await register(ClientStore(pool), wanted)
@@ -98,6 +115,33 @@ def list_clients(as_json: Annotated[bool, typer.Option("--json", help="JSON, for
         return
     columns = ("id", "name", "organisation", "scopes", "matters", "narrowed to", "by", "state")
     show_table(columns, [_row(client) for client in found])
+
+
+@app.command("set-keys")
+def set_keys(
+    client_id: Annotated[str, typer.Argument(help="The client's id")],
+    jwks: Annotated[Path | None, typer.Option(help="File with all its public keys from now on (JWKS)")] = None,
+    certificate: Annotated[
+        list[Path] | None, typer.Option(help="PEM file of a certificate that it has from now on; repeatable")
+    ] = None,
+) -> None:
+    """Replace what a client authenticates by. Its tokens end within two seconds; it fetches new ones.
+
+    To rotate without a gap: a JWKS with the old key and the new one first, the new one alone afterwards.
+    """
+    if (jwks is None) == (not certificate):
+        raise typer.BadParameter("give exactly one of --jwks and --certificate")
+
+    async def work(pool: Pool) -> bool:
+        row: dict[str, Any] = {
+            "jwks": None if jwks is None else check_jwks(_read_jwks(jwks)),
+            "certificates": check_certificates(_thumbprints(certificate)) if certificate else None,
+        }
+        return await ClientStore(pool).set_keys(client_id, row)
+
+    if not run_with_pool("service", work):
+        fail(f"no enabled client {client_id} with keys here; see: credit-gateway clients list")
+    note(f"{client_id} has other keys")
 
 
 @app.command("fill-list")
@@ -135,6 +179,19 @@ def disable(client_id: Annotated[str, typer.Argument(help="The client's id")]) -
     if not run_with_pool("service", work):
         fail(f"no enabled client {client_id}; see: credit-gateway clients list")
     note(f"disabled {client_id}")
+
+
+def _thumbprints(paths: list[Path]) -> tuple[str, ...]:
+    found = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                found.append(from_pem(file.read(_MAX_FILE)).thumbprint)
+        except OSError as error:
+            raise OperatorError(f"cannot read {path}: {error.strerror}") from error
+        except InvalidCertificateError as error:
+            raise OperatorError(f"{path}: {error}") from error
+    return tuple(found)
 
 
 def _read_jwks(path: Path) -> dict[str, Any]:
@@ -176,10 +233,18 @@ def _describe(client: Client) -> dict[str, Any]:
         "regions": client.regions,
         "kinds": client.kinds,
         "list": client.list,
-        "authentication": "private_key_jwt" if client.keys else "secret",
+        "authentication": _way(client),
+        "token_issuer": client.token_issuer,
+        "bound": client.bound,
         "disabled": client.disabled,
         "version": client.version,
     }
+
+
+def _way(client: Client) -> str:
+    if client.token_issuer is not None:
+        return "external_issuer"
+    return "private_key_jwt" if client.keys else "certificate" if client.certificates else "secret"
 
 
 def _row(client: Client) -> tuple[str, ...]:
@@ -191,6 +256,6 @@ def _row(client: Client) -> tuple[str, ...]:
         " ".join(sorted(client.scopes)) or "public",
         " ".join(client.registered_matters),
         client.subject_uscc or " ".join(narrowing),
-        "keys" if client.keys else "secret",
+        {"private_key_jwt": "keys"}.get(_way(client), _way(client)) + (f" {client.bound}" if client.bound else ""),
         "disabled" if client.disabled else "enabled",
     )

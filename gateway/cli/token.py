@@ -1,6 +1,7 @@
 """`credit-gateway token`: an access token from a running server, alone on stdout.
 
-In: a client's id and its key or secret. Out: a token, for `curl -H "Authorization: Bearer $(credit-gateway token …)"`.
+In: a client's id and its key or secret. Out: a token, for `curl -H "Authorization: Bearer $(credit-gateway token …)"`;
+with --dpop the two headers of one request, for `credit-gateway token … --dpop FILE | curl -H @- …`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import aiohttp
 import typer
 
 from gateway.auth import jose
-from gateway.auth.jose import JwtError
+from gateway.auth.dpop import token_hash
+from gateway.auth.jose import PROOF_ALGORITHMS, JwtError, Key
 from gateway.auth.server import ASSERTION_TYPE
 from gateway.cli.common import run
 from gateway.errors import OperatorError
@@ -35,9 +37,16 @@ def token(
     scope: Annotated[list[str] | None, typer.Option(help="view:restricted, view:internal or subject:self")] = None,
     max_subjects: Annotated[int | None, typer.Option(help="Most subjects that one request may ask for")] = None,
     on_behalf_of: Annotated[str | None, typer.Option(help="USCC of the organisation that is really asking")] = None,
+    dpop: Annotated[
+        Path | None,
+        typer.Option(help="File with a private JWK (EC or OKP): bind the token to it, print the headers of a request"),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="The issuer; by default GATEWAY_ISSUER")] = None,
 ) -> None:
-    """Fetch an access token from the server's /oauth/token and print it, and nothing else, on stdout."""
+    """Fetch an access token from the server's /oauth/token and print it, and nothing else, on stdout.
+
+    With --dpop: the headers Authorization and DPoP, good for one POST to /graphql within a minute.
+    """
     if (secret_file is None) == (key is None):
         raise typer.BadParameter("give exactly one of --secret-file and --key")
     if (matter is None) != (case is None):
@@ -56,7 +65,13 @@ def token(
         elif key is not None:
             form["client_assertion_type"] = ASSERTION_TYPE
             form["client_assertion"] = make_assertion(client, issuer, _read(key), now=time.time())
-        return await _fetch(issuer, form)
+        if dpop is None:
+            return await _fetch(issuer, form, {})
+        proof_key = _proof_key(_read(dpop))
+        proof = make_proof(proof_key, "POST", f"{issuer.rstrip('/')}/oauth/token", now=time.time())
+        got = await _fetch(issuer, form, {"DPoP": proof})
+        proof = make_proof(proof_key, "POST", f"{issuer.rstrip('/')}/graphql", now=time.time(), token=got)
+        return f"Authorization: DPoP {got}\nDPoP: {proof}"
 
     typer.echo(run(work))
 
@@ -83,6 +98,24 @@ def make_assertion(client_id: str, issuer: str, jwk: str, *, now: float) -> str:
     return jose.sign(claims, key, algorithm=algorithm, typ="JWT", kid=data.get("kid"))
 
 
+def make_proof(key: Key, method: str, url: str, *, now: float, token: str | None = None) -> str:
+    """A proof of possession (RFC 9449 §4.2) for one request, with a private key; `token` goes with it."""
+    claims = {"jti": secrets.token_urlsafe(16), "htm": method, "htu": url, "iat": int(now)}
+    return jose.sign_proof(claims if token is None else claims | {"ath": token_hash(token)}, key)
+
+
+def _proof_key(jwk: str) -> Key:
+    try:
+        key = jose.import_key(json.loads(jwk))
+        fits = key.is_private and jose.algorithms_of(key)[0] in PROOF_ALGORITHMS
+    except (ValueError, AttributeError, JwtError):
+        fits = False
+    if not fits:
+        # Without the cause: its text may quote the key.
+        raise OperatorError("the key of --dpop is not a private JWK of type EC (P-256) or OKP (Ed25519)")
+    return key
+
+
 def _read(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
@@ -91,13 +124,13 @@ def _read(path: Path) -> str:
         raise OperatorError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
 
 
-async def _fetch(issuer: str, form: dict[str, str]) -> str:
+async def _fetch(issuer: str, form: dict[str, str], headers: dict[str, str]) -> str:
     endpoint = f"{issuer.rstrip('/')}/oauth/token"
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             # A redirect would carry the credentials to wherever it points.
-            session.post(endpoint, data=form, allow_redirects=False) as response,
+            session.post(endpoint, data=form, headers=headers, allow_redirects=False) as response,
         ):
             body = b""
             async for chunk in response.content.iter_chunked(8_192):

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 from prometheus_client import CollectorRegistry, Counter
 
 from gateway.auth.authenticate import Authenticator
+from gateway.auth.possession import Shown
 from gateway.auth.principal import Principal
 from gateway.engine.execute import Engine, Request
 from gateway.errors import (
@@ -29,9 +30,11 @@ from gateway.errors import (
     ParseFailed,
     QueryTooCostly,
     Refused,
+    Unauthenticated,
     ValidationFailed,
 )
 from gateway.storage.levels import CONTRACTS
+from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -58,7 +61,8 @@ class NotHttp(Exception):
 
 
 class GraphQLEndpoint:
-    """The ASGI callable. `page` is the HTML for browsers, None where it was not installed."""
+    """The ASGI callable. `url` is its own public URL (auth.dpop.comparable), which proofs of possession name; `page` is
+    the HTML for browsers, None where it was not installed."""
 
     def __init__(
         self,
@@ -66,11 +70,15 @@ class GraphQLEndpoint:
         authenticator: Authenticator,
         registry: CollectorRegistry,
         *,
+        url: str,
+        certificates: ClientCertificates,
         max_body_bytes: int,
         page: bytes | None = None,
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
+        self._url = url
+        self._certificates = certificates
         self._max_body = max_body_bytes
         self._page = page
         self._requests = Counter(
@@ -91,7 +99,7 @@ class GraphQLEndpoint:
                 return
             media = headers.response_type()
             request = await self._read(scope, headers, receive)
-            principal = await self._principal(headers, request)
+            principal = await self._principal(scope, headers, request)
             view = principal.view
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
@@ -110,12 +118,14 @@ class GraphQLEndpoint:
             self._requests.labels(view, Internal.code).inc()
             await _refuse(send, _masked(error), media, headers.language())
 
-    async def _principal(self, headers: _Headers, request: Request) -> Principal:
+    async def _principal(self, scope: Scope, headers: _Headers, request: Request) -> Principal:
         authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
         principal = self._authenticator.cached(authorization, purpose)
         if principal is None:
+            proofs = tuple(value.decode("latin-1") for value in headers.all(b"dpop"))
+            shown = Shown(scope["method"], self._url, proofs, lambda: self._certificates.thumbprint(scope))
             try:
-                principal = await self._authenticator.authenticate(authorization, purpose)
+                principal = await self._authenticator.authenticate(authorization, purpose, shown)
             except ClientError as error:
                 if isinstance(error.principal, Principal):
                     await self._engine.account_for_refusal(error.principal, request, error.code)
@@ -135,6 +145,8 @@ class GraphQLEndpoint:
         """The request's parameters (GraphQL over HTTP). Raises NotHttp, BadUserInput."""
         if scope["method"] == "GET":
             return self._from_query(scope["query_string"], headers)
+        if b"access_token" in scope["query_string"]:
+            raise _token_elsewhere()
         if scope["method"] != "POST":
             raise NotHttp(405, "use POST, or GET in the public view", ((b"allow", b"GET, POST"),))
         content = (headers.only(b"content-type") or "").encode("latin-1")
@@ -189,6 +201,12 @@ class GraphQLEndpoint:
         return _parameters(found, headers.language())
 
 
+def _token_elsewhere() -> NotHttp:
+    # RFC 6750 §2.2 and §2.3 allow it; a URL and a body stand in logs, and two places would mean two answers.
+    challenge = ((b"www-authenticate", b'Bearer error="invalid_request"'),)
+    return NotHttp(400, "send the access token in the Authorization header alone", challenge)
+
+
 def _json_object(body: bytes, what: str = "the body") -> dict[str, Any]:
     try:
         found = json.loads(body.decode("utf-8"))
@@ -200,6 +218,8 @@ def _json_object(body: bytes, what: str = "the body") -> dict[str, Any]:
 
 
 def _parameters(found: Mapping[str, Any], language: str) -> Request:
+    if "access_token" in found:
+        raise _token_elsewhere()
     query, name = found.get("query"), found.get("operationName")
     variables, extensions = found.get("variables"), found.get("extensions")
     if not isinstance(query, str):
@@ -227,9 +247,12 @@ class _Headers:
                 return value
         return None
 
+    def all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._raw if key == name]
+
     def only(self, name: bytes) -> str | None:
         """The header's one value. Raises BadUserInput where it stands twice."""
-        values = [value for key, value in self._raw if key == name]
+        values = self.all(name)
         if len(values) > 1:
             raise BadUserInput(f"{name.decode()} is given twice", f"{name.decode()} 重复")
         return values[0].decode("latin-1") if values else None
@@ -269,8 +292,8 @@ async def _refuse(send: Send, error: Refused | ClientError, media: bytes, langua
     if media == JSON and isinstance(errors[0], _DOCUMENT_ERRORS):
         status = 200
     more: tuple[tuple[bytes, bytes], ...] = ((b"cache-control", b"no-store"),)
-    if status == 401:
-        more += ((b"www-authenticate", b'Bearer error="invalid_token"'),)
+    if isinstance(errors[0], Unauthenticated):
+        more += tuple((b"www-authenticate", challenge.encode()) for challenge in errors[0].challenges)
     elif isinstance(errors[0], Forbidden):
         more += ((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
     body = json.dumps({"errors": [e.as_json(language) for e in errors]}, ensure_ascii=False).encode("utf-8", "replace")

@@ -18,7 +18,7 @@ from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import Client, ClientStore, Matter
 from gateway.auth.keys import KeyStore
 from gateway.auth.registration import Registration, register
-from gateway.auth.server import ASSERTION_TYPE, AuthorizationServer, TokenResponse
+from gateway.auth.server import ASSERTION_TYPE, AuthorizationServer, Caller, TokenResponse
 from gateway.auth.tokens import Tokens
 from gateway.storage.identifiers import uscc_check_digit
 
@@ -67,10 +67,12 @@ class Setting:
         self.registered[client_id] = key
         return key
 
-    async def ask(self, form: dict[str, str] | list[tuple[str, str]], *authorization: str) -> TokenResponse:
-        return await self.server.token(
-            content_type=FORM, authorization=authorization, body=urlencode(form).encode(), now=self.now
-        )
+    async def ask(
+        self, form: dict[str, str] | list[tuple[str, str]], *authorization: str, **shown: Any
+    ) -> TokenResponse:
+        """A token request; `shown` are members of Caller."""
+        caller = Caller(authorization, **shown)
+        return await self.server.token(content_type=FORM, body=urlencode(form).encode(), caller=caller, now=self.now)
 
     def form(self, client_id: str, *, header: dict[str, Any] | None = None, **claims: Any) -> dict[str, str]:
         """A token request with an assertion that holds, but for the claims and header members given."""

@@ -14,7 +14,10 @@ from auth_support import AUDIENCE, ENTERPRISE, ISSUER, ORGAN, Setting
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import ClientStore
+from gateway.auth.dpop import UsedProofs
+from gateway.auth.guesses import Guesses
 from gateway.auth.keys import KeyStore
+from gateway.auth.possession import Possession
 from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.storage.database import Database
@@ -55,19 +58,24 @@ def tokens(keys: KeyStore) -> Tokens:
 async def setting(database: Database, auth_pool: Pool, keys: KeyStore, tokens: Tokens) -> AsyncIterator[Setting]:
     made: Setting
     store = ClientStore(auth_pool, clock=lambda: made.monotonic)
+    proofs = UsedProofs(auth_pool)
     server = AuthorizationServer(
         issuer=ISSUER,
         clients=store,
         tokens=tokens,
         keys=keys,
         assertions=UsedAssertions(auth_pool),
+        proofs=proofs,
+        guesses=Guesses(auth_pool),
+        mutual_tls=True,
         clock=lambda: made.now,
     )
-    authenticator = Authenticator(tokens, store, clock=lambda: made.now)
+    authenticator = Authenticator(tokens, store, Possession(proofs), clock=lambda: made.now)
     made = Setting(store, keys, tokens, server, authenticator)
     yield made
     # The service role can't delete a client, so that ids are never used again; the next test may.
     owner = await asyncpg.connect(database.migrate_dsn)
     await owner.execute("delete from auth.client where id = any ($1)", list(made.registered))
+    await owner.execute("delete from auth.guess")
     await owner.execute("delete from auth.used_assertion where issuer = any ($1)", list(made.registered))
     await owner.close()

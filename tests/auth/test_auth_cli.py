@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.clients import ClientStore
+from gateway.auth.dpop import UsedProofs
+from gateway.auth.guesses import Guesses
 from gateway.auth.keys import KeyStore
 from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
@@ -28,6 +30,7 @@ from gateway.cli import clients, common, keys, token
 from gateway.errors import StorageError
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
+from gateway.web.client_cert import ClientCertificates
 from gateway.web.oauth import oauth_routes
 
 app = typer.Typer()
@@ -156,8 +159,11 @@ def served(database: Database, folder: Path) -> Iterator[str]:
             tokens=Tokens(store, issuer=issuer, audience=AUDIENCE),
             keys=store,
             assertions=UsedAssertions(pool),
+            proofs=UsedProofs(pool),
+            guesses=Guesses(pool),
         )
-        config = uvicorn.Config(Starlette(routes=oauth_routes(server)), log_level="error", lifespan="off")
+        routes = oauth_routes(server, ClientCertificates(lambda _: False), lambda _: "127.0.0.1")
+        config = uvicorn.Config(Starlette(routes=routes), log_level="error", lifespan="off")
         running.append(uvicorn.Server(config))
         started.set()
         await running[0].serve([listening])

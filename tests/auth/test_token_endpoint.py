@@ -32,7 +32,9 @@ from starlette.applications import Starlette
 
 from gateway.auth import jose
 from gateway.auth.registration import Registration, register
+from gateway.auth.server import Caller
 from gateway.storage.pool import storage_unavailable
+from gateway.web.client_cert import ClientCertificates
 from gateway.web.oauth import oauth_routes
 
 
@@ -283,13 +285,13 @@ async def test_no_authentication(setting: Setting) -> None:
 async def test_other_bodies(setting: Setting, content_type: str | None) -> None:
     await setting.client("body")
     body = urlencode(setting.form("body")).encode()
-    answer = await setting.server.token(content_type=content_type, authorization=(), body=body, now=NOW)
+    answer = await setting.server.token(content_type=content_type, body=body, caller=Caller(), now=NOW)
     assert error_of(answer) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"a", b"a=%ff", b"a=1&" * 40, b"=&=", b"&&", b"\x00"], ids=repr)
 async def test_bodies_that_cannot_be_read(setting: Setting, body: bytes) -> None:
-    answer = await setting.server.token(content_type=FORM, authorization=(), body=body, now=NOW)
+    answer = await setting.server.token(content_type=FORM, body=body, caller=Caller(), now=NOW)
     assert answer.status in (400, 401)
     assert json.loads(answer.body)["error"] in ("invalid_request", "invalid_client")
 
@@ -357,7 +359,7 @@ async def test_without_a_database_nobody_is_let_in(setting: Setting, monkeypatch
 
 async def test_the_routes(setting: Setting) -> None:
     await setting.client("http")
-    app = Starlette(routes=oauth_routes(setting.server))
+    app = Starlette(routes=oauth_routes(setting.server, ClientCertificates(lambda _: False), lambda _: "192.0.2.1"))
     body = urlencode(setting.form("http")).encode()
     status, headers, answer = await call(app, "POST", "/oauth/token", [("content-type", f"{FORM};charset=utf-8")], body)
     assert status == 200, answer
