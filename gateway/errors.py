@@ -71,9 +71,10 @@ class ClientError(GatewayError):
 
 
 class Unauthenticated(ClientError):
-    """No token, or one that does not hold. `challenges` are for WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1)."""
+    """No token, or one that does not hold."""
 
     code, status = "UNAUTHENTICATED", 401
+    # For WWW-Authenticate (RFC 6750 §3, RFC 9449 §7.1).
     challenges: tuple[str, ...] = ('Bearer error="invalid_token"',)
 
 

@@ -191,7 +191,8 @@ def _kind(field: FieldInfo) -> str:
         return "list"
     if get_origin(found) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(found))
-    name = {str: "text", int: "whole number", float: "number", Path: "path", SecretStr: "secret"}[found]
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+    name = {**names, SecretStr: "secret"}[found]
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     limits = [
         f"{sign} {getattr(limit, attribute)}"
@@ -206,6 +207,8 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if isinstance(value, bool):
+        value = str(value).lower()
     return "unset" if value is None else "empty" if value in ("", ()) else f"`{value}`"
 
 

@@ -67,6 +67,10 @@ class Setting:
         self.registered[client_id] = key
         return key
 
+    async def bound_token(self, client_id: str, key: Any) -> str:
+        """An access token that is bound to `key` by a proof."""
+        return await self.token(client_id, proofs=[prove(key, self.now, htu=f"{ISSUER}/oauth/token")])
+
     async def ask(
         self, form: dict[str, str] | list[tuple[str, str]], *authorization: str, **shown: Any
     ) -> TokenResponse:
@@ -83,12 +87,12 @@ class Setting:
             "client_assertion": assertion,
         }
 
-    async def token(self, client_id: str, scope: str = "view:restricted", details: Any = PURPOSE) -> str:
-        """An access token, fetched the ordinary way."""
+    async def token(self, client_id: str, scope: str = "view:restricted", details: Any = PURPOSE, **shown: Any) -> str:
+        """An access token, fetched the ordinary way; `shown` are members of Caller."""
         form = self.form(client_id) | {"scope": scope}
         if details is not None:
             form["authorization_details"] = json.dumps(details)
-        answer = await self.ask(form)
+        answer = await self.ask(form, **shown)
         assert answer.status == 200, answer.body
         return str(json.loads(answer.body)["access_token"])
 
@@ -131,6 +135,21 @@ def assert_as(client_id: str, key: Any, now: float, *, header: dict[str, Any] | 
     if header is not None or changes:  # signed as an attacker would: by nothing that checks or encodes for us
         return raw_sign({"alg": "ES256", "typ": "JWT", "kid": "k1"} | (header or {}), claims, key)
     return jose.sign(claims, key, algorithm=jose.algorithms_of(key)[0], typ="JWT", kid=key.kid)
+
+
+def prove(key: Any, now: float, *, header: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A proof of possession for POST /graphql that holds, but for the claims and header members given."""
+    claims: dict[str, Any] = {
+        "jti": secrets.token_urlsafe(12),
+        "htm": "POST",
+        "htu": f"{ISSUER}/graphql",
+        "iat": int(now),
+    }
+    claims = {name: value for name, value in (claims | changes).items() if value is not ...}
+    if header is not None:
+        own = {"alg": "ES256", "typ": "dpop+jwt", "jwk": key.as_dict(private=False)}
+        return raw_sign({name: value for name, value in (own | header).items() if value is not ...}, claims, key)
+    return jose.sign_proof(claims, key)
 
 
 def error_of(answer: TokenResponse) -> tuple[int, str]:
