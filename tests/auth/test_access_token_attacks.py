@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey
 
 from gateway.auth.keys import KeyStore
 from gateway.auth.purpose import parse_details
-from gateway.auth.tokens import MAX_SECONDS, Tokens, bad_token
+from gateway.auth.tokens import LEEWAY, MAX_SECONDS, Tokens, bad_token
 from gateway.errors import Unauthenticated
 
 SCOPES = frozenset({"view:restricted"})
@@ -104,6 +104,12 @@ def test_another_algorithm_than_the_keys(tokens: Tokens, keys: KeyStore, good: s
         {"scope": ["view:internal"]},
         {"jti": ...},
         {"cnf": {"jkt": "x"}},
+        {"cnf": {}},
+        {"cnf": None},
+        {"cnf": "x"},
+        {"cnf": {"kid": "1"}},
+        {"cnf": {"jkt": "A" * 43, "kid": "1"}},
+        {"cnf": {"x5t#S256": ["A" * 43]}},
         {"authorization_details": [{"type": "other"}]},
         {"authorization_details": {}},
     ],
@@ -186,6 +192,20 @@ def test_a_retired_key_verifies_for_the_longest_life_of_a_token_and_no_longer(to
     after = retired.retired_at + MAX_SECONDS + 1  # what somebody could still sign who stole the key
     times = {"iat": int(after), "nbf": int(after), "exp": int(after) + 300}
     refused(tokens, raw_sign(header_of(token), payload(token) | times, signing.key), after)
+
+
+def test_a_retired_key_verifies_nothing_that_it_signed_after_it_was_retired(tokens: Tokens, keys: KeyStore) -> None:
+    now = time.time()
+    token = tokens.issue(in_memory_client(), SCOPES, None, now=now)
+    signing = keys.current("tokens")
+    keys.rotate("tokens")
+    for later, holds in ((LEEWAY - 1, True), (LEEWAY + 2, False), (60, False)):
+        times = {"iat": int(now + later), "nbf": int(now), "exp": int(now + later) + 300, "jti": str(later)}
+        stolen = raw_sign(header_of(token), payload(token) | times, signing.key)
+        if holds:  # the clocks of our own machines may differ so much
+            assert tokens.verify(stolen, now=now + later)
+        else:
+            refused(tokens, stolen, now + later)
 
 
 @settings(max_examples=300, deadline=None)

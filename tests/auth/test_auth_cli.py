@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +18,17 @@ import pytest
 import typer
 import uvicorn
 from auth_support import AUDIENCE, ORGAN, payload
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 from typer.testing import CliRunner
 
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.clients import ClientStore
-from gateway.auth.dpop import UsedProofs
+from gateway.auth.dpop import UsedProofs, comparable, read_proof
 from gateway.auth.guesses import Guesses
 from gateway.auth.keys import KeyStore
 from gateway.auth.server import AuthorizationServer
@@ -199,3 +206,82 @@ def test_a_token_alone_on_stdout(database: Database, data: Path) -> None:
     gone = run("token", "--client", "cli-http", "--key", str(key), "--url", issuer)
     assert gone.exit_code == 1
     assert "is the server running" in gone.stderr
+
+
+def certificate_file(folder: Path) -> Path:
+    """A self-signed certificate in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "client.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def described(client_id: str) -> dict[str, Any]:
+    found = {client["id"]: client for client in json.loads(run("clients", "list", "--json").stdout)}
+    return dict(found[client_id])
+
+
+def test_clients_whose_tokens_are_bound(data: Path) -> None:
+    pem = certificate_file(data)
+    assert run(*ADD, "cli-dpop", "--generate-key", str(data / "d.jwk"), "--dpop").exit_code == 0
+    assert (described("cli-dpop")["bound"], described("cli-dpop")["authentication"]) == ("DPOP", "private_key_jwt")
+    assert run(*ADD, "cli-cert", "--certificate", str(pem), "--mtls").exit_code == 0
+    assert (described("cli-cert")["bound"], described("cli-cert")["authentication"]) == ("MTLS", "certificate")
+    assert run(*ADD, "cli-idp", "--token-issuer", "https://idp.example").exit_code == 0
+    assert described("cli-idp")["token_issuer"] == "https://idp.example"
+    assert "MTLS" in run("clients", "list").stdout
+    assert run(*ADD, "cli-both", "--secret", "--dpop", "--mtls").exit_code == 2
+    assert run(*ADD, "cli-two", "--secret", "--certificate", str(pem)).exit_code == 2
+    bad = run(*ADD, "cli-bad", "--certificate", str(data / "d.jwk"))
+    assert (bad.exit_code, "certificate" in bad.stderr) == (1, True)
+
+
+def test_other_keys(data: Path) -> None:
+    pem, keys = certificate_file(data), data / "new.json"
+    assert run(*ADD, "cli-rotate", "--generate-key", str(data / "old.jwk")).exit_code == 0
+    before = described("cli-rotate")["version"]
+    keys.write_text(json.dumps({"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}))
+    assert run("clients", "set-keys", "cli-rotate", "--jwks", str(keys)).exit_code == 0
+    assert described("cli-rotate")["version"] == before + 1
+    assert run("clients", "set-keys", "cli-rotate", "--certificate", str(pem)).exit_code == 0
+    assert described("cli-rotate")["authentication"] == "certificate"
+    assert run("clients", "set-keys", "cli-rotate").exit_code == 2
+    assert run("clients", "set-keys", "nobody", "--jwks", str(keys)).exit_code == 1
+    assert run("clients", "disable", "cli-rotate").exit_code == 0
+    assert run("clients", "set-keys", "cli-rotate", "--jwks", str(keys)).exit_code == 1
+
+
+def test_a_bound_token_is_printed_as_the_headers_of_a_request(database: Database, data: Path) -> None:
+    key, dpop = data / "bound.jwk", data / "dpop.jwk"
+    assert run(*ADD, "cli-bound", "--generate-key", str(key), "--dpop").exit_code == 0
+    private = ECKey.generate_key("P-256")
+    dpop.write_text(json.dumps(private.as_dict(private=True)))
+    with served(database, data) as issuer:
+        arguments = ["token", "--client", "cli-bound", "--key", str(key), "--url", issuer]
+        got = run(*arguments, "--dpop", str(dpop))
+        assert got.exit_code == 0, got.output
+        lines = dict(line.split(": ", 1) for line in got.stdout.splitlines())
+        assert set(lines) == {"Authorization", "DPoP"}
+        scheme, text = lines["Authorization"].split(" ")
+        assert (scheme, payload(text)["cnf"]) == ("DPoP", {"jkt": private.thumbprint()})
+        url = comparable(f"{issuer}/graphql")
+        found = read_proof([lines["DPoP"]], method="POST", url=url, now=time.time(), token=text)
+        assert found.jkt == private.thumbprint()
+        bare = run(*arguments)
+        assert (bare.exit_code, bare.stdout) == (1, "")
+        assert "invalid_dpop_proof" in bare.stderr
+        dpop.write_text(json.dumps(private.as_dict(private=False)))
+        refused = run(*arguments, "--dpop", str(dpop))
+        assert (refused.exit_code, "private JWK" in refused.stderr) == (1, True)

@@ -129,6 +129,13 @@ async def test_the_purpose(setting: Setting) -> None:
             await principal(setting, "why", "view:restricted", None, f'matter="{matter}", case="1"')
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+async def test_the_scheme_is_read_in_any_case(setting: Setting, scheme: str) -> None:
+    await setting.client("case")
+    token = await setting.token("case")
+    assert (await setting.authenticator.authenticate(f"{scheme} {token}", None)).client_id == "case"
+
+
 async def test_a_kept_verdict_ends_with_its_token(setting: Setting) -> None:
     await setting.client("exp")
     authorization = f"Bearer {await setting.token('exp')}"

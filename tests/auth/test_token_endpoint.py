@@ -105,6 +105,7 @@ async def test_audiences_that_mean_us(setting: Setting, audience: Any) -> None:
         {"iat": int(NOW) - 290, "exp": int(NOW) + 20},
         {"iat": int(NOW) + 60, "exp": int(NOW) + 120},
         {"iat": "x"},
+        {"iat": ...},
         {"nbf": int(NOW) + 30},
         {"jti": ...},
         {"jti": ""},
