@@ -39,7 +39,7 @@ from gateway.sources.policy import courts_policy
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
-from gateway.web.address import Peers
+from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.front import Front
 from gateway.web.graphiql import ASSETS, graphiql_page
@@ -134,7 +134,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         mutual_tls=bool(settings.trusted_proxies),
         bound_only=settings.require_bound_tokens,
     )
-    peers = Peers(settings.trusted_proxies)
+    peers = Peers(settings.trusted_proxies, settings.proxy_header)
     certificates = ClientCertificates(peers.is_trusted)
     possession = Possession(proofs, required=settings.require_bound_tokens)
     endpoint = GraphQLEndpoint(
@@ -170,7 +170,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         )
 
     routes: list[Route | Mount] = [
-        *oauth_routes(server, certificates, peers.client_address),
+        *oauth_routes(server, certificates, lambda scope: counted_as(peers.client_address(scope))),
         *health_routes(checks, warnings),
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]

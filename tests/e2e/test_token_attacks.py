@@ -86,7 +86,7 @@ async def target(
         "GATEWAY_ROLE_PREFIX": world.prefix,
         "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
         "GATEWAY_ADMIN_PORT": str(admin[0]),
-        "GATEWAY_TRUSTED_PROXIES": json.dumps([f"{PROXY}/32"]),
+        "GATEWAY_TRUSTED_PROXIES": PROXY,
     }
     log = folder / "serve.log"
     base = f"http://127.0.0.1:{port}"
