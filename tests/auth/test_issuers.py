@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,12 +38,12 @@ class Elsewhere:
     issuer: str
     url: str = ""
     keys: list[Any] = field(default_factory=list)
-    answer: web.StreamResponse | None = None
+    answer: Callable[[], web.StreamResponse] | None = None  # in place of the keys
     asked: int = 0
 
     async def jwks(self, _: web.Request) -> web.StreamResponse:
         self.asked += 1
-        return self.answer or web.json_response({"keys": self.keys})
+        return web.json_response({"keys": self.keys}) if self.answer is None else self.answer()
 
     def settings(self, **more: Any) -> TrustedIssuer:
         return TrustedIssuer(issuer=self.issuer, jwks_uri=self.url, audience=AUD, **more)
@@ -245,7 +245,7 @@ async def test_many_at_once_ask_once(world: World) -> None:
 async def test_keys_outlive_a_silent_issuer_for_a_bounded_time(world: World) -> None:
     await world.client("stale", world.one)
     assert await world.use(token(world.one, world.key, "stale"))
-    world.one.answer = web.Response(status=503)
+    world.one.answer = lambda: web.Response(status=503)
     world.setting.monotonic += FRESH_SECONDS + 1
     assert await world.use(token(world.one, world.key, "stale", jti="2"))
     await asyncio.sleep(0.1)  # the keys are fetched behind the request
@@ -273,7 +273,7 @@ async def test_keys_outlive_a_silent_issuer_for_a_bounded_time(world: World) -> 
 )
 async def test_answers_that_are_no_keys(world: World, answer: Any) -> None:
     await world.client("no-keys", world.one)
-    world.one.answer = answer()
+    world.one.answer = answer
     await world.refused(token(world.one, world.key, "no-keys"))
     assert world.one.asked == 1
 
