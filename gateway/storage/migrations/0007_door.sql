@@ -5,7 +5,10 @@ alter table auth.client
     add column certificates text[],                            -- x5t#S256 of certificates that it authenticates by
     add column token_issuer text,                              -- its tokens come from this external issuer, and from nowhere else
     drop constraint client_check,
-    add constraint client_authenticates check (num_nonnulls(jwks, secret_hash, certificates, token_issuer) = 1);
+    add constraint client_authenticates check (
+        num_nonnulls(jwks, secret_hash, certificates, token_issuer) >= 1
+        and (token_issuer is null or num_nonnulls(jwks, secret_hash, certificates) = 0)   -- no second way in beside it
+    );
 
 create table auth.used_proof (                     -- jti of DPoP proofs, used once
     hash text primary key,                         -- SHA-256 over the key's thumbprint and the jti
