@@ -31,8 +31,7 @@ _KNOWN = f"""exists (select from auth.guess k where k.kind = 'PAIR' and k.key = 
     and k.succeeded_at > now() - interval '{KNOWN_DAYS} days')"""
 _BLOCKED = f"""from auth.guess b where b.blocked_until > now() and (b.kind = 'PAIR' and b.key = $1
     or b.kind = 'ADDRESS' and b.key = $2 or b.kind = 'CLIENT' and b.key = $3 and not {_KNOWN})"""
-_WAIT = f"""select coalesce(ceil(extract(epoch from max(b.blocked_until) - now())), 0)::int as wait, {_KNOWN} as known
-{_BLOCKED}"""
+_WAIT = f"select coalesce(ceil(extract(epoch from max(b.blocked_until) - now())), 0)::int as wait {_BLOCKED}"
 # A count that waits is left alone, here and in the row itself: waiting is not made longer by knocking.
 _COUNT = f"""insert into auth.guess as g (kind, key, failures, failed_at, blocked_until)
 select v.kind, v.key, 1, now(), null from (values {_GIVEN}) v (kind, key)

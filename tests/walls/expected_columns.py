@@ -95,6 +95,8 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "auth.client"): "SELECT INSERT UPDATE",
     ("service", "auth.client_list"): "SELECT INSERT UPDATE DELETE",
     ("service", "auth.used_assertion"): "SELECT INSERT DELETE",
+    ("service", "auth.used_proof"): "SELECT INSERT DELETE",
+    ("service", "auth.guess"): "SELECT INSERT UPDATE DELETE",
     # the ledger writes and reads nothing back: what was disclosed is for the sequencer, another role's
     ("ledger", "ledger.disclosure"): "INSERT",
 }
