@@ -3,7 +3,7 @@
     python -m scripts.make_docs            # write them
     python -m scripts.make_docs --check    # status 1 where a page is not what the code makes
 
-In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, benchmarks/results/latest.json
+In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, benchmarks/results/latest.json and search.json
 where it exists. Out: docs/settings.md and docs/errors.md, and what stands between two marks in docs/architecture.md
 (plan and SQL of its query) and docs/performance.md (figures).
 tests/docs/test_generated.py holds pages and code together.
@@ -32,8 +32,10 @@ from gateway.settings import PREFIX, Settings
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
+SEARCH_RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
+SEARCH = ("<!-- search: made by `python -m scripts.make_docs` -->", "<!-- end of search -->")
 EXPLAIN = ("<!-- explain: made by `python -m scripts.make_docs` -->", "<!-- end of explain -->")
 EXPLAINED = {"uscc": "91652799YL0001402W"}
 WIDTH = 120
@@ -140,7 +142,7 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "settings.md": settings_page(),
         DOCS / "errors.md": errors_page(),
-        performance: between(performance.read_text(encoding="utf-8"), FIGURES, measured()),
+        performance: between(between(performance.read_text(encoding="utf-8"), FIGURES, measured()), SEARCH, searched()),
         architecture: between(text, EXPLAIN, explained(first_query(text))),
     }
 
@@ -281,6 +283,19 @@ def measured(results: Path = RESULTS) -> list[str]:
     if not results.is_file():
         return ["No results yet."]
     return figures(json.loads(results.read_text(encoding="utf-8")))
+
+
+def searched(results: Path = SEARCH_RESULTS) -> list[str]:
+    """The figures of the last searches (benchmarks/search.py), or the word that there are none."""
+    if not results.is_file():
+        return ["No results yet."]
+    found = json.loads(results.read_text(encoding="utf-8"))
+    heads = ("view", "search", "asked", "p50 ms", "p95 ms", "longest ms", "with more than 1,000 matches")
+    return [
+        f"{found['names']:,} names; {found['machine']}; commit {found['commit'][:12]}.",
+        "",
+        *_table(heads, (tuple(str(value) for value in row.values()) for row in found["rows"])),
+    ]
 
 
 def figures(results: dict[str, Any]) -> list[str]:
