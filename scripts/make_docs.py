@@ -3,9 +3,9 @@
     python -m scripts.make_docs            # write them
     python -m scripts.make_docs --check    # status 1 where a page is not what the code makes
 
-In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, benchmarks/results/latest.json and search.json
-where it exists. Out: docs/settings.md and docs/errors.md, and what stands between two marks in docs/architecture.md
-(plan and SQL of its query) and docs/performance.md (figures).
+In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, latest.json and search.json of
+benchmarks/results/ where they exist. Out: docs/settings.md and docs/errors.md, and what stands between two marks in
+docs/architecture.md (plan and SQL of its query) and docs/performance.md (figures).
 tests/docs/test_generated.py holds pages and code together.
 """
 
