@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -46,6 +47,7 @@ from gateway.web.graphiql import ASSETS, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
 from gateway.web.oauth import oauth_routes
+from gateway.web.refusals import refuse
 
 _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
     select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
@@ -176,6 +178,6 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ]
     if ASSETS.is_dir():
         routes.append(Mount("/graphql/assets", StaticFiles(directory=ASSETS)))
-    rest = Starlette(routes=routes, lifespan=lifespan)
+    rest = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: refuse})
     rest.state.registry = registry
     return Front(endpoint, rest)

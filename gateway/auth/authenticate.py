@@ -66,7 +66,7 @@ class Authenticator:
     def cached(self, authorization: str | None, purpose: str | None, now: float | None = None) -> Principal | None:
         """The Principal, where no waiting is needed to know it; None where `authenticate` must be asked."""
         if authorization is None:
-            return ANONYMOUS
+            return ANONYMOUS if purpose is None else None
         verdict = self._kept.get((authorization, purpose))
         if verdict is None:
             return None
@@ -84,8 +84,14 @@ class Authenticator:
         found = self.cached(authorization, purpose, now)
         if found is not None:
             return found
-        key = (authorization or "", purpose)
-        credentials = _CREDENTIALS.fullmatch(key[0])
+        if authorization is None:
+            # A client whose token was lost on the way: the public's answer would read as if there were nothing more.
+            raise Unauthenticated(
+                "Credit-Purpose needs an access token; send it in Authorization: Bearer …, or leave the purpose out",
+                "使用 Credit-Purpose 必须同时携带访问令牌（Authorization: Bearer …）；公开查询请去掉该请求头",
+            )
+        key = (authorization, purpose)
+        credentials = _CREDENTIALS.fullmatch(authorization)
         if credentials is None:
             raise bad_token()
         sent, text = credentials[1].lower(), credentials[2]
@@ -174,8 +180,8 @@ def granted(client: Client, purpose: Purpose, *, own: bool) -> Matter:
     # SELF shows what was repaired and revoked: in a view it would show everybody's, whatever a row of a client says.
     if matter is None or (purpose.matter == SELF_MATTER) != own:
         raise MatterNotGranted(
-            "the client is not registered for this matter, or there is no such matter",
-            "客户端未登记该事项，或该事项不存在",
+            "the client is not registered for this matter, or there is no such matter; use one that it has",
+            "客户端未登记该事项，或该事项不存在，请使用已登记的事项",
         )
     return matter
 
@@ -207,7 +213,7 @@ def _own_account(client: Client, token: AccessToken, stated: Purpose | None) -> 
 def _required(stated: Purpose | None) -> Purpose:
     if stated is None:
         raise PurposeRequired(
-            "above the public view a request needs a purpose: authorization_details in the token, or the header "
+            "above the public view a request needs a purpose; give authorization_details in the token, or the header "
             'Credit-Purpose: matter="…", case="…"',
             "公开视图以外的查询必须说明用途：在令牌的 authorization_details 或请求头 "
             'Credit-Purpose: matter="…", case="…" 中给出',

@@ -122,7 +122,9 @@ def _text(member: Any) -> Any:
         raise _bad_header()
     if isinstance(value, http_sf.DisplayString):
         return str(value)
-    return value if type(value) is str else None
+    if type(value) is not str:  # a Token (text without quotes), a number
+        raise _bad_header()
+    return value
 
 
 def _matter(value: Any) -> str:
@@ -132,8 +134,8 @@ def _matter(value: Any) -> str:
         or not all(char == "_" or "A" <= char <= "Z" for char in value)
     ):
         raise BadUserInput(
-            f"matter must be a code of capital letters and underscores, at most {MAX_MATTER}",
-            f"事项（matter）必须是由大写字母和下划线组成的代码，最长 {MAX_MATTER} 个字符",
+            f"matter must be a code of at most {MAX_MATTER} capital letters and underscores; write one such as GRANT",
+            f"事项（matter）必须是由大写字母和下划线组成的代码，最长 {MAX_MATTER} 个字符，例如 GRANT",
         )
     return value
 
@@ -146,8 +148,8 @@ def _case(value: Any) -> str:
         or any(unicodedata.category(char) in _REFUSED_CATEGORIES for char in value)
     ):
         raise BadUserInput(
-            f"the case number must be text of 1 to {MAX_CASE} characters without control characters",
-            f"案号（case）必须是 1 至 {MAX_CASE} 个字符且不含控制字符的文本",
+            f"the case number must have 1 to {MAX_CASE} characters and no control characters; write that of your file",
+            f"案号（case）必须是 1 至 {MAX_CASE} 个字符且不含控制字符的文本，请填写办件编号",
         )
     return value
 

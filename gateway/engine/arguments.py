@@ -17,6 +17,7 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     ListValueNode,
+    Node,
     NullValueNode,
     ObjectValueNode,
     Undefined,
@@ -26,7 +27,14 @@ from graphql import (
     value_from_ast,
 )
 
-from gateway.engine.values import Argument, Arguments, Constant, FromVariable, Known, ListOf, Value
+from gateway.engine.values import Argument, Arguments, Constant, FromVariable, Known, ListOf, Places, Value
+from gateway.errors import BadUserInput
+
+
+def place_of(node: Node) -> Places:
+    """Where a node stands in its document, as errors tell it."""
+    token = node.loc.start_token if node.loc else None
+    return ((token.line, token.column),) if token is not None else ()
 
 
 def steers(type_: GraphQLInputType) -> bool:
@@ -42,23 +50,34 @@ def read_arguments(field: GraphQLField, node: FieldNode, given: Mapping[str, Any
         value = _read(definition.type, nodes.get(name), given)
         if value is Undefined and definition.default_value is not Undefined:
             value = constant(definition.type, definition.default_value)
+        if value is None and isinstance(definition.type, GraphQLNonNull):
+            raise null_given(name, nodes[name])
         if value is not Undefined:
             found[name] = value
     return Arguments(found)
 
 
-def constant(type_: GraphQLInputType, value: Any) -> Argument:
+def null_given(name: str, node: Node) -> BadUserInput:
+    """The refusal of null where a value is required: a variable that has a default may stand there, and be null."""
+    return BadUserInput(
+        f"{name} must not be null; give a value, or leave the variable out",
+        f"{name} 不能为 null，请给出取值或省略该变量",
+        locations=place_of(node),
+    )
+
+
+def constant(type_: GraphQLInputType, value: Any, places: Places = ()) -> Argument:
     """A coerced value (a literal's, a default's) as structure and constants."""
     bare = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if value is None:
         return None
     if isinstance(bare, GraphQLInputObjectType) and isinstance(value, Mapping):
-        return {name: constant(bare.fields[name].type, inner) for name, inner in value.items()}
+        return {name: constant(bare.fields[name].type, inner, places) for name, inner in value.items()}
     if steers(bare):
         return Known(value)
     if isinstance(bare, GraphQLList):
-        return Value(Constant(tuple(value) if isinstance(value, list | tuple) else (value,)))
-    return Value(Constant(value))
+        return Value(Constant(tuple(value) if isinstance(value, list | tuple) else (value,)), places=places)
+    return Value(Constant(value), places=places)
 
 
 def _read(type_: GraphQLInputType, node: ValueNode | None, given: Mapping[str, Any]) -> Any:
@@ -68,14 +87,16 @@ def _read(type_: GraphQLInputType, node: ValueNode | None, given: Mapping[str, A
         return Undefined
     if isinstance(node, VariableNode):
         name = node.name.value
-        return variable(bare, FromVariable(name), given[name]) if name in given else Undefined
+        return variable(bare, FromVariable(name), given[name], place_of(node)) if name in given else Undefined
     if isinstance(node, NullValueNode):
         return None
     if isinstance(bare, GraphQLInputObjectType) and isinstance(node, ObjectValueNode):
         return _object(bare, node, given)
     if isinstance(bare, GraphQLList) and isinstance(node, ListValueNode) and _has_variables(node):
-        return Value(ListOf(tuple(_item(bare.of_type, item, given) for item in node.values or ())))
-    return constant(bare, value_from_ast(node, bare))
+        return Value(
+            ListOf(tuple(_item(bare.of_type, item, given) for item in node.values or ())), places=place_of(node)
+        )
+    return constant(bare, value_from_ast(node, bare), place_of(node))
 
 
 def _object(bare: GraphQLInputObjectType, node: ObjectValueNode, given: Mapping[str, Any]) -> dict[str, Argument]:
@@ -85,6 +106,8 @@ def _object(bare: GraphQLInputObjectType, node: ObjectValueNode, given: Mapping[
         value = _read(field.type, nodes.get(name), given)
         if value is Undefined and field.default_value is not Undefined:
             value = constant(field.type, field.default_value)
+        if value is None and isinstance(field.type, GraphQLNonNull):
+            raise null_given(name, nodes[name])
         if value is not Undefined:
             found[name] = value
     return found
@@ -97,22 +120,24 @@ def _has_variables(node: ListValueNode) -> bool:
 def _item(type_: GraphQLInputType, node: ValueNode, given: Mapping[str, Any]) -> FromVariable | Constant:
     if isinstance(node, VariableNode):
         name = node.name.value
+        if given.get(name) is None and isinstance(type_, GraphQLNonNull):
+            raise null_given(f"${name}", node)
         return FromVariable(name) if name in given else Constant(None)
     return Constant(value_from_ast(node, type_))
 
 
-def variable(type_: GraphQLInputType, origin: FromVariable, value: Any) -> Argument:
+def variable(type_: GraphQLInputType, origin: FromVariable, value: Any, places: Places = ()) -> Argument:
     """A variable's value: structure down to the leaves, whose values stay in the variable."""
     bare = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if value is None:
         return None
     if isinstance(bare, GraphQLInputObjectType):
         return {
-            name: variable(bare.fields[name].type, FromVariable(origin.name, (*origin.path, name)), inner)
+            name: variable(bare.fields[name].type, FromVariable(origin.name, (*origin.path, name)), inner, places)
             for name, inner in value.items()
         }
     if steers(bare):
         return Known(value)
     if isinstance(get_named_type(bare), GraphQLInputObjectType):
         raise TypeError("lists of input objects are for mutations, which do not come here")
-    return Value(origin)
+    return Value(origin, places=places)

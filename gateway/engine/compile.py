@@ -17,7 +17,10 @@ from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.reading import Reading, reading
 from gateway.engine.selection import Document as Collected
-from gateway.engine.values import Value
+from gateway.engine.values import Fed, Value
+from gateway.errors import BadUserInput, Refused
+
+MOST_ERRORS = 5  # told at once
 
 
 @dataclass(slots=True)
@@ -82,3 +85,23 @@ def _keys(made: p.Plan, how: Reading, source: str) -> Keys:
     if direct == len(sections) and not how.reports_denied:
         return Keys(tuple(given), None, parts)
     return Keys((), sql.keys_statement(made, how, source), parts)
+
+
+def refuse_bad_values(compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> None:
+    """Raises BadUserInput where a value of the plan can't be taken: what only the statement would find out later."""
+    for value in compiled.body.parameters if compiled.body is not None else ():
+        if not isinstance(value.origin, Fed):
+            value.resolve(variables, principal, {})
+
+
+def bad_values(compiled: Compiled, variables: Mapping[str, Any], principal: Principal, first: BadUserInput) -> Refused:
+    """All values of the plan that can't be taken, each with its places, up to a bound; else the error that was met."""
+    found: dict[tuple[str, tuple[tuple[int, int], ...]], BadUserInput] = {}
+    values = (*p.values(compiled.plan), *(value for value, _ in compiled.sizes))
+    for value in values:
+        if not isinstance(value.origin, Fed):
+            try:
+                value.resolve(variables, principal, {})
+            except BadUserInput as error:
+                found.setdefault((error.en, tuple(error.locations)), error)
+    return Refused([*found.values()][:MOST_ERRORS] or [first])

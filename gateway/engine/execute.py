@@ -18,7 +18,7 @@ from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
 from gateway.engine.account import Account, Disclosure, cells, ledger_unavailable, of_the_account
-from gateway.engine.compile import Compiled, compile_operation
+from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.response import introspect, read_row, response, without_rows
@@ -107,7 +107,12 @@ class Engine:
         variables, shape = operation.coerce(request.variables)
         done.operation = operation
         compiled = self._compiled(document, operation, variables, shape, principal)
-        rows = self._check_sizes(compiled, variables, principal)
+        try:
+            rows = self._check_sizes(compiled, variables, principal)
+            if compiled.plan.sources:
+                refuse_bad_values(compiled, variables, principal)  # before anybody is asked
+        except BadUserInput as error:
+            raise bad_values(compiled, variables, principal, error) from None
         fed: dict[str, Any] = {
             f"introspection:{key}": introspect(document, operation, key, request.variables)
             for key in compiled.plan.introspection
@@ -119,7 +124,10 @@ class Engine:
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed)
             done.sources = consulted.statuses
-        arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
+        try:
+            arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
+        except BadUserInput as error:
+            raise bad_values(compiled, variables, principal, error) from None
         accounts = compiled.body.accounts
         if accounts:
             arguments[:0] = cells(_disclosure(principal, request, done))
@@ -197,7 +205,10 @@ class Engine:
             found.append(size)
             subjects += size if is_list else 0
         if subjects > most:
-            raise BadUserInput(f"at most {most} subjects in one request", f"一次请求最多 {most} 个主体")
+            raise BadUserInput(
+                f"at most {most} subjects in one request; ask in several",
+                f"一次请求最多 {most} 个主体，请分多次查询",
+            )
         key = tuple(found)
         total = compiled.costs.get(key)
         if total is None:

@@ -23,6 +23,7 @@ from graphql import (
 )
 from graphql.language import BooleanValueNode, DirectiveNode, VariableNode
 
+from gateway.engine.arguments import null_given
 from gateway.engine.values import Variables
 
 
@@ -43,7 +44,9 @@ def included(directives: Iterable[DirectiveNode] | None, conditions: Variables) 
             continue
         node = (directive.arguments or ())[0].value
         if isinstance(node, VariableNode):
-            value = bool(conditions[node.name.value])
+            value = conditions[node.name.value]
+            if value is None:
+                raise null_given(f"${node.name.value}", node)
         else:
             value = isinstance(node, BooleanValueNode) and node.value
         if value == (name == "skip"):

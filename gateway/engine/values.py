@@ -7,7 +7,7 @@ the conversion that turns a client's text into what PostgreSQL takes, or raises 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gateway.auth.principal import Principal
@@ -15,6 +15,7 @@ from gateway.errors import BadUserInput
 
 Variables: TypeAlias = Mapping[str, Any]
 Convert: TypeAlias = Callable[[Any], Any]
+Places: TypeAlias = tuple[tuple[int, int], ...]  # (line, column) in the document
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,19 @@ Origin: TypeAlias = FromVariable | Constant | ListOf | FromPrincipal | Fed
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One parameter of the statement: where it comes from, its type in PostgreSQL, what to do with it on the way."""
+    """One parameter of the statement: where it comes from, its type in PostgreSQL, what to do with it on the way.
+
+    `places` is where the document has it, for errors alone: equal values are one parameter, wherever they stand.
+    """
 
     origin: Origin
     type: str = "text"
     convert: Convert | None = None
+    places: Places = field(default=(), compare=False)
 
     def typed(self, type: str, convert: Convert | None = None) -> Value:
         """The same value as another type, converted."""
-        return Value(self.origin, type, convert)
+        return Value(self.origin, type, convert, self.places)
 
     def resolve(self, variables: Variables, principal: Principal, fed: Mapping[str, Any]) -> Any:
         """What the statement gets. Raises BadUserInput where the conversion refuses it."""
@@ -74,8 +79,18 @@ class Value:
             return fed[self.origin.name]
         found = _origin(self.origin, variables, principal)
         if isinstance(found, str) and not _storable(found):
-            raise BadUserInput("text must not have NUL or lone surrogates", "文本不得含有 NUL 或孤立代理字符")
-        return found if self.convert is None else self.convert(found)
+            raise BadUserInput(
+                "text must not have NUL or half of a surrogate pair; take it out",
+                "文本不得含有 NUL 或孤立代理字符，请去掉",
+                locations=self.places,
+            )
+        if self.convert is None:
+            return found
+        try:
+            return self.convert(found)
+        except BadUserInput as error:
+            error.locations = error.locations or self.places
+            raise
 
 
 def _origin(

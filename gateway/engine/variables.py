@@ -1,12 +1,14 @@
 """Coercers of variables, made once with the document: a client's JSON becomes values, or BadUserInput.
 
 In: the operation's variable definitions. Out: for a request, the coerced variables and their shape (part of the plan's
-key: what is absent or null, and the values that steer). Follows "Coercing Variable Values" of the specification.
+key: what is absent or null, and the values that steer). Follows "Coercing Variable Values" of the specification. What
+is wrong in several places is told at once: where the first value is refused, all are looked at again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -26,12 +28,14 @@ from graphql import (
     value_from_ast,
 )
 
-from gateway.engine.arguments import steers
-from gateway.errors import BadUserInput
+from gateway.engine import wording
+from gateway.engine.arguments import place_of, steers
+from gateway.errors import BadUserInput, Refused
 
 Coerce: TypeAlias = Callable[[Any, str], Any]
 Shape: TypeAlias = Callable[[Any], Any]
 MOST_ITEMS = 1_000  # of a list: refused before each of them is looked at
+MOST_ERRORS = 5  # told at once
 _MISSING = 0
 _NULL = 1
 _PRESENT = 2
@@ -40,7 +44,7 @@ _PRESENT = 2
 class Coercer:
     """The variables of one operation."""
 
-    __slots__ = ("_definitions", "names", "texts")
+    __slots__ = ("_definitions", "_places", "names", "texts")
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
         self._definitions: list[tuple[str, Coerce, Shape, Any, bool]] = []
@@ -54,26 +58,48 @@ class Coercer:
             required = isinstance(type_, GraphQLNonNull) and default is Undefined
             self._definitions.append((name, coercer(type_), shaper(type_), default, required))
         self.names = frozenset(name for name, *_ in self._definitions)
+        self._places = [place_of(definition) for definition in operation.variable_definitions or ()]
         # Variables that may hold free text, which the account keeps masked.
         self.texts = any(has_text(type_from_ast(schema, d.type)) for d in operation.variable_definitions or ())
 
     def __call__(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        """(coerced variables, shape). Variables that the operation does not define are ignored (the standard)."""
+        """(coerced variables, shape). Variables that the operation does not define are ignored (the standard).
+
+        Raises Refused with what is wrong in each of them, up to MOST_ERRORS, at the places of their definitions.
+        """
         coerced: dict[str, Any] = {}
         shape = []
         for name, coerce, shaped, default, required in self._definitions:
             if name in given:
-                value = coerce(given[name], f"${name}")
+                try:
+                    value = coerce(given[name], f"${name}")
+                except (BadUserInput, Refused):
+                    raise self._refused(given) from None
             elif default is not Undefined:
                 value = default
             elif required:
-                raise bad(f"${name}", "is required", "必须给出")
+                raise self._refused(given)
             else:
                 shape.append(_MISSING)
                 continue
             coerced[name] = value
             shape.append(shaped(value))
         return coerced, tuple(shape)
+
+    def _refused(self, given: Mapping[str, Any]) -> Refused:
+        errors: list[BadUserInput] = []
+        for (name, coerce, _, default, required), place in zip(self._definitions, self._places, strict=True):
+            if name in given:
+                found = _errors_of(partial(coerce, given[name], f"${name}"))
+            else:
+                missing = required and default is Undefined
+                found = (
+                    [bad(f"${name}", "is required; give it in variables", "必须在 variables 中给出")] if missing else []
+                )
+            for error in found:
+                error.locations = place
+            errors += found
+        return Refused(errors[:MOST_ERRORS])
 
     def assumed(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Variables for planning alone: what is required and not given counts as there, whatever its value."""
@@ -101,8 +127,28 @@ def bad(where: str, en: str, zh: str) -> BadUserInput:
     return BadUserInput(f"{where} {en}", f"{where} {zh}")
 
 
+def _errors_of(part: Callable[[], Any]) -> list[BadUserInput]:
+    try:
+        part()
+    except BadUserInput as error:
+        return [error]
+    except Refused as refused:
+        return [error for error in refused.errors if isinstance(error, BadUserInput)]
+    return []
+
+
+def _all_errors(parts: Iterable[Callable[[], Any]]) -> Refused:
+    """What is wrong with the parts of a value, up to MOST_ERRORS. At least one is refused."""
+    errors: list[BadUserInput] = []
+    for part in parts:
+        errors += _errors_of(part)
+        if len(errors) >= MOST_ERRORS:
+            break
+    return Refused(errors[:MOST_ERRORS])
+
+
 def coercer(type_: GraphQLInputType) -> Coerce:
-    """How a JSON value becomes a value of `type_`."""
+    """How a JSON value becomes a value of `type_`. It raises BadUserInput, or Refused where several parts are wrong."""
     if isinstance(type_, GraphQLNonNull):
         if isinstance(type_.of_type, GraphQLScalarType | GraphQLEnumType):
             return _leaf(type_.of_type, null=False)
@@ -110,7 +156,7 @@ def coercer(type_: GraphQLInputType) -> Coerce:
 
         def non_null(value: Any, where: str) -> Any:
             if value is None:
-                raise bad(where, "must not be null", "不能为空")
+                raise _null(where)
             return inner(value, where)
 
         return non_null
@@ -122,21 +168,25 @@ def coercer(type_: GraphQLInputType) -> Coerce:
     return _leaf(type_, null=True)
 
 
+def _null(where: str) -> BadUserInput:
+    return bad(where, "must not be null; give a value", "不能为 null，请给出取值")
+
+
 def _leaf(type_: GraphQLScalarType | GraphQLEnumType, *, null: bool) -> Coerce:
     parse = type_.parse_value
-    name = type_.name
 
     def leaf(value: Any, where: str) -> Any:
         if value is None:
             if null:
                 return None
-            raise bad(where, "must not be null", "不能为空")
+            raise _null(where)
         try:
             return parse(value)
         except BadUserInput as error:
             raise BadUserInput(f"{where}: {error.en}", f"{where}：{error.zh}") from None
         except (GraphQLError, ValueError, TypeError, OverflowError):
-            raise bad(where, f"is not a value of type {name}", f"不是 {name} 类型的值") from None
+            en, zh = wording.shape(type_, type_.name)
+            raise bad(where, f"is no value of {type_.name}; give {en}", f"不是 {type_.name} 的取值，应为{zh}") from None
 
     return leaf
 
@@ -147,12 +197,17 @@ def _list(inner: Coerce) -> Coerce:
             return None
         if isinstance(value, list):
             if len(value) > MOST_ITEMS:
-                raise bad(where, f"may have {MOST_ITEMS} items", f"最多 {MOST_ITEMS} 项")
+                raise bad(
+                    where,
+                    f"may have at most {MOST_ITEMS} items; ask in several requests",
+                    f"最多 {MOST_ITEMS} 项，请分多次查询",
+                )
             try:
                 return [inner(item, where) for item in value]
-            except BadUserInput:
-                # Told again with its place; nobody pays for places that are never told.
-                return [inner(item, f"{where}[{index}]") for index, item in enumerate(value)]
+            except (BadUserInput, Refused):
+                # Told again with their places; nobody pays for places that are never told.
+                parts = (partial(inner, item, f"{where}[{index}]") for index, item in enumerate(value))
+                raise _all_errors(parts) from None
         return [inner(value, where)]
 
     return coerce
@@ -168,19 +223,48 @@ def _object(type_: GraphQLInputObjectType) -> Coerce:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise bad(where, f"must be an object of type {type_.name}", f"必须是 {type_.name} 类型的对象")
-        for name in value:
-            if name not in fields:
-                raise bad(where, f"has no field {name[:80]}", f"没有字段 {name[:80]}")
+            listed = ", ".join(fields)
+            raise bad(
+                where,
+                f"is no {type_.name}; give a JSON object of {listed}",
+                f"不是 {type_.name}，应为含有以下字段的 JSON 对象：{listed}",
+            )
+        try:
+            return checked(value, where)
+        except (BadUserInput, Refused):
+            parts = [
+                partial(inner, value[name], f"{where}.{name}") for name, (inner, *_) in fields.items() if name in value
+            ]
+            wrong = [error for part in parts for error in _errors_of(part)]
+            raise Refused([*names(value, where), *wrong][:MOST_ERRORS]) from None
+
+    def checked(value: Mapping[str, Any], where: str) -> dict[str, Any]:
         made = {}
         for name, (inner, default, required) in fields.items():
             if name in value:
-                made[name] = inner(value[name], f"{where}.{name}")
+                made[name] = inner(value[name], where)
             elif default is not Undefined:
                 made[name] = default
             elif required:
-                raise bad(f"{where}.{name}", "is required", "必须给出")
+                raise bad(where, "is not whole", "不完整")  # told by `names`
+        if not value.keys() <= fields.keys():
+            raise bad(where, "has more than it may", "含有多余内容")  # told by `names`
         return made
+
+    def names(value: Mapping[str, Any], where: str) -> list[BadUserInput]:
+        """Fields that are too many, or missing."""
+        listed = ", ".join(fields)
+        unknown = [
+            bad(where, f"has no field {name[:80]}; it may have {listed}", f"没有字段 {name[:80]}，可用字段：{listed}")
+            for name in value
+            if name not in fields
+        ]
+        missing = [
+            bad(f"{where}.{name}", "is required; give it", "必须给出")
+            for name, (_, default, required) in fields.items()
+            if required and default is Undefined and name not in value
+        ]
+        return unknown + missing
 
     return coerce
 

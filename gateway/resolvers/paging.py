@@ -25,7 +25,10 @@ def page_size(largest: int = LARGEST_PAGE) -> Callable[[Any], int]:
 
     def check(first: Any) -> int:
         if not isinstance(first, int) or isinstance(first, bool) or not 1 <= first <= largest:
-            raise BadUserInput(f"first must be from 1 to {largest}", f"first 必须在 1 到 {largest} 之间")
+            raise BadUserInput(
+                f"first must be from 1 to {largest}; what follows comes with after",
+                f"first 必须在 1 到 {largest} 之间，其余内容请用 after 翻页",
+            )
         return first
 
     return check

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.engine.bindings import Condition, Rows
 from gateway.engine.values import Arguments
 from gateway.resolvers import paging
+from gateway.resolvers.regions import region_code
 
 _ORDER_COLUMNS = {"DECIDED_ON": ("decided", "decided_on", "d"), "PUBLISHED_FROM": ("published", "published_from", "p")}
 
@@ -23,7 +24,7 @@ def _filters(arguments: Arguments) -> tuple[Condition, ...]:
             found.append(Condition("decided_on", operator, (value.typed("date"),)))
     region = given.value("regionCode")
     if region is not None:
-        found.append(Condition("subject_region_code", "below", (region,)))
+        found.append(Condition("subject_region_code", "below", (region.typed("text", region_code),)))
     return tuple(found)
 
 

@@ -57,7 +57,10 @@ def _id_of(letter: str) -> Callable[[Any], uuid.UUID | None]:
         except ValueError:
             found = ""
         if found not in _LETTERS or not found:
-            raise BadUserInput("id is not an id of this gateway", "id 不是本系统的标识")
+            raise BadUserInput(
+                "id is not an id of this gateway; take one from the field id of an answer",
+                "id 不是本系统的标识，请使用答复中 id 字段的值",
+            )
         return external_id if found == letter else None
 
     return convert

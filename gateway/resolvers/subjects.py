@@ -30,7 +30,8 @@ def _texts(usccs: Any) -> str:
 def _bounded(usccs: Any) -> list[str]:
     if not 1 <= len(usccs) <= MOST_SUBJECTS:
         raise BadUserInput(
-            f"usccs must have from 1 to {MOST_SUBJECTS} codes", f"usccs 必须包含 1 到 {MOST_SUBJECTS} 个代码"
+            f"usccs must have from 1 to {MOST_SUBJECTS} codes; ask in several requests",
+            f"usccs 必须包含 1 到 {MOST_SUBJECTS} 个代码，请分多次查询",
         )
     return list(usccs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from typing import Any, NewType
 
 import strawberry
@@ -17,6 +18,7 @@ Date = NewType("Date", str)
 DateTime = NewType("DateTime", str)
 Decimal = NewType("Decimal", str)
 
+_LONGEST = 60  # characters of what may be a code, badly written
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -24,10 +26,20 @@ def parse_uscc(value: Any) -> str:
     """A USCC whose check digit holds. Raises BadUserInput."""
     if isinstance(value, str) and valid_uscc(value):
         return value
+    if isinstance(value, str) and len(value) < _LONGEST and valid_uscc(normal := _normal(value)):
+        raise BadUserInput(
+            f"not in its normal form; write {normal}: capital ASCII letters and digits, nothing between them",
+            f"书写形式不规范，请写作 {normal}：半角大写字母和数字，中间无空格",
+        )
     raise BadUserInput(
-        "not a unified social credit code: 18 characters of GB 32100-2015 with a check digit that holds",
-        "不是有效的统一社会信用代码：应为 18 位且校验码正确（GB 32100-2015）",
+        "not a unified social credit code; correct it: 18 characters of GB 32100-2015 with a check digit that holds",
+        "不是有效的统一社会信用代码，请核对：应为 18 位且校验码正确（GB 32100-2015）",
     )
+
+
+def _normal(text: str) -> str:
+    """A code as it should have been written: half width, capitals, no spaces or hyphens."""
+    return "".join(unicodedata.normalize("NFKC", text).upper().replace("-", "").split())
 
 
 def parse_date(value: Any) -> dt.date:
@@ -37,11 +49,14 @@ def parse_date(value: Any) -> dt.date:
             return dt.date.fromisoformat(value)
         except ValueError:
             pass
-    raise BadUserInput("not a date of the form YYYY-MM-DD", "不是 YYYY-MM-DD 形式的日期")
+    raise BadUserInput(
+        "not a day that exists, in the form YYYY-MM-DD; write one such as 2026-03-01",
+        "不是 YYYY-MM-DD 形式的有效日期，请写作例如 2026-03-01",
+    )
 
 
 def _output_only(value: Any) -> Any:
-    raise BadUserInput("this scalar is not taken as input", "该类型不能作为输入")
+    raise BadUserInput("answers alone have this type; give another", "该类型只用于答复，请使用其他类型")
 
 
 SCALARS: dict[object, ScalarDefinition] = {

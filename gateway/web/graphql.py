@@ -11,10 +11,9 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -36,6 +35,8 @@ from gateway.errors import (
 from gateway.storage.levels import CONTRACTS
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
+from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
+from gateway.web.refusals import language_of
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,16 +49,8 @@ JSON = b"application/json"
 # With application/json the standard has 200 for a request error of the document; status codes tell only the new type.
 _DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_UNWANTED = re.compile(rb"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
 _HOPS = re.compile(r"[0-9]{1,3}")
-
-
-class NotHttp(Exception):
-    """Refused before GraphQL begins: status, and a line that says what to do."""
-
-    def __init__(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
 
 
 class GraphQLEndpoint:
@@ -103,13 +96,19 @@ class GraphQLEndpoint:
             view = principal.view
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
-                raise NotHttp(405, "above the public view use POST", ((b"allow", b"POST"),))
+                raise NotHttp(
+                    405,
+                    "GET is for the public alone; with a token use POST",
+                    "使用令牌时请以 POST 方式查询",
+                    ((b"allow", b"POST"),),
+                )
             body = await self._engine.answer(principal, request)
             self._answered[view].inc()
             await _send(send, 200, media, body, _cache(principal))
         except NotHttp as error:
             self._requests.labels(view, BadUserInput.code).inc()
-            body = json.dumps({"errors": [{"message": str(error), "extensions": {"code": "BAD_USER_INPUT"}}]}).encode()
+            found = {"message": error.message(headers.language()), "extensions": {"code": BadUserInput.code}}
+            body = json.dumps({"errors": [found]}, ensure_ascii=False).encode("utf-8", "replace")
             await _send(send, error.status, media, body, error.headers)
         except (Refused, ClientError) as error:
             self._requests.labels(view, error.code).inc()
@@ -135,7 +134,10 @@ class GraphQLEndpoint:
             if hops is None:
                 return principal
             if not _HOPS.fullmatch(hops) or int(hops) > 1:
-                raise BadUserInput("Credit-Hops may be 0 or 1", "Credit-Hops 只能为 0 或 1")
+                raise BadUserInput(
+                    "Credit-Hops must be 0 or 1; leave it out unless you are a gateway that passes a question on",
+                    "Credit-Hops 只能为 0 或 1；除转发查询的网关外请勿使用",
+                )
         except BadUserInput as error:
             await self._engine.account_for_refusal(principal, request, error.code)
             raise
@@ -144,93 +146,60 @@ class GraphQLEndpoint:
     async def _read(self, scope: Scope, headers: _Headers, receive: Receive) -> Request:
         """The request's parameters (GraphQL over HTTP). Raises NotHttp, BadUserInput."""
         if scope["method"] == "GET":
-            return self._from_query(scope["query_string"], headers)
+            return from_query(scope["query_string"], headers.language())
         if b"access_token" in scope["query_string"]:
-            raise _token_elsewhere()
+            raise token_elsewhere()
         if scope["method"] != "POST":
-            raise NotHttp(405, "use POST, or GET in the public view", ((b"allow", b"GET, POST"),))
+            raise NotHttp(
+                405,
+                "only POST is taken, and GET in the public view; use one of them",
+                "只支持 POST，公开视图也支持 GET，请改用",
+                ((b"allow", b"GET, POST"),),
+            )
         content = (headers.only(b"content-type") or "").encode("latin-1")
         kind, _, rest = content.partition(b";")
         if kind.strip().lower() != b"application/json":
-            raise NotHttp(415, "the body must be application/json")
+            raise NotHttp(
+                415,
+                "the body must be JSON; send it with Content-Type: application/json",
+                "正文必须是 JSON，请使用 Content-Type: application/json",
+            )
         charset = _CHARSET.search(rest)
         if charset is not None and charset[1].lower() != b"utf-8":
-            raise NotHttp(415, "the body must be UTF-8")
+            raise NotHttp(415, "the body must be UTF-8; encode it so", "正文必须使用 UTF-8 编码")
         if headers.get(b"content-encoding") not in (None, b"identity"):
-            raise NotHttp(415, "compressed bodies are not taken")
-        return _parameters(_json_object(await self._body(headers, receive)), headers.language())
+            raise NotHttp(
+                415, "compressed bodies are not taken; send it uncompressed", "不接受压缩的正文，请不压缩发送"
+            )
+        return from_body(await self._body(headers, receive), headers.language())
+
+    def _too_long(self) -> NotHttp:
+        return NotHttp(
+            413,
+            f"the body may have at most {self._max_body} bytes; ask in several requests",
+            f"正文最多 {self._max_body} 字节，请分多次查询",
+        )
 
     async def _body(self, headers: _Headers, receive: Receive) -> bytes:
         length = headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > self._max_body):
-            raise NotHttp(413, f"the body may have {self._max_body} bytes")
+            raise self._too_long()
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             if len(body) > self._max_body:
-                raise NotHttp(413, f"the body may have {self._max_body} bytes")
+                raise self._too_long()
             return body
         chunks, size = [body], len(body)
         while message.get("more_body"):
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise NotHttp(400, "the client left")
+                raise NotHttp(400, "the client left", "客户端已断开")
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._max_body:
-                raise NotHttp(413, f"the body may have {self._max_body} bytes")
+                raise self._too_long()
         return b"".join(chunks)
-
-    def _from_query(self, query: bytes, headers: _Headers) -> Request:
-        try:
-            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20)
-        except ValueError:
-            raise NotHttp(400, "the query string is not valid") from None
-        found: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in found:
-                raise NotHttp(400, f"{name[:40]} is given twice")
-            found[name] = value
-        for name in ("variables", "extensions"):
-            if found.get(name):
-                found[name] = _json_object(found[name].encode(), what=name)
-            else:
-                found.pop(name, None)
-        if not found.get("operationName"):
-            found.pop("operationName", None)
-        return _parameters(found, headers.language())
-
-
-def _token_elsewhere() -> NotHttp:
-    # RFC 6750 §2.2 and §2.3 allow it; a URL and a body stand in logs, and two places would mean two answers.
-    challenge = ((b"www-authenticate", b'Bearer error="invalid_request"'),)
-    return NotHttp(400, "send the access token in the Authorization header alone", challenge)
-
-
-def _json_object(body: bytes, what: str = "the body") -> dict[str, Any]:
-    try:
-        found = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise NotHttp(400, f"{what} is not JSON in UTF-8") from None
-    if not isinstance(found, dict):
-        raise NotHttp(400, f"{what} must be a JSON object; batches are not taken")
-    return found
-
-
-def _parameters(found: Mapping[str, Any], language: str) -> Request:
-    if "access_token" in found:
-        raise _token_elsewhere()
-    query, name = found.get("query"), found.get("operationName")
-    variables, extensions = found.get("variables"), found.get("extensions")
-    if not isinstance(query, str):
-        raise NotHttp(400, "query must be a string")
-    if name is not None and not isinstance(name, str):
-        raise NotHttp(400, "operationName must be a string")
-    if variables is not None and not isinstance(variables, dict):
-        raise NotHttp(400, "variables must be an object")
-    if extensions is not None and not isinstance(extensions, dict):
-        raise NotHttp(400, "extensions must be an object")
-    return Request(query, name, variables or {}, language)
 
 
 class _Headers:
@@ -254,15 +223,13 @@ class _Headers:
         """The header's one value. Raises BadUserInput where it stands twice."""
         values = self.all(name)
         if len(values) > 1:
-            raise BadUserInput(f"{name.decode()} is given twice", f"{name.decode()} 重复")
+            text = name.decode()
+            raise BadUserInput(f"{text} is given twice; send one", f"请求头 {text} 重复，请只发送一个")
         return values[0].decode("latin-1") if values else None
 
     def language(self) -> str:
         """zh or en, whichever Accept-Language names first."""
-        for part in (self.get(b"accept-language") or b"").split(b","):
-            if part.strip()[:2].lower() in (b"zh", b"en"):
-                return part.strip()[:2].lower().decode()
-        return "en"
+        return language_of((self.get(b"accept-language") or b"").decode("latin-1"))
 
     def wants_html(self) -> bool:
         accept = self.get(b"accept") or b""
@@ -274,12 +241,19 @@ class _Headers:
         if accept is None:
             return JSON
         for part in accept.split(b","):
-            kind = part.partition(b";")[0].strip().lower()
+            kind, _, rest = part.partition(b";")
+            kind = kind.strip().lower()
+            if rest and _UNWANTED.search(rest):
+                continue
             if kind == GRAPHQL:
                 return GRAPHQL
             if kind in (JSON, b"application/*", b"*/*"):
                 return JSON
-        raise NotHttp(406, "accept application/graphql-response+json or application/json")
+        raise NotHttp(
+            406,
+            "answers are JSON; accept application/graphql-response+json or application/json",
+            "答复为 JSON，请在 Accept 中接受 application/graphql-response+json 或 application/json",
+        )
 
 
 def _cache(principal: Principal) -> tuple[tuple[bytes, bytes], ...]:

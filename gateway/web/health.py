@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from gateway.errors import ClientError
+from gateway.web.refusals import refusal
 
 _PATIENCE = 2.0  # seconds for each check
 Check = Callable[[], Awaitable[None]]
@@ -50,7 +51,10 @@ def schema_routes(sdl: Mapping[str, str]) -> list[Route]:
     async def schema(request: Request) -> Response:
         text = sdl.get(request.path_params["view"].upper())
         if text is None:
-            return PlainTextResponse("no such view: public, restricted, internal, self\n", 404)
+            views = ", ".join(name.lower() for name in sdl)
+            return refusal(
+                request, 404, f"there is no such view; take one of {views}", f"没有该视图，请使用以下之一：{views}"
+            )
         return PlainTextResponse(text, media_type="application/graphql", headers={"cache-control": "no-cache"})
 
     async def front(_: Request) -> Response:

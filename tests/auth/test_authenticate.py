@@ -37,10 +37,17 @@ from gateway.errors import (
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF
 
 
-async def test_no_token_is_anonymous_whatever_the_purpose_says(setting: Setting) -> None:
-    for purpose in (None, HEADER, "nonsense"):
-        assert await setting.authenticator.authenticate(None, purpose) is ANONYMOUS
-        assert setting.authenticator.cached(None, purpose) is ANONYMOUS
+async def test_no_token_and_no_purpose_is_anonymous(setting: Setting) -> None:
+    assert await setting.authenticator.authenticate(None, None) is ANONYMOUS
+    assert setting.authenticator.cached(None, None) is ANONYMOUS
+
+
+@pytest.mark.parametrize("purpose", [HEADER, "nonsense", ""])
+async def test_a_purpose_without_a_token_is_never_anonymous(setting: Setting, purpose: str) -> None:
+    """The client has lost its token on the way: the public's answer would read to it as if there were no more."""
+    assert setting.authenticator.cached(None, purpose) is None
+    with pytest.raises(Unauthenticated, match="Credit-Purpose needs an access token"):
+        await setting.authenticator.authenticate(None, purpose)
 
 
 @pytest.mark.parametrize("text", ["", "Bearer", "Bearer ", "Bearer x", "Basic eDp5", "x", "Bearer a b", "Bearer é"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.engine import documents
+from gateway.engine import documents, size
 from gateway.engine.documents import Documents
 from gateway.engine.execute import Request
 from gateway.errors import Refused
@@ -97,7 +97,7 @@ async def test_costly_documents_are_refused_quickly(world: World, query: str) ->
 def test_the_pairwise_rule_stays_bounded() -> None:
     """The largest selection that is let through, many times the same field, costs little."""
     schema = build_contracts()["PUBLIC"]
-    repeated = "records { edges { node { title } } } " * documents.MOST_REPEATED
+    repeated = "records { edges { node { title } } } " * size.MOST_REPEATED
     began = time.process_time()
     documents.prepare("PUBLIC", schema, "{ " + repeated + "}")
     assert time.process_time() - began < 0.5

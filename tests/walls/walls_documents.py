@@ -299,7 +299,8 @@ class Generator:
                 where = f"{named.name}.{name}"
                 inner = get_named_type(field.type)
                 listed = "[" in str(field.type)
-                yield where, "input field", f"{{{mark(where, name)}: {literal(field.type)}}}"
+                value = '"6527"' if name == "regionCode" else literal(field.type)  # not any text is a region
+                yield where, "input field", f"{{{mark(where, name)}: {value}}}"
                 if isinstance(inner, GraphQLEnumType):
                     for coordinate, kind, value in self._values(inner, listed):
                         yield coordinate, f"{kind} in {named.name}", f"{{{name}: {value}}}"
