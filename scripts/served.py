@@ -1,0 +1,162 @@
+"""A gateway to attack: its own embedded PostgreSQL, the synthetic data, clients of each view, several workers.
+
+In: a folder that may be thrown away. Out: a Target: base URL, process, tokens of each view, codes on record. Limits
+that would answer in the place of what is to be tested are off (LIMITS_OFF).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import asyncpg
+from joserfc.jwk import ECKey
+
+from gateway.auth import jose
+from gateway.auth.clients import ClientStore
+from gateway.auth.registration import Registration, register
+from gateway.settings import Settings
+from gateway.storage.database import Database, open_database, prepare
+from gateway.storage.imports import import_file
+from gateway.storage.pool import Pool
+from scripts import make_demo_data
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
+READY_SECONDS = 90
+LIMITS_OFF: dict[str, str] = {}
+CLIENTS = (("restricted", "view:restricted", "GRANT"), ("internal", "view:internal", "SUPERVISION"))
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A gateway that answers."""
+
+    base: str
+    pid: int
+    tokens: dict[str, str]
+    usccs: tuple[str, ...]
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers; of the process itself where it has none."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        found = [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        return found or [self.pid]
+
+
+@contextlib.contextmanager
+def served(folder: Path, *, workers: int = 2) -> Iterator[Target]:
+    """Serve in `folder` until the end of the block."""
+    with open_database(Settings(data_dir=folder / "data")) as database:
+        usccs, keys = asyncio.run(furnish(database, folder))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            base = f"http://127.0.0.1:{free.getsockname()[1]}"
+        running = _start(folder, base, workers)
+        try:
+            yield Target(base, running.pid, asyncio.run(_tokens(base, running, folder, keys)), usccs)
+        finally:
+            running.terminate()
+            try:
+                running.wait(30)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+async def _tokens(
+    base: str, running: subprocess.Popen[bytes], folder: Path, keys: dict[str, tuple[str, str, ECKey]]
+) -> dict[str, str]:
+    async with aiohttp.ClientSession() as session:
+        await _ready(session, base, running, folder)
+        return {name: await fetch_token(session, base, name, *keys[name]) for name in keys}
+
+
+async def furnish(database: Database, folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, str, ECKey]]]:
+    """Migrations, synthetic data and clients; returns codes on record, and scope, matter and key of each client."""
+    await prepare(database)
+    demo = folder / "demo"
+    with contextlib.redirect_stdout(sys.stderr):
+        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date().isoformat()
+        make_demo_data.main(["--today", today, "--out", str(demo)])
+    files = [("divisions", ROOT / "data" / "divisions" / f"{n}.csv") for n in ("provinces", "cities", "areas", "local")]
+    files += [(kind, demo / f"{kind}.csv") for kind in ("organisations", "penalties")]
+    for kind, path in files:
+        await import_file(
+            database, path, kind, mapping=None, rejects=demo / "rejects.csv", entered_by="served", progress=None
+        )
+    connection = await asyncpg.connect(database.migrate_dsn)
+    try:
+        rows = await connection.fetch("select uscc from core.subject where uscc is not null order by uscc limit 200")
+    finally:
+        await connection.close()
+    usccs = tuple(row["uscc"] for row in rows)
+    pool = Pool(database.dsn("service"), size=1)
+    made = {}
+    try:
+        for name, scope, matter in CLIENTS:
+            key = ECKey.generate_key("P-256", {"kid": "k1"})
+            jwks = {"keys": [key.as_dict(private=False)]}
+            wanted = Registration(name, name, usccs[0], scopes=(scope,), matters=(matter,), jwks=jwks)
+            await register(ClientStore(pool), wanted)
+            made[name] = (scope, matter, key)
+    finally:
+        await pool.close()
+    return usccs, made
+
+
+async def fetch_token(
+    session: aiohttp.ClientSession, base: str, client: str, scope: str, matter: str, key: ECKey
+) -> str:
+    """An access token with a purpose."""
+    now = int(time.time())
+    claims = {"iss": client, "sub": client, "aud": base, "iat": now, "exp": now + 60, "jti": secrets.token_hex(16)}
+    form = {
+        "grant_type": "client_credentials",
+        "scope": scope,
+        "client_assertion_type": ASSERTION,
+        "client_assertion": jose.sign(claims, key, algorithm="ES256", typ="JWT", kid="k1"),
+        "authorization_details": json.dumps([{"type": "credit_purpose", "matter": matter, "case_number": "2026-1"}]),
+    }
+    async with session.post(f"{base}/oauth/token", data=form) as reply:
+        found = await reply.json(content_type=None)
+        assert reply.status == 200, found
+        return str(found["access_token"])
+
+
+def _start(folder: Path, base: str, workers: int) -> subprocess.Popen[bytes]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
+        "GATEWAY_DATA_DIR": str(folder / "data"),
+        "GATEWAY_ISSUER": base,
+        "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_TOKEN_SECONDS": "900",
+        **LIMITS_OFF,
+    }
+    command = [*SERVE, "--workers", str(workers), "--port", base.rpartition(":")[2]]
+    with (folder / "gateway.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+async def _ready(session: aiohttp.ClientSession, base: str, running: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and running.poll() is None:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with session.get(f"{base}/readyz") as reply:
+                if reply.status == 200:
+                    return
+        await asyncio.sleep(0.1)
+    raise SystemExit(f"the gateway did not start: {(folder / 'gateway.log').read_text(encoding='utf-8')[-2_000:]}")
