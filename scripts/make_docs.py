@@ -3,9 +3,10 @@
     python -m scripts.make_docs            # write them
     python -m scripts.make_docs --check    # status 1 where a page is not what the code makes
 
-In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, latest.json and search.json of
-benchmarks/results/ where they exist. Out: docs/settings.md and docs/errors.md, and what stands between two marks in
-docs/architecture.md (plan and SQL of its query) and docs/performance.md (figures).
+In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, the cases of tests/bad_input with
+the answers that they got, latest.json and search.json of benchmarks/results/ where they exist. Out: docs/settings.md
+and docs/errors.md, and what stands between two marks in docs/architecture.md (plan and SQL of its query) and
+docs/performance.md (figures).
 tests/docs/test_generated.py holds pages and code together.
 """
 
@@ -28,6 +29,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
+from tests.bad_input import ANSWERS, GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -254,13 +256,53 @@ def errors_page() -> str:
             "`temporarily_unavailable`."
         ),
         "",
+        *_prose(
+            "What is wrong in several places is told at once, up to five errors, each with its `locations`. Every kind "
+            "of bad input that the tests send, with what it is answered, stands below."
+        ),
+        "",
+        "## Bad input",
+        "",
+        *_prose(
+            "Each line is a case of `tests/bad_input`; the tests hold status, code and message. `/oauth/token` answers "
+            "in English alone, since RFC 6749 §5.2 has ASCII."
+        ),
+        *_bad_input(0, "en", ("What is wrong", "HTTP", "Code", "Answer")),
+        "",
         "## 错误代码",
         "",
         "`/graphql` 的错误代码在 `extensions.code` 中，长期不变；提示文字可能调整，语言由 `Accept-Language` 决定。",
         "",
         *_table(("代码", "HTTP", "何时出现", "如何处理"), chinese),
+        "",
+        "## 错误输入",
+        "",
+        "每一行都是 `tests/bad_input` 中的一个用例，均由测试核对。`/oauth/token` 只用英文（RFC 6749 §5.2）。",
+        *_bad_input(1, "zh", ("错误", "HTTP", "代码", "答复")),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _bad_input(place: int, language: str, heads: Sequence[str]) -> list[str]:
+    """The cases by group, in one language; several errors of one answer share a cell."""
+    lines: list[str] = []
+    for titles, cases in GROUPS.items():
+        rows = [
+            (
+                _cell((case.en, case.zh)[place]),
+                str(case.status),
+                f"`{case.code}`" if case.code else "",
+                "<br>".join(map(_cell, ANSWERS[case.name][language])),
+            )
+            for case in cases
+        ]
+        lines += ["", f"### {titles[place]}", "", *_table(heads, rows)]
+    return lines
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return re.sub(r"([\\|<>_*`$\[\]])", r"\\\1", text)
 
 
 def _code(error: type[ClientError]) -> str:

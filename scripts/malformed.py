@@ -20,7 +20,7 @@ import aiohttp
 
 from scripts.served import Target, served
 from tests.bad_input.cases import Known
-from tests.e2e.malformed_run import Report, resident, run
+from tests.e2e.malformed_run import PATIENCE, Report, resident, run
 
 RECORD = "{ records(first: 1) { edges { cursor node { id } } } }"
 
@@ -45,12 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report.wrong else 0
 
 
-async def attack(target: Target, seed: int, count: int) -> tuple[Report, float, tuple[int, int]]:
+async def attack(
+    target: Target, seed: int, count: int, *, patience: float = PATIENCE
+) -> tuple[Report, float, tuple[int, int]]:
     """Send, and look at the memory before and after."""
     known = await what_is_known(target)
-    await run(target.base, known, seed=seed + 1, count=1_000)  # whatever is made once, is made now
+    await run(
+        target.base, known, seed=seed + 1, count=min(1_000, count // 4), patience=patience
+    )  # whatever is made once, is made now
     before, began = resident(target.workers()), time.monotonic()
-    report = await run(target.base, known, seed=seed, count=count)
+    report = await run(target.base, known, seed=seed, count=count, patience=patience)
     return report, time.monotonic() - began, (before, resident(target.workers()))
 
 

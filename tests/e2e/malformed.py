@@ -1,9 +1,9 @@
 """Malformed requests without end: good requests, changed at one or more of their layers, from a seed.
 
-In: what is known of a gateway (tokens, codes, ids). Out: requests as bytes of HTTP/1.1, the same for the same seed; sent
-by malformed_run.py. Layers: bytes of the body, structure of the JSON, tokens of the document, values of variables,
-headers, bytes of the token, method, path and query string, the form of the token endpoint, the framing. What is left
-of a good request is mostly well formed, so that the changes reach as deep as they can.
+In: what is known of a gateway (tokens, codes, ids). Out: requests as bytes of HTTP/1.1, the same for the same seed,
+sent by malformed_run.py. Layers: bytes of the body, structure of the JSON, tokens of the document, values of variables,
+headers, bytes of the token, method, path and query string, the form of the token endpoint, framing. What is left of a
+good request is mostly well formed, so that the changes reach as deep as they can.
 """
 
 from __future__ import annotations
@@ -56,6 +56,13 @@ WORDS = (
     "@skip(if: true)", "@include", "@defer", "@deprecated", "__typename", "__schema { types { name } }", "matters",
     "identityNumber", "history { version }", "first: 0", "last: 1", "after: \"x\"", "...F", "... on Penalty { id }",
     "... on Person", "$c", "\ufeff", "\0", "｛", "é", "\u2028", "a" * 300, "a: a: a", "{ " * 60, "[" * 200,
+)  # fmt: skip
+NAMES = (
+    "id", "name", "subject", "subjects", "records", "node", "edges", "first", "after", "filter", "orderBy", "uscc",
+    "c", "n", "f", "on", "query", "Subject", "Penalty", "CreditRecord", "Query", "String", "Int", "RecordFilter",
+    "kinds",
+    "PENALTY", "EXPIRED", "skip", "include", "if", "null", "true", "courts", "enforcementCases", "identityNumber",
+    "history", "matters", "predecessors", "__type", "__schema", "__typename", "totalCount", "status", "x", "_",
 )  # fmt: skip
 METHODS = (
     "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "post", "QUERY", "X" * 40,
@@ -230,6 +237,15 @@ def _document(made: Made, chance: random.Random, _: Known) -> Made:
     return _with(made, "".join(tokens), made.variables)
 
 
+def _names(made: Made, chance: random.Random, _: Known) -> Made:
+    """Names for other names: mostly GraphQL still, and wrong for the schema."""
+    tokens = _TOKEN.findall(made.document)
+    places = [place for place, token in enumerate(tokens) if token[0].isalpha() or token[0] == "_"]
+    for place in chance.sample(places, min(len(places), chance.choice((1, 1, 2, 5)))):
+        tokens[place] = chance.choice(NAMES)
+    return _with(made, "".join(tokens), made.variables)
+
+
 def _variables(made: Made, chance: random.Random, _: Known) -> Made:
     variables: dict[str, Any] = {}
     for name, value in made.variables.items():
@@ -317,7 +333,7 @@ def _framing(made: Made, chance: random.Random, _: Known) -> Made:
 Change = Callable[[Made, random.Random, Known], Made]
 LAYERS: tuple[tuple[str, Change], ...] = (
     ("bytes", _bytes), ("json", _json), ("json", _json), ("document", _document), ("document", _document),
-    ("document", _document), ("variables", _variables), ("variables", _variables), ("headers", _headers),
-    ("headers", _headers), ("token", _token), ("method", _method), ("path", _path), ("query string", _query),
-    ("form", _form), ("framing", _framing),
+    ("document", _document), ("names", _names), ("names", _names), ("names", _names), ("variables", _variables),
+    ("variables", _variables), ("headers", _headers), ("headers", _headers), ("token", _token), ("method", _method),
+    ("path", _path), ("query string", _query), ("form", _form), ("framing", _framing),
 )  # fmt: skip

@@ -206,9 +206,16 @@ async def _goods(base: str, known: Known, report: Report, patience: float) -> No
             await connection.close()
         report.goods += 1
         name = view.upper() or "PUBLIC"
-        expected = {"data": {"subject": {"uscc": known.uscc}, "viewer": {"view": name}}}
-        if answer.status != 200 or json.loads(answer.body) != expected:
+        expected: object = {"data": {"subject": {"uscc": known.uscc}, "viewer": {"view": name}}}
+        if answer.status != 200 or _parsed(answer.body) != expected:
             report.wrong.append(f"a good request in {name} -> {answer.status} {answer.body[:300]!r}")
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _shown(made: Made) -> str:
