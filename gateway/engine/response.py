@@ -20,7 +20,7 @@ from gateway.engine.compile import Compiled
 from gateway.engine.documents import Document, Operation
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
-from gateway.errors import Forbidden
+from gateway.errors import BadUserInput, Forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _denied(denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], langua
 
 
 def introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
-    """One introspection field of the asker's own contract, answered by graphql-core."""
+    """One introspection field of the asker's own contract, answered by graphql-core. Raises BadUserInput."""
     root = document.schema.query_type
     assert root is not None
     conditions = operation.coerce(variables)[0]
@@ -93,7 +93,12 @@ def introspect(document: Document, operation: Operation, key: str, variables: Ma
         DocumentNode(definitions=(only, *document.fragments.values())),
         variable_values=dict(variables),
     )
-    return json.dumps((result.data or {}).get(key), ensure_ascii=False)
+    if result.data is None or result.errors:  # all else was validated: a variable's null stands where a value must
+        raise BadUserInput(
+            f"{key}: a variable must not be null here; give a value, or leave the variable out",
+            f"{key}：此处变量不能为 null，请给出取值或省略该变量",
+        )
+    return json.dumps(result.data[key], ensure_ascii=False)
 
 
 def without_rows(plan: p.Plan, fed: Mapping[str, Any]) -> bytes:

@@ -29,6 +29,8 @@ CASES: tuple[Case, ...] = (
          ask("{ records(first: 010) { totalCount } }"), PARSE),
     Case("definition", "a type definition", "类型定义", ask("type A { b: Int }"), VALID),
     Case("unknown-field", "a field that does not exist", "字段不存在", ask("{ viewer { veiw } }"), VALID),
+    Case("long-field", "a field whose name has 5,000 characters: it is cut short", "5,000 个字符的字段名：提示中截短",
+         ask("{ viewer { " + "x" * 5_000 + " } }"), VALID),
     Case("hidden-field", "a field of a higher view: it fails like any misspelt one", "更高视图的字段：与拼写错误相同",
          ask('{ subject(uscc: "@USCC") { identityNumber } }'), VALID),
     Case("hidden-root", "what needs a token, asked without one", "需要令牌的内容，但未带令牌",

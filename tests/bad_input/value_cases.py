@@ -134,6 +134,8 @@ CASES: tuple[Case, ...] = (
     Case("null-in-list", "null among the codes, by a variable with a default",
          "经由有默认值的变量在代码列表中给出 null",
          ask('query Q($c: Uscc = "@USCC") { subjects(usccs: [$c]) { name } }', c=None), INPUT),
+    Case("null-in-introspection", "null for the name of a type", "类型名为 null",
+         ask('query Q($n: String = "Subject") { __type(name: $n) { name } }', n=None), INPUT),
     Case("null-condition", "null for a condition", "条件为 null",
          ask("query Q($s: Boolean = true) { __typename @skip(if: $s) }", s=None), INPUT),
     Case("null-in-object", "null for a required field of an object", "对象的必需字段为 null",
