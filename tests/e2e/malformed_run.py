@@ -7,6 +7,7 @@ must not be: a 5xx, none in time, raw error text, a body that its type belies; a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -102,8 +103,10 @@ class Connection:
     async def close(self) -> None:
         """Close it."""
         if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+            writer, self._streams = self._streams[1], None
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader, method: str) -> tuple[int, dict[str, str], bytes] | None:
@@ -160,6 +163,10 @@ async def _one(connection: Connection, made: Made, report: Report, patience: flo
         report.counts[(0, "NO ANSWER IN TIME")] += 1
         report.wrong.append(f"no answer in {patience} s: {_shown(made)}")
         return
+    except OSError:
+        report.counts[(0, "NOBODY LISTENS")] += 1
+        report.wrong.append(f"nobody listens any more: {_shown(made)}")
+        return
     report.slowest = max(report.slowest, answer.seconds)
     code, complaint = judge(made, answer)
     report.counts[(answer.status, code)] += 1
@@ -199,7 +206,7 @@ async def _goods(base: str, known: Known, report: Report, patience: float) -> No
         connection = Connection(base)
         try:
             answer = await connection.ask(good(known, view), patience)
-        except TimeoutError:
+        except OSError:  # TimeoutError is one
             report.wrong.append(f"no answer to a good request in {patience} s")
             continue
         finally:

@@ -71,13 +71,17 @@ def test_twenty_thousand_malformed_requests(capsys: pytest.CaptureFixture[str]) 
     ],
 )
 async def test_the_run_notices_what_must_not_be(reply: bytes | None, complaint: str) -> None:
+    handlers: set[asyncio.Task[None] | None] = set()
+
     async def careless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())
         await reader.read(65_536)
         if reply is None:
-            await asyncio.sleep(2)
+            await reader.read()  # until the client has enough
         else:
             writer.write(reply)
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(careless, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -85,7 +89,7 @@ async def test_the_run_notices_what_must_not_be(reply: bytes | None, complaint: 
         report = await run(f"http://127.0.0.1:{port}", KNOWN, seed=1, count=8, patience=0.5)
     finally:
         server.close()
-        await server.wait_closed()
+        await asyncio.gather(*(handler for handler in handlers if handler), return_exceptions=True)
     assert any(line.startswith(complaint) for line in report.wrong), report.wrong
     assert any("good request" in line for line in report.wrong)
 
