@@ -95,7 +95,9 @@ class Search:
     @property
     def values(self) -> tuple[Value, ...]:
         """Every value that may be refused."""
-        return (self.begin, *(self.place or ()))
+        # Of a place one stands for all: they are refused together.
+        found = (self.begin, self.region, *(self.place or ())[:1])
+        return tuple(value for value in found if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

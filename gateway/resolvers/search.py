@@ -15,6 +15,7 @@ from gateway.engine.bindings import Page, Rows, Search
 from gateway.engine.values import Arguments, Constant, FromVariable, ListOf, Value
 from gateway.errors import BadUserInput
 from gateway.resolvers.paging import bad_cursor, first_of
+from gateway.resolvers.regions import region_code
 from gateway.storage import names
 from gateway.storage.identifiers import parse_node_id, valid_organisation_code
 
@@ -35,8 +36,8 @@ def _begin(query: Any) -> str:
         folded = folded.replace("-", "")
     if len(folded) < names.LEAST:
         raise BadUserInput(
-            f"query must have at least {names.LEAST} characters of a name or a code, spaces apart",
-            f"query 至少须有名称或代码中的 {names.LEAST} 个字（空格不计）",
+            f"query must have at least {names.LEAST} characters, spaces apart; add more of the name or the code",
+            f"query 至少须有 {names.LEAST} 个字（空格不计），请多输入几个字",
         )
     return folded
 
@@ -124,7 +125,7 @@ def by_name(arguments: Arguments) -> Rows:
             query.typed("text", _end),
             kinds.typed("text[]") if kinds is not None else None,
             roles.typed("text[]") if roles is not None else None,
-            region,
+            region.typed("text", region_code) if region is not None else None,
             *(_place(_both(query, after)) if after is not None else (None, ())),
         ),
         page=Page(first_of(arguments), LETTER, "", False, after is not None),

@@ -12,6 +12,8 @@ _NODE = "query Q($id: ID!) { node(id: $id) { id } }"
 _FIRST = "query Q($n: Int) { records(first: $n) { totalCount } }"
 _AFTER = "query Q($a: String) { records(after: $a) { totalCount } }"
 _FILTER = "query Q($f: RecordFilter) { records(filter: $f) { totalCount } }"
+_SEARCH = """query Q($q: String!, $f: SubjectFilter, $n: Int, $a: String) {
+  searchSubjects(query: $q, filter: $f, first: $n, after: $a) { totalCount } }"""
 _WRONG = "91652701MA77777770"  # its check digit would be another
 
 
@@ -101,6 +103,20 @@ CASES: tuple[Case, ...] = (
          "错误游标与法院信息同查：不询问任何来源",
          ask('query Q($a: String) { subject(uscc: "@USCC") { records(after: $a) { totalCount } '
              "courts { answer { status } } } }", "restricted", a="x"), INPUT),
+    Case("search-one-character", "a search by one character", "按一个字搜索", ask(_SEARCH, q="博"), INPUT),
+    Case("search-nothing", "a search by spaces and characters that nobody sees", "按空格和不可见字符搜索",
+         ask(_SEARCH, q=" \u3000\u200b"), INPUT),
+    Case("search-too-long", "a search by 501 characters", "按 501 个字搜索", ask(_SEARCH, q="博" * 501), INPUT),
+    Case("search-cursor", "a cursor of records in a search", "在搜索中使用信息列表的游标",
+         ask(_SEARCH, q="博州", a="@CURSOR"), INPUT),
+    Case("search-first", "first: 100000 in a search", "搜索时 first 为 100000",
+         ask(_SEARCH, q="博州", n=100_000), INPUT),
+    Case("search-region", "a search in a region by its name", "以名称指定搜索的行政区划",
+         ask(_SEARCH, q="博州", f={"regionCode": "博乐市"}), INPUT),
+    Case("search-hidden-kind", "a search for civil servants by the public", "公众搜索公务员",
+         ask(_SEARCH, q="博州", f={"kinds": ["CIVIL_SERVANT"]}), INPUT),
+    Case("search-without-text", "a search without what to search", "未给出搜索文字",
+         ask("{ searchSubjects { totalCount } }"), VALID),
     Case("day", "30 February", "2 月 30 日", ask(_FILTER, f={"decidedFrom": "2026-02-30"}), INPUT),
     Case("day-slashes", "a date with slashes", "以斜线书写的日期", ask(_FILTER, f={"decidedTo": "2026/02/03"}), INPUT),
     Case("day-time", "a date with a time", "带时间的日期",
