@@ -37,7 +37,7 @@ from gateway.storage.identifiers import fold_name, organisation_uuid, uscc_check
 from gateway.storage.names import VERSION as FOLDING
 from gateway.storage.names import index_all
 
-VERSION = 1
+VERSION = 2  # of the data: another number makes them anew
 RESULTS = Path(__file__).resolve().parent / "results" / "search.json"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 console = Console(width=max(Console().width, 110))

@@ -88,11 +88,6 @@ class Search:
     places: tuple[tuple[Value, Value], ...] = ()
 
     @property
-    def filtered(self) -> bool:
-        """Whether subjects must meet conditions of their own."""
-        return not (self.kinds is self.roles is self.region is None)
-
-    @property
     def values(self) -> tuple[Value, ...]:
         """Every value that may be refused."""
         # Of a place one stands for all: they are refused together.

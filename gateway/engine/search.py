@@ -4,9 +4,8 @@ In: a `Search` of the bindings, the view schema, how values become parameters. O
 It reads ranges of core.name_part (storage/names.py): exact matches come first in their range, then what begins with the
 text, then what has it inside. A subject's other endings that match are known from `repeated` alone in most rows.
 
-With conditions on the subject a search begins at whichever side is small: where few subjects meet them these are looked
-through, else the names are, until the page is full. How many are few is where both take the same time among a million
-names: for a page, which the names fill soon, less than for a total.
+Kind and region are in the index. Roles are not: where few subjects hold them a search begins with these and looks at
+their names, else at the names, until the page is full.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from gateway.engine.bindings import Search
 from gateway.engine.values import Value
 
 COUNTED = 1_000  # how far a total is exact
-FEW, FEW_COUNTED = 1_000, 10_000
+FEW = 2_000  # holders of a role
 _TIERS = (0, 1)
 
 
@@ -27,21 +26,21 @@ Parameter: TypeAlias = Callable[[Value], str]
 
 def page(schema: str, search: Search, parameter: Parameter, limit: str, alias: str) -> str:
     """The subjects of a page, from the cursor's place on, at most `limit`. `alias`: of a common table expression."""
-    return _matches(_Sql(schema, search, parameter, limit, after=search.place is not None), alias, FEW)
+    return _matches(_Sql(schema, search, parameter, limit, after=search.place is not None), alias)
 
 
 def counted(schema: str, search: Search, parameter: Parameter, alias: str) -> str:
     """The subjects of all pages, at most one more than a total counts."""
-    return _matches(_Sql(schema, search, parameter, str(COUNTED + 1), after=False), alias, FEW_COUNTED)
+    return _matches(_Sql(schema, search, parameter, str(COUNTED + 1), after=False), alias)
 
 
-def _matches(sql: _Sql, alias: str, most: int) -> str:
+def _matches(sql: _Sql, alias: str) -> str:
     branches = [sql.names(tier) for tier in _TIERS]
-    if not sql.search.filtered:
+    if sql.search.roles is None:
         return f"{' union all '.join(f'({branch})' for branch in branches)} limit {sql.limit}"
     chosen = [sql.subjects(f"(select yes from {alias})")]
     chosen += [f"select b.* from ({branch}) b where not (select yes from {alias})" for branch in branches]
-    few = f"select count(*) <= {most} as yes from ({sql.some_subjects()} limit {most + 1}) c"
+    few = f"select count(*) <= {FEW} as yes from ({sql.holders()} limit {FEW + 1}) c"
     return (
         f"with {alias} as materialized ({few})"
         f" select u.* from ({' union all '.join(f'({branch})' for branch in chosen)}) u limit {sql.limit}"
@@ -73,7 +72,7 @@ class _Sql:
         )
 
     def subjects(self, when: str) -> str:
-        """The same from the other side: subjects that meet the conditions, each with its best match."""
+        """The same from the other side: holders of the roles, each with its best match."""
         conditions = [when, *self._of_subjects()]
         if self._after and self.search.place is not None:
             tier, suffix, node = self.search.place
@@ -88,9 +87,13 @@ class _Sql:
             f" order by m.tier, m.suffix, s.id limit {self.limit}"
         )
 
-    def some_subjects(self) -> str:
-        """All that meet the conditions."""
-        return f"select from {self._schema}.subject s where {' and '.join(self._of_subjects())}"
+    def holders(self) -> str:
+        """All subjects with one of the roles."""
+        assert self.search.roles is not None
+        return (
+            f"select r.subject_id from {self._schema}.subject_role r"
+            f" where r.role = any ({self._parameter(self.search.roles)})"
+        )
 
     def _range(self, alias: str) -> str:
         begin, end = self._parameter(self.search.begin), self._parameter(self.search.end)
@@ -121,10 +124,4 @@ class _Sql:
         return found
 
     def _of_subjects(self) -> list[str]:
-        found = self._common("s")
-        if self.search.roles is not None:
-            found.append(
-                f"s.id = any (array (select r.subject_id from {self._schema}.subject_role r"
-                f" where r.role = any ({self._parameter(self.search.roles)})))"
-            )
-        return found
+        return [*self._common("s"), f"s.id = any (array ({self.holders()}))"]

@@ -333,8 +333,8 @@ NAME_PART = Relation(
         Column("tier", "p.tier", "key", level=P),
         Column("suffix", "p.suffix", "key", level=P),
         Column("repeated", "p.repeated", "key", level=P),
-        Column("kind", "s.kind", "code", level=P),
-        Column("region_code", "s.region_code", "code", level=P, null=True),
+        Column("kind", "p.kind", "code", level=P),
+        Column("region_code", "p.region_code", "code", level=P, null=True),
     ),
     rows={
         **SUBJECT_ROWS,

@@ -39,12 +39,12 @@ _READ = """
     from core.subject s where s.id = any ($1::bigint[])
 """
 _WRITE = """
-    insert into core.name_part (subject_id, tier, personal, repeated, suffix)
-    select subject_id, tier, personal,
+    insert into core.name_part (subject_id, tier, personal, kind, region_code, repeated, suffix)
+    select subject_id, tier, personal, kind, region_code,
            row_number() over (partition by subject_id, left(suffix, $4::int) order by tier, suffix) > 1, suffix
     from (
         select distinct w.id as subject_id, (n > 1)::int::smallint as tier, s.class <> 'ORGANISATION' as personal,
-               substr(w.form, n, $5::int) as suffix
+               s.kind, s.region_code, substr(w.form, n, $5::int) as suffix
         from unnest($1::bigint[], $2::text[], $3::int[]) w (id, form, endings)
         join core.subject s on s.id = w.id
         cross join lateral generate_series(1, w.endings) n

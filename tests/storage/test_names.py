@@ -36,6 +36,10 @@ def spellings(name: str) -> set[str]:
 
 async def stored(owner: asyncpg.Connection[Any]) -> dict[int, set[tuple[int, str]]]:
     found: dict[int, set[tuple[int, str]]] = {}
+    assert not await owner.fetchval(  # the copies of a subject's traits are what it is
+        "select count(*) from core.name_part p join core.subject s on s.id = p.subject_id where (p.kind, p.region_code,"
+        " p.personal) is distinct from (s.kind, s.region_code, s.class <> 'ORGANISATION')"
+    )
     for row in await owner.fetch("select subject_id, tier, suffix from core.name_part"):
         assert (row["tier"], row["suffix"]) not in found.get(row["subject_id"], ())  # none twice
         found.setdefault(row["subject_id"], set()).add((row["tier"], row["suffix"]))

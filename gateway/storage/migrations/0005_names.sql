@@ -6,11 +6,14 @@ create table core.name_part (
     tier smallint not null check (tier in (0, 1)), -- 0 where a name or a code begins, 1 inside of a name
     personal boolean not null,                     -- of a person; a part of its own, which public searches never read
     repeated boolean not null,                     -- an earlier row of the subject begins with the same two characters
+    kind text not null,                            -- of the subject, and its region: conditions are met in the index
+    region_code text,
     suffix text collate "C" not null check (suffix <> '')
 ) partition by list (personal);
 create table core.name_part_organisation partition of core.name_part for values in (false);
 create table core.name_part_person partition of core.name_part for values in (true);
-create index name_part_suffix on core.name_part (tier, suffix, subject_id) include (personal, repeated);
+create index name_part_suffix on core.name_part (tier, suffix, subject_id)
+    include (personal, repeated, kind, region_code);
 create index name_part_subject on core.name_part (subject_id);
 comment on table core.name_part is 'Endings of names and codes, as names.py folds them: what searchSubjects reads';
 
@@ -20,8 +23,7 @@ create table core.name_folding (
     version integer not null
 );
 
--- A search in a small region, of a rare kind or role begins there instead of at the name.
-create index subject_kind on core.subject (kind);
+-- A search among few holders of a role begins with them instead of with the names.
 create index subject_role_role on core.subject_role (role);
 
 grant select, insert, delete on core.name_part to @import@;

@@ -423,8 +423,8 @@ create view v_public.name_part with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION');
 create view v_public.name_part_ranked with (security_barrier) as select
@@ -432,8 +432,8 @@ create view v_public.name_part_ranked with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION')
 order by p.tier, p.suffix, p.subject_id;
@@ -964,8 +964,8 @@ create view v_restricted.name_part with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION');
 create view v_restricted.name_part_ranked with (security_barrier) as select
@@ -973,8 +973,8 @@ create view v_restricted.name_part_ranked with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION')
 order by p.tier, p.suffix, p.subject_id;
@@ -1586,8 +1586,8 @@ create view v_restricted_scoped.name_part with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (not p.personal and s.class = 'ORGANISATION')
@@ -1599,8 +1599,8 @@ create view v_restricted_scoped.name_part_ranked with (security_barrier) as sele
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (not p.personal and s.class = 'ORGANISATION')
@@ -2209,8 +2209,8 @@ create view v_self.name_part with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
@@ -2219,8 +2219,8 @@ create view v_self.name_part_ranked with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
@@ -2860,8 +2860,8 @@ create view v_internal.name_part with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
@@ -2873,8 +2873,8 @@ create view v_internal.name_part_ranked with (security_barrier) as select
     p.tier as tier,
     p.suffix as suffix,
     p.repeated as repeated,
-    s.kind as kind,
-    s.region_code as region_code
+    p.kind as kind,
+    p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
