@@ -5,17 +5,31 @@ docs/settings.md is made from the descriptions here (`python -m scripts.make_doc
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.errors import SettingsError
 
 PREFIX = "GATEWAY_"
+
+
+def _listed(value: object) -> object:
+    """The elements of a text with commas, or of a JSON array."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class CourtsSource(BaseModel):
@@ -60,6 +74,12 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="Port to listen on; 0 takes a free one")
     admin_host: str = Field("127.0.0.1", description="Address of /metrics")
     admin_port: Annotated[int, Field(ge=0, le=65535)] = Field(8001, description="Port of /metrics; 0 takes a free one")
+    trusted_proxies: Networks = Field(
+        (), description="Addresses and networks of our own proxies, with commas; headers are believed from these alone"
+    )
+    proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        "X-Forwarded-For", description="Header in which our proxies tell the client's address; the other is ignored"
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes")
     issuer: str = Field(
         "http://127.0.0.1:8000", description="Our own name as authorization server: iss of tokens, aud of assertions"

@@ -19,7 +19,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -187,6 +187,10 @@ def _kind(field: FieldInfo) -> str:
     found: Any = field.annotation
     if get_origin(found) in (Union, UnionType):
         found = next(kind for kind in get_args(found) if kind is not type(None))
+    if get_origin(found) is tuple:
+        return "list"
+    if get_origin(found) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(found))
     name = {str: "text", int: "whole number", float: "number", Path: "path", SecretStr: "secret"}[found]
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     limits = [
@@ -202,7 +206,7 @@ def _default(field: FieldInfo) -> str:
     value: Any = field.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "unset" if value is None else "empty" if value == "" else f"`{value}`"
+    return "unset" if value is None else "empty" if value in ("", ()) else f"`{value}`"
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------
