@@ -5,6 +5,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from connectors.base import Connector
 from connectors.courts import CourtsConnector, CourtsSettings
@@ -21,7 +21,7 @@ from gateway.auth.assertion import UsedAssertions
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import ClientStore
 from gateway.auth.keys import KeyStore
-from gateway.auth.server import AuthorizationServer
+from gateway.auth.server import MAX_BODY, AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
@@ -35,11 +35,15 @@ from gateway.sources.policy import courts_policy
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
+from gateway.web.address import Peers
+from gateway.web.door import KIB, Bounds, Door
 from gateway.web.front import Front
-from gateway.web.graphiql import ASSETS, graphiql_page
+from gateway.web.graphiql import ASSETS, Assets, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
 from gateway.web.oauth import oauth_routes
+from gateway.web.security_headers import security_headers
+from gateway.web.throttle import Rates, Throttle
 
 _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
     select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
@@ -84,6 +88,29 @@ def courts_settings(source: CourtsSource) -> CourtsSettings:
     )
 
 
+def rates_of(settings: Settings) -> Rates:
+    """What one client may ask, of the settings."""
+    return Rates(
+        client=settings.client_rate,
+        client_burst=settings.client_burst,
+        public=settings.public_rate,
+        public_burst=settings.public_burst,
+        token=settings.token_rate,
+        token_burst=settings.token_burst,
+    )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What connections may take, of the settings: one process's share."""
+    return Bounds(
+        seconds=settings.client_timeout,
+        # Above what the endpoints take: where they can still answer they do, in their own form.
+        body_bytes=max(settings.max_body_bytes, MAX_BODY) + 256 * KIB,
+        connections=settings.max_connections,
+        connections_per_address=math.ceil(settings.max_connections_per_address / settings.workers),
+    )
+
+
 def create_app(settings: Settings, database: Database, parts: Parts | None = None) -> Front:
     """The gateway as an ASGI app. The database must have been prepared (storage.database.prepare)."""
     parts = parts or Parts()
@@ -119,8 +146,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     server = AuthorizationServer(
         issuer=settings.issuer, clients=clients, tokens=tokens, keys=keys, assertions=UsedAssertions(service)
     )
+    peers = Peers(settings.trusted_proxies, settings.proxy_header)
+    throttle = Throttle(rates_of(settings), peers, workers=settings.workers)
     endpoint = GraphQLEndpoint(
-        engine, Authenticator(tokens, clients), registry, max_body_bytes=settings.max_body_bytes, page=graphiql_page()
+        engine,
+        Authenticator(tokens, clients),
+        registry,
+        throttle,
+        max_body_bytes=settings.max_body_bytes,
+        page=graphiql_page(),
     )
 
     @asynccontextmanager
@@ -150,7 +184,10 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]
     if ASSETS.is_dir():
-        routes.append(Mount("/graphql/assets", StaticFiles(directory=ASSETS)))
+        routes.append(Mount("/graphql/assets", Assets(directory=ASSETS)))
     rest = Starlette(routes=routes, lifespan=lifespan)
+    rest.router.redirect_slashes = False  # its redirects name the host that the client has sent
     rest.state.registry = registry
-    return Front(endpoint, rest)
+    https = settings.issuer.startswith("https://")
+    door = Door(bounds_of(settings), peers, registry, security_headers(https=https))
+    return Front(endpoint, rest, throttle, door)
