@@ -167,6 +167,7 @@ def start(serve: Sequence[str], data_dir: Path, base: str) -> subprocess.Popen[b
         "GATEWAY_DATA_DIR": str(data_dir),
         "GATEWAY_ISSUER": base,
         "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_CLIENT_RATE": "0",  # one client asks as fast as it can
     }
     with (data_dir / "gateway.log").open("ab") as log:
         command = [*serve, "--port", base.rpartition(":")[2]]
