@@ -104,8 +104,8 @@ def bounds_of(settings: Settings) -> Bounds:
     """What connections may take, of the settings: one process's share."""
     return Bounds(
         seconds=settings.client_timeout,
-        # Above what the endpoints take: where they can still answer they do, in their own form.
-        body_bytes=max(settings.max_body_bytes, MAX_BODY) + 256 * KIB,
+        # Above what the endpoints take: where they can still answer they do, in their own form. Chunks have frames.
+        request_bytes=2 * max(settings.max_body_bytes, MAX_BODY) + 512 * KIB,
         connections=settings.max_connections,
         connections_per_address=math.ceil(settings.max_connections_per_address / settings.workers),
     )

@@ -38,7 +38,7 @@ class Bounds:
     header_bytes: int = 32 * KIB  # of all headers with the request line
     headers: int = 100
     url_bytes: int = 16 * KIB
-    body_bytes: int = KIB * KIB
+    request_bytes: int = 2 * KIB * KIB  # of all that belongs to one request, frames of chunks and trailers too
     pipelined: int = 32  # requests that wait for an answer before them
     connections: int = 4_096
     connections_per_address: int = 256  # 0: no limit
@@ -124,7 +124,7 @@ class Door:
         lines += [name + b": " + value for name, value in default_headers]
         lines += [b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(text), b"connection: close"]
         lines += [b"retry-after: 1"] * (status == 503)
-        return b"\r\n".join(lines) + b"\r\n" + self.headers[0] + b"\r\n" + text
+        return b"\r\n".join(lines) + b"\r\n" + self.headers[0] + text
 
     def _again(self) -> None:
         if self._loop is not None:

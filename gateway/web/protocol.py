@@ -48,7 +48,8 @@ class _Nowhere(list[tuple[bytes, bytes]]):
         """Forgets it."""
 
 
-_TRAILERS: Final = _Nowhere()
+_TRAILERS: Final = _Nowhere()  # also the sign that no header is awaited
+_FRAMING: Final = frozenset((b"host", b"expect", b"transfer-encoding"))
 
 
 class Protocol(HttpToolsProtocol):
@@ -65,6 +66,7 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        self.headers = _TRAILERS
         self._door = door
         self._bounds = door.bounds
         self._key: str | None = None  # as it is counted; None: not taken in
@@ -72,7 +74,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline = NEVER  # the loop's time at which what it owes is overdue
         self._size = 0  # bytes since the header's beginning, at most
         self._chunk = 0  # bytes of the data that is being read
-        self._body = 0
+        self._hosts = self._codings = 0  # headers of these kinds
         self._last: bytes | None = None  # the refusal that waits for the answers before it
         self._taken = -1  # bytes that the client had taken at the last sweep; -1: all of them
         self._stuck = 0.0  # since when it has taken none
@@ -129,7 +131,7 @@ class Protocol(HttpToolsProtocol):
         self._chunk = len(data)
         self._size += self._chunk
         if self._owes == _END:
-            if self._size > 2 * self._bounds.body_bytes:
+            if self._size > self._bounds.request_bytes:
                 self.transport.abort()
             return
         try:
@@ -141,30 +143,45 @@ class Protocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause if isinstance(cause, _Refusal) else _malformed())
         else:
-            if self._owes != _NOTHING:
+            if self._owes or self.headers is not _TRAILERS:
                 self._unfinished()
 
     def _unfinished(self) -> None:
         """A header or a body has not come whole: from now on it is awaited, and bounded."""
         bounds = self._bounds
+        if self.headers is not _TRAILERS and self._owes != _HEADER:
+            self._owes = _HEADER
+            if self.cycle is not None:  # the first header is awaited since the connection was made
+                self._deadline = _UNSET
         if self._deadline == _UNSET:
             self._deadline = self.loop.time() + bounds.seconds
-        if self._owes == _HEADER:
-            if len(self.url) > bounds.url_bytes:
-                self._refuse(_Refusal(414, "long target"))
-            elif self._size > bounds.header_bytes or len(self.headers) > bounds.headers:
-                self._refuse(_Refusal(431, "long header"))
-        elif self._size > bounds.header_bytes + 8 * bounds.body_bytes:
-            # Chunks of one byte each have six bytes of frame; more than that is extensions or trailers without end.
-            self._refuse(_Refusal(413, "long body"))
+        if self._owes == _BODY:
+            if self._size > bounds.request_bytes:
+                self._refuse(_Refusal(413, "long body"))
+        elif len(self.url) > bounds.url_bytes:
+            self._refuse(_Refusal(414, "long target"))
+        elif self._size > bounds.header_bytes or len(self.headers) > bounds.headers:
+            self._refuse(_Refusal(431, "long header"))
 
-    def on_message_begin(self) -> None:
+    def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        super().on_message_begin()
-        self._owes = _HEADER
-        self._body = 0
-        if self.cycle is not None:  # the first header is awaited since the connection was made
-            self._deadline = _UNSET
+        name = name.lower()
+        if name in _FRAMING:
+            self._frame(name, value.lower())
+        self.headers.append((name, value))
+
+    def _frame(self, name: bytes, value: bytes) -> None:
+        """Headers that say where a request ends, or to whom it goes."""
+        if self.headers is _TRAILERS:
+            return
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"expect":
+            self.expect_100_continue = value == b"100-continue"
+        elif value != b"chunked":
+            raise _malformed()  # the parser takes `identity, chunked`, which others read in another way
+        else:
+            self._codings += 1
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
@@ -176,31 +193,18 @@ class Protocol(HttpToolsProtocol):
             size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in headers])
             if size > bounds.header_bytes or len(headers) > bounds.headers:
                 raise _Refusal(431, "long header")
-        hosts = chunked = 0
-        for name, value in headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding":
-                if value.lower() != b"chunked":
-                    raise _malformed()  # the parser takes `identity, chunked`, which others read in another way
-                chunked = 1
-        version = self.parser.get_http_version()
-        if hosts != 1 or version != "1.1":
-            _check_version(version, hosts, chunked)
+        hosts, codings, self._hosts, self._codings = self._hosts, self._codings, 0, 0
+        if hosts != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            raise _malformed()  # RFC 9112 §3.2
         if len(self.pipeline) >= bounds.pipelined:
             raise _Refusal(0, "pipelined")
         super().on_headers_complete()
         self._owes, self._deadline = _BODY, _UNSET
         self.headers = _TRAILERS
+        if self.scope["http_version"] != "1.1" and (codings or self.scope["http_version"] != "1.0"):
+            raise _malformed()  # RFC 9112 §6.1; other versions are not spoken. What has begun is taken back
         if self.parser.should_upgrade():
             self.cycle.keep_alive = False
-
-    def on_body(self, body: bytes) -> None:
-        """Called by the parser."""
-        self._body += len(body)
-        if self._body > self._bounds.body_bytes:
-            raise _Refusal(413, "long body")
-        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -258,12 +262,6 @@ class Protocol(HttpToolsProtocol):
         self.transport.end(answer)
         self.flow.resume_reading()
         self._deadline = self.loop.time() + self._bounds.linger
-
-
-def _check_version(version: str, hosts: int, chunked: int) -> None:
-    """RFC 9112 §3.2, §6.1: one Host in HTTP/1.1, no Transfer-Encoding in HTTP/1.0. Other versions are not spoken."""
-    if version not in ("1.1", "1.0") or hosts > 1 or (version == "1.1" and not hosts) or (version == "1.0" and chunked):
-        raise _malformed()
 
 
 def uvicorn_protocol(door: Door) -> Any:

@@ -1,7 +1,7 @@
 """Headers that every response has, whoever made it: written once, and added to its head as bytes.
 
-In: whether the gateway's own name is https. Out: lines for OneWrite. A response that brings a policy of its own
-(GraphiQL's page) keeps it: two policies would both hold.
+In: whether the gateway's own name is https. Out: the end of each head, for OneWrite. A response that brings a policy of
+its own (GraphiQL's page) keeps it: two policies would both hold.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ _HTTPS: Final = b"strict-transport-security: max-age=31536000\r\n"
 
 
 def security_headers(*, https: bool) -> tuple[bytes, bytes]:
-    """The lines for a response without a policy, and those for one that has its own."""
+    """The end of a head, for a response without a policy and for one that has its own."""
     lines = _ALWAYS + (_HTTPS if https else b"")
-    return lines + _POLICY, lines
+    return lines + _POLICY + b"\r\n", lines + b"\r\n"

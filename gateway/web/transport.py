@@ -22,7 +22,7 @@ class OneWrite:
     """A transport that keeps the head of a response until the body is there, or until the loop's next turn.
 
     uvicorn writes both one after the other: two system calls, two packets, and the client wakes up for a head alone.
-    `headers` are lines added to each head: for a response without a policy of its own, and for one with it. Whoever
+    `headers` end each head: that of a response without a policy of its own, and of one with it. Whoever
     knows that a response has ended says so by `ended`: the next write is a head.
     """
 
@@ -55,7 +55,7 @@ class OneWrite:
             self._transport.write(data)  # not yet the response
         else:
             self._between = False
-            self._head = data[:-2] + self._headers[POLICY_NAME in data] + b"\r\n"
+            self._head = data[:-2] + self._headers[POLICY_NAME in data]
             self._call_soon(self._flush)
 
     def ended(self) -> None:

@@ -18,7 +18,7 @@ CLOSE = b"Connection: close"
 
 @pytest.fixture(scope="module")
 async def server() -> AsyncIterator[Served]:
-    async with served(Bounds(body_bytes=100_000)) as made:
+    async with served(Bounds(request_bytes=300_000)) as made:
         yield made
 
 
@@ -137,8 +137,8 @@ LONG = {
     "header name without an end": (b"GET / HTTP/1.1\r\n" + b"x" * 33_000, 431),
     "many headers": (get("/", *[b"A%d: b" % n for n in range(101)]), 431),
     "many headers without an end": (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 102, 431),
-    "body": (post(b"x" * 100_001), 413),
-    "chunked body": (get("/", b"Transfer-Encoding: chunked") + b"186a1\r\n" + b"x" * 100_001 + b"\r\n0\r\n\r\n", 413),
+    "body": (post(b"x" * 700_000), 413),
+    "chunked body": (get("/", b"Transfer-Encoding: chunked") + b"aae60\r\n" + b"x" * 700_000 + b"\r\n0\r\n\r\n", 413),
     "trailers without an end": (
         get("/", b"Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n" + b"a: b\r\n" * 140_000,
         413,

@@ -10,7 +10,7 @@ from gateway.web.security_headers import security_headers
 from gateway.web.transport import PLAIN, OneWrite
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
-SENT = b"HTTP/1.1 200 OK\r\n" + PLAIN[0] + b"\r\n"  # a head as it leaves
+SENT = b"HTTP/1.1 200 OK\r\n" + PLAIN[0]  # a head as it leaves
 
 
 class Transport(asyncio.Transport):
