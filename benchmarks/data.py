@@ -59,8 +59,9 @@ class Size:
 
 
 def settings(data_dir: Path) -> Settings:
-    """The product's own defaults, but for where data is kept and how long a token lasts."""
-    return Settings(data_dir=data_dir, token_seconds=900)
+    """The product's own defaults, but for where data is kept, how long a token lasts, and how much may be asked: limits
+    that nobody reaches, so that what it costs to count is measured, too."""
+    return Settings(data_dir=data_dir, token_seconds=900, client_rate=1e9, public_rate=1e9)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def main() -> None:
         print(listener.getsockname()[1], flush=True)
         app = STACKS[given.stack].app(database, given.data_dir)
         # The same of uvicorn for all, apart from its protocol: the gateway has its own.
-        found = config(app, http="httptools") if STACKS[given.stack].kind == "floor" else config(app)
+        found = config(app, http="httptools") if STACKS[given.stack].kind == "floor" else config(app, app.door)
         uvicorn.Server(found).run(sockets=[listener])
 
 

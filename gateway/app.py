@@ -5,6 +5,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from connectors.base import Connector
 from connectors.courts import CourtsConnector, CourtsSettings
@@ -26,7 +26,7 @@ from gateway.auth.guesses import Guesses
 from gateway.auth.issuers import ExternalIssuers
 from gateway.auth.keys import KeyStore
 from gateway.auth.possession import Possession
-from gateway.auth.server import AuthorizationServer
+from gateway.auth.server import MAX_BODY, AuthorizationServer
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
@@ -42,12 +42,15 @@ from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
+from gateway.web.door import KIB, Bounds, Door
 from gateway.web.front import Front
-from gateway.web.graphiql import ASSETS, graphiql_page
+from gateway.web.graphiql import ASSETS, Assets, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
 from gateway.web.oauth import oauth_routes
 from gateway.web.refusals import refuse
+from gateway.web.security_headers import security_headers
+from gateway.web.throttle import Rates, Throttle
 
 _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
     select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
@@ -89,6 +92,29 @@ def courts_settings(source: CourtsSource) -> CourtsSettings:
         budget=source.budget,
         concurrency=source.concurrency,
         requests_per_second=source.requests_per_second,
+    )
+
+
+def rates_of(settings: Settings) -> Rates:
+    """What one client may ask, of the settings."""
+    return Rates(
+        client=settings.client_rate,
+        client_burst=settings.client_burst,
+        public=settings.public_rate,
+        public_burst=settings.public_burst,
+        token=settings.token_rate,
+        token_burst=settings.token_burst,
+    )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What connections may take, of the settings: one process's share."""
+    return Bounds(
+        seconds=settings.client_timeout,
+        # Above what the endpoints take: where they can still answer they do, in their own form. Chunks have frames.
+        request_bytes=2 * max(settings.max_body_bytes, MAX_BODY) + 512 * KIB,
+        connections=settings.max_connections,
+        connections_per_address=math.ceil(settings.max_connections_per_address / settings.workers),
     )
 
 
@@ -139,10 +165,12 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     peers = Peers(settings.trusted_proxies, settings.proxy_header)
     certificates = ClientCertificates(peers.is_trusted)
     possession = Possession(proofs, required=settings.require_bound_tokens)
+    throttle = Throttle(rates_of(settings), peers, workers=settings.workers)
     endpoint = GraphQLEndpoint(
         engine,
         Authenticator(tokens, clients, possession, issuers=issuers),
         registry,
+        throttle,
         url=comparable(f"{settings.issuer.rstrip('/')}/graphql"),
         certificates=certificates,
         max_body_bytes=settings.max_body_bytes,
@@ -177,7 +205,10 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]
     if ASSETS.is_dir():
-        routes.append(Mount("/graphql/assets", StaticFiles(directory=ASSETS)))
+        routes.append(Mount("/graphql/assets", Assets(directory=ASSETS)))
     rest = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: refuse})
+    rest.router.redirect_slashes = False  # its redirects name the host that the client has sent
     rest.state.registry = registry
-    return Front(endpoint, rest)
+    https = settings.issuer.startswith("https://")
+    door = Door(bounds_of(settings), peers, registry, security_headers(https=https))
+    return Front(endpoint, rest, throttle, door)

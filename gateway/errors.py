@@ -121,9 +121,13 @@ class QueryTooCostly(ClientError):
 
 
 class RateLimited(ClientError):
-    """Too many requests."""
+    """Too many requests. `retry_after` is in seconds."""
 
     code, status = "RATE_LIMITED", 429
+
+    def __init__(self, en: str, zh: str, *, retry_after: int) -> None:
+        super().__init__(en, zh)
+        self.retry_after = retry_after
 
 
 class DocumentNotFound(ClientError):

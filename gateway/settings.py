@@ -110,6 +110,26 @@ class Settings(BaseSettings):
     proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
         "X-Forwarded-For", description="Header in which our proxies tell the client's address; the other is ignored"
     )
+    client_timeout: float = Field(
+        10.0, gt=0, description="Seconds that a client may take for a header, for a body, and without reading an answer"
+    )
+    max_connections: int = Field(4_096, gt=0, description="Open connections at most, in each process")
+    max_connections_per_address: int = Field(
+        256, ge=0, description="Open connections of one address (IPv6: /64) at most, over all processes; 0: no limit"
+    )
+    client_rate: float = Field(
+        200.0, ge=0, description="Requests a second of one client, over all processes; 0: no limit"
+    )
+    client_burst: int = Field(1_000, gt=0, description="Requests of one client at once, before its rate holds")
+    public_rate: float = Field(
+        20.0,
+        ge=0,
+        description="Requests a second without a token, and as many with tokens that do not hold, of one address; "
+        "0: no limit",
+    )
+    public_burst: int = Field(100, gt=0, description="The same at once, before the rate holds")
+    token_rate: float = Field(5.0, ge=0, description="Requests a second for tokens of one address; 0: no limit")
+    token_burst: int = Field(50, gt=0, description="The same at once, before the rate holds")
     workers: int = Field(1, ge=1, le=64, description="Processes")
     issuer: str = Field(
         "http://127.0.0.1:8000", description="Our own name as authorization server: iss of tokens, aud of assertions"

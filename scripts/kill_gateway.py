@@ -160,13 +160,15 @@ async def torment(serve: Sequence[str], data_dir: Path, usccs: list[str], key: E
     return counts
 
 
-def start(serve: Sequence[str], data_dir: Path, base: str) -> subprocess.Popen[bytes]:
-    """The gateway as a process."""
+def start(serve: Sequence[str], data_dir: Path, base: str, **settings: str) -> subprocess.Popen[bytes]:
+    """The gateway as a process; `settings` by their names in the environment."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
         "GATEWAY_DATA_DIR": str(data_dir),
         "GATEWAY_ISSUER": base,
         "GATEWAY_ADMIN_PORT": "0",
+        "GATEWAY_CLIENT_RATE": "0",  # one client asks as fast as it can
+        **settings,
     }
     with (data_dir / "gateway.log").open("ab") as log:
         command = [*serve, "--port", base.rpartition(":")[2]]

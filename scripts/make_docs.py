@@ -91,8 +91,8 @@ ADVICE: dict[str, tuple[str, str, str]] = {
     ),
     "RATE_LIMITED": (
         "请求过多",
-        f"{RESERVED} Wait, then go on more slowly.",
-        "保留，当前版本不会返回。稍后再试并降低频率。",
+        "Wait as many seconds as `Retry-After` says, then go on more slowly. The limits are the operator's settings.",
+        "按 `Retry-After` 给出的秒数等待，然后降低频率；上限由运维人员设置。",
     ),
     "PERSISTED_DOCUMENT_NOT_FOUND": (
         "该哈希没有登记的文档",
@@ -251,9 +251,13 @@ def errors_page() -> str:
             "the body."
         ),
         *_prose(
+            "- What never becomes a request is refused in plain text, and the connection ends: 400 not HTTP/1.1, or to "
+            "be read in two ways; 408 too slow; 413 body, 414 target, 431 headers too long; 503 too many connections."
+        ),
+        *_prose(
             "- `/oauth/token` answers with the errors of RFC 6749 §5.2 and RFC 9396: `invalid_request`, "
             "`invalid_client`, `unsupported_grant_type`, `invalid_scope`, `invalid_authorization_details`, "
-            "`temporarily_unavailable`."
+            "`temporarily_unavailable` (503, or 429 with `Retry-After`)."
         ),
         "",
         *_prose(

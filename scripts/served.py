@@ -37,7 +37,12 @@ from scripts import make_demo_data
 ROOT = Path(__file__).resolve().parents[1]
 SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
 READY_SECONDS = 90
-LIMITS_OFF: dict[str, str] = {}
+LIMITS_OFF = {
+    "GATEWAY_CLIENT_RATE": "0",
+    "GATEWAY_PUBLIC_RATE": "0",
+    "GATEWAY_TOKEN_RATE": "0",
+    "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "0",
+}
 CLIENTS = (("restricted", "view:restricted", "GRANT"), ("internal", "view:internal", "SUPERVISION"))
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

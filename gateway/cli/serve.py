@@ -20,13 +20,12 @@ import uvloop
 
 from gateway.app import create_app
 from gateway.cli.common import note, reported
-from gateway.errors import SettingsError
 from gateway.settings import Settings, load
 from gateway.storage import roles
 from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database, prepare
 from gateway.web.front import Front
 from gateway.web.health import metrics_app
-from gateway.web.server import config
+from gateway.web.server import allow_files, config, join, listen, reserve, shares_port
 
 _RESTART_SECONDS = 1.0
 
@@ -56,35 +55,28 @@ def serve(
         with open_database(settings) as database:
             for name in [] if no_migrate else asyncio.run(prepare(database)):
                 note(f"applied {name}")
-            listening = _bind(settings.host, settings.port)
-            note(f"serving on http://{settings.host}:{listening.getsockname()[1]}/graphql")
+            alone = settings.workers == 1 or not shares_port()
+            listening = (listen if alone else reserve)(settings.host, settings.port)
+            settings = settings.model_copy(update={"port": listening.getsockname()[1]})
+            note(f"serving on http://{settings.host}:{settings.port}/graphql")
             if settings.workers == 1:
                 _work(settings, database, listening, 0)
             else:
-                _supervise(settings, listening)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        made = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; set GATEWAY_HOST, GATEWAY_PORT"
-        ) from None
-    made.set_inheritable(True)
-    return made
+                _supervise(settings, listening if alone else None)
+            listening.close()
 
 
 def _work(settings: Settings, database: Database, listening: socket.socket, place: int) -> None:
-    """One process: the gateway on the shared socket, its metrics on the admin address."""
+    """One process: the gateway on its socket, its metrics on the admin address."""
+    files = allow_files(settings.max_connections)
+    if files < settings.max_connections:
+        note(f"only {files} open files are allowed, for {settings.max_connections} connections; raise `ulimit -n`")
     app: Front = create_app(settings, database)
     admin_port = settings.admin_port + place if settings.admin_port else 0
     admin = _Quiet(
         config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
     )
-    server = _Quiet(config(app))
+    server = _Quiet(config(app, app.door))
 
     def stop() -> None:
         server.should_exit = True
@@ -104,13 +96,14 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
         runner.run(both())
 
 
-def _worker(settings: Settings, listening: socket.socket, number: int) -> None:
+def _worker(settings: Settings, shared: socket.socket | None, number: int) -> None:
+    """A process among several: on a socket of its own, or where the kernel does not spread those, on the shared one."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with open_database(settings) as database:
-        _work(settings, database, listening, number)
+        _work(settings, database, shared or join(settings.host, settings.port), number)
 
 
-def _supervise(settings: Settings, listening: socket.socket) -> None:
+def _supervise(settings: Settings, shared: socket.socket | None) -> None:
     """Keep the workers running until a signal; one that dies is replaced."""
     context = multiprocessing.get_context("spawn")
     stopping = False
@@ -122,8 +115,7 @@ def _supervise(settings: Settings, listening: socket.socket) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     running = {
-        number: context.Process(target=_worker, args=(settings, listening, number))
-        for number in range(settings.workers)
+        number: context.Process(target=_worker, args=(settings, shared, number)) for number in range(settings.workers)
     }
     for process in running.values():
         process.start()
@@ -133,7 +125,7 @@ def _supervise(settings: Settings, listening: socket.socket) -> None:
             if not process.is_alive() and not stopping:
                 note(f"worker {number} ended with status {process.exitcode}; starting another")
                 time.sleep(_RESTART_SECONDS)
-                running[number] = context.Process(target=_worker, args=(settings, listening, number))
+                running[number] = context.Process(target=_worker, args=(settings, shared, number))
                 running[number].start()
     for process in running.values():
         process.terminate()

@@ -59,6 +59,7 @@ class Done:
     sources: str = "{}"
     shown: bytes = b""
     snapshot: bytes | None = None
+    refusals: int = 0  # that one row stands for; 0: for itself
 
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
@@ -307,7 +308,7 @@ def _disclosure(principal: Principal, request: Request, done: Done, outcome: str
         outcome=outcome,
         operation_name=name if name is not None and _NAME.fullmatch(name) else None,
         document_hash=done.document.hash if done.document is not None else None,
-        variables=_storable(request.variables, done.operation),
+        variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
         subject_ids=done.shown,
         snapshot=done.snapshot,
         sources=done.sources,

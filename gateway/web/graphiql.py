@@ -6,7 +6,12 @@ page's bytes and its headers for graphql.py, the folder of its assets for app.py
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 BUILT = Path(__file__).resolve().parents[2] / "build" / "graphiql"
 ASSETS = BUILT / "assets"  # mounted at /graphql/assets
@@ -19,9 +24,20 @@ POLICY = (
 )
 PAGE_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-cache"),  # the page names its assets by version, so it alone must be asked for again
 )
+
+
+class Assets(StaticFiles):
+    """The page's scripts and styles, under the page's policy: a worker has that of its own script."""
+
+    def file_response(
+        self, full_path: os.PathLike[str] | str, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """As StaticFiles, with the policy."""
+        made = super().file_response(full_path, stat_result, scope, status_code)
+        made.headers["content-security-policy"] = POLICY
+        return made
 
 
 def graphiql_page() -> bytes | None:

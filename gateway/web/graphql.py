@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.possession import Shown
 from gateway.auth.principal import Principal
-from gateway.engine.execute import Engine, Request
+from gateway.engine.execute import Done, Engine, Request
 from gateway.errors import (
     BadUserInput,
     ClientError,
@@ -28,6 +28,7 @@ from gateway.errors import (
     Internal,
     ParseFailed,
     QueryTooCostly,
+    RateLimited,
     Refused,
     Unauthenticated,
     ValidationFailed,
@@ -37,6 +38,7 @@ from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
 from gateway.web.refusals import language_of
+from gateway.web.throttle import RefusalLog, RefusedClients, Throttle, too_many
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,6 +64,7 @@ class GraphQLEndpoint:
         engine: Engine,
         authenticator: Authenticator,
         registry: CollectorRegistry,
+        throttle: Throttle,
         *,
         url: str,
         certificates: ClientCertificates,
@@ -72,6 +75,9 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._url = url
         self._certificates = certificates
+        self._throttle = throttle
+        self._refusals = RefusalLog()
+        self._refused_clients = RefusedClients()
         self._max_body = max_body_bytes
         self._page = page
         self._requests = Counter(
@@ -85,15 +91,19 @@ class GraphQLEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _Headers(scope["headers"])
         media, view = JSON, ""  # unknown until somebody is known to ask
+        principal: Principal | None = None
         try:
             method = scope["method"]
             if method == "GET" and self._page is not None and headers.wants_html():
                 await _send(send, 200, b"text/html; charset=utf-8", self._page, PAGE_HEADERS)
                 return
             media = headers.response_type()
+            self._admit(scope, headers)
             request = await self._read(scope, headers, receive)
             principal = await self._principal(scope, headers, request)
             view = principal.view
+            if principal.client_id is not None and (wait := self._throttle.client(principal.client_id)):
+                await self._slow_down(principal, request, wait)
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(
@@ -107,15 +117,43 @@ class GraphQLEndpoint:
             await _send(send, 200, media, body, _cache(principal))
         except NotHttp as error:
             self._requests.labels(view, BadUserInput.code).inc()
+            self._log(principal, error, BadUserInput.code, scope)
             found = {"message": error.message(headers.language()), "extensions": {"code": BadUserInput.code}}
             body = json.dumps({"errors": [found]}, ensure_ascii=False).encode("utf-8", "replace")
             await _send(send, error.status, media, body, error.headers)
         except (Refused, ClientError) as error:
             self._requests.labels(view, error.code).inc()
+            self._log(principal, error, error.code, scope)
+            if isinstance(error, Unauthenticated):
+                self._throttle.failed(scope)
             await _refuse(send, error, media, headers.language())
         except Exception as error:
             self._requests.labels(view, Internal.code).inc()
             await _refuse(send, _masked(error), media, headers.language())
+
+    def _admit(self, scope: Scope, headers: _Headers) -> None:
+        """Before anything is read: raises RateLimited for an address that asks too much without a token, or with tokens
+        that don't hold; whoever is known already is not held back by its neighbours."""
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            self._throttle.stranger(scope)
+        elif wait := self._throttle.suspect(scope):
+            known = self._authenticator.cached(headers.only(b"authorization"), headers.only(b"credit-purpose"))
+            if known is None:
+                raise too_many(wait)
+
+    async def _slow_down(self, principal: Principal, request: Request, wait: float) -> None:
+        """Refuse a client that asks too much; a row in the ledger stands for many refusals."""
+        if times := self._refused_clients.add(principal.client_id or ""):
+            nothing = Request("", language=request.language)
+            await self._engine.account_for_refusal(principal, nothing, RateLimited.code, Done(refusals=times))
+        raise too_many(wait)
+
+    def _log(self, principal: Principal | None, error: Exception, code: str, scope: Scope) -> None:
+        """A refusal that no disclosure tells of: a line of the log."""
+        principal = principal or getattr(error, "principal", None)
+        if principal is None or not principal.access.disclosed:
+            self._refusals.add(code, self._throttle.address(scope))
 
     async def _principal(self, scope: Scope, headers: _Headers, request: Request) -> Principal:
         authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
@@ -270,6 +308,8 @@ async def _refuse(send: Send, error: Refused | ClientError, media: bytes, langua
         more += tuple((b"www-authenticate", challenge.encode()) for challenge in errors[0].challenges)
     elif isinstance(errors[0], Forbidden):
         more += ((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
+    elif isinstance(errors[0], RateLimited):
+        more += ((b"retry-after", b"%d" % errors[0].retry_after),)
     body = json.dumps({"errors": [e.as_json(language) for e in errors]}, ensure_ascii=False).encode("utf-8", "replace")
     await _send(send, status, media, body, more)
 
@@ -290,7 +330,6 @@ async def _send(send: Send, status: int, media: bytes, body: bytes, more: tuple[
         (b"content-type", media),
         (b"content-length", str(len(body)).encode()),
         (b"vary", b"authorization, accept, accept-language"),
-        (b"x-content-type-options", b"nosniff"),
         *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

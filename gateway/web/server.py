@@ -1,81 +1,94 @@
-"""How uvicorn is run: its configuration, and responses that leave in one piece.
+"""How uvicorn is run: its configuration, connections through the door, and a socket of its own for each worker.
 
-In: an ASGI app. Out: uvicorn.Config, with a protocol that hands head and body of a response to the kernel at once.
+In: an ASGI app and its door. Out: uvicorn.Config; sockets to listen on.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+import resource
+import socket
+import sys
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.errors import SettingsError
+from gateway.web.door import Door
+from gateway.web.protocol import uvicorn_protocol
+
+BACKLOG = 2_048
+_OTHER_FILES = 256  # what a process opens beside its clients' connections: pools, sources, logs
 
 
-class OneWrite:
-    """A transport that keeps the head of a response until the body is there, or until the loop's next turn.
-
-    uvicorn writes both one after the other: two system calls, two packets, and the client wakes up for a head alone.
-    """
-
-    __slots__ = ("_call_soon", "_head", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self._transport = transport
-        self._call_soon = call_soon
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """As of a transport."""
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.writelines((head, data))
-        elif data.startswith(b"HTTP/1."):
-            self._head = data
-            self._call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """As of a transport: what was written goes out first."""
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """As of a transport."""
-        return self._transport.is_closing()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            if not self._transport.is_closing():
-                self._transport.write(head)
-
-
-class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 by httptools, responses by OneWrite."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Called by the loop."""
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", OneWrite(transport, self.loop.call_soon))
-
-
-def config(app: object, **more: object) -> uvicorn.Config:
-    """uvicorn's configuration for `app`; `more` replaces or adds settings."""
+def config(app: object, door: Door | None = None, **more: object) -> uvicorn.Config:
+    """uvicorn's configuration for `app` behind `door` (by default one of its own); `more` replaces or adds settings."""
     settings: dict[str, Any] = {
         "loop": "uvloop",
-        "http": Protocol,
+        "http": uvicorn_protocol(door or Door()),
         "ws": "none",
         "access_log": False,
         "log_config": None,
         "server_header": False,
         "proxy_headers": False,
+        "backlog": BACKLOG,
         "timeout_keep_alive": 30,
         "timeout_graceful_shutdown": 10,
     }
     return uvicorn.Config(app, **settings | more)  # type: ignore[arg-type]
+
+
+def shares_port() -> bool:
+    """Whether the kernel spreads connections over several sockets that listen on one port. Others only allow them."""
+    return sys.platform == "linux"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises SettingsError where the address is taken, or none of ours."""
+    made = _bound(host, port, shared=False)
+    made.listen(BACKLOG)
+    return made
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that holds a port for the workers and does not listen: no connection ever waits in it.
+
+    A port that somebody else listens on is refused, though the kernel would share it: two gateways of one user that are
+    started by mistake would take turns. Raises SettingsError.
+    """
+    if port:
+        _bound(host, port, shared=False).close()
+    return _bound(host, port, shared=True)
+
+
+def join(host: str, port: int) -> socket.socket:
+    """A worker's own socket on a port that is reserved; it listens once the server is started, and ends with the
+    process: a worker that has died has no queue in which connections could wait for nobody."""
+    return _bound(host, port, shared=True)
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; set GATEWAY_HOST, GATEWAY_PORT"
+        ) from None
+    return made
+
+
+def allow_files(connections: int) -> int:
+    """Raise the process's limit on open files to what so many connections need, as far as it may. Returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit

@@ -38,6 +38,7 @@ from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
 from gateway.storage.roles import ROLES, role_name
+from gateway.web.server import config
 from sandbox.data import make_row
 from scripts import make_demo_data
 
@@ -184,6 +185,9 @@ def courts_source(url: str, **changes: Any) -> CourtsSource:
     return CourtsSource(**(given | changes))
 
 
+UNTHROTTLED = ("client_rate", "public_rate", "token_rate")
+
+
 class _Server(uvicorn.Server):
     """uvicorn in the test's own loop: signals stay pytest's."""
 
@@ -194,24 +198,16 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings, database: Database, parts: Parts | None = None) -> AsyncIterator[str]:
-    """The gateway on a port of its own, in this loop; yields its base URL. The issuer's name has the port."""
+    """The gateway on a port of its own, in this loop; yields its base URL. The issuer's name has the port. Tests ask
+    more than a client may: where the settings don't say otherwise, nothing is throttled."""
     # asyncio turns Nagle's algorithm off only where the socket names its protocol; else each answer takes 40 ms more.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    app = create_app(settings.model_copy(update={"issuer": base}), database, parts)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-    server = _Server(config)
+    changes = {"issuer": base, **{name: 0.0 for name in UNTHROTTLED if name not in settings.model_fields_set}}
+    app = create_app(settings.model_copy(update=changes), database, parts)
+    server = _Server(config(app, app.door, lifespan="on", timeout_graceful_shutdown=2))
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it

@@ -174,6 +174,15 @@ async def _one(connection: Connection, made: Made, report: Report, patience: flo
         report.wrong.append(f"{complaint}: {_shown(made)} -> {answer.status} {answer.body[:300]!r}")
 
 
+# What is answered to what is no request yet: a line of text.
+BEFORE_HTTP = {
+    400: b"The request can't be read as HTTP/1.1.\n",
+    413: b"The body is too long.\n",
+    414: b"The request target is too long.\n",
+    431: b"The headers are too long or too many.\n",
+}
+
+
 def judge(made: Made, answer: Answer) -> tuple[str, str]:
     """(code, what is wrong with the answer or nothing)."""
     if answer.status >= 500:
@@ -181,7 +190,7 @@ def judge(made: Made, answer: Answer) -> tuple[str, str]:
     if answer.status == 0:
         return "", "" if made.length is not None else "closed without an answer"
     if "json" not in answer.content_type:
-        complaint = "" if answer.status < 400 or answer.body == b"Invalid HTTP request received." else "no JSON"
+        complaint = "" if answer.status < 400 or answer.body == BEFORE_HTTP.get(answer.status) else "no JSON"
         return "", complaint if made.method != "HEAD" else ""
     if not answer.body:
         return "", "" if made.method == "HEAD" else "an empty body"

@@ -1,5 +1,6 @@
-"""Promises of `credit-gateway serve` as a process: two workers on one port answer, a killed one is replaced, a client
-that the command line disables is refused by every worker within two seconds, and SIGTERM ends it with status 0."""
+"""Promises of `credit-gateway serve` as a process: two workers on one port answer, each its part of the connections, a
+killed one is replaced and takes no connection with it that comes later, a client that the command line disables is
+refused by every worker within two seconds, and SIGTERM ends it with status 0."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e_stack import CASE, GRAPHQL, ROOT, Account, Gateway, free_ports, make_client, process, rows_of
+from e2e_stack import CASE, GRAPHQL, ROOT, UNTHROTTLED, Account, Gateway, free_ports, make_client, process, rows_of
 
 from gateway.storage.database import Database
 
@@ -73,6 +74,7 @@ async def server(
         "GATEWAY_ROLE_PREFIX": world.prefix,
         "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
         "GATEWAY_ADMIN_PORT": str(admin[0]),
+        **{f"GATEWAY_{name.upper()}": "0" for name in UNTHROTTLED},
     }
     log = folder / "serve.log"
     with (
@@ -163,6 +165,21 @@ async def test_two_workers_answer(server: Server, world: Database) -> None:
             assert "type CreditRecordConnection" in await reply.text()
 
 
+async def test_connections_are_spread_over_the_workers(server: Server) -> None:
+    async with connections(server, 40) as callers:
+        for caller in callers:  # one after the other: a worker that is idle would take all of them
+            async with caller.session.get(f"{server.base}/healthz") as reply:
+                assert reply.status == 200
+        found = []
+        for port in server.admin:
+            async with callers[0].session.get(f"http://127.0.0.1:{port}/metrics") as reply:
+                (count,) = re.findall(r"^credit_connections ([0-9.]+)", await reply.text(), re.MULTILINE)
+                found.append(int(float(count)))
+    print(f"of 40 connections: {found}")
+    assert sum(found) >= 39  # the first caller's own went to the metrics
+    assert min(found) >= 7  # fewer happens once in a hundred thousand runs, where each is as likely
+
+
 async def test_a_disabled_client_is_refused_by_every_worker_within_two_seconds(server: Server, world: Database) -> None:
     account = await client_of(server, world, "serve-disabled")
     async with connections(server, 40) as callers:
@@ -209,6 +226,11 @@ async def test_a_killed_worker_is_replaced(server: Server, world: Database) -> N
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
     assert len(server.workers() & before) == 1
+    # Its socket went with it: nobody waits in a queue that no process empties.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        for _ in range(40):
+            async with session.get(f"{server.base}/healthz", timeout=aiohttp.ClientTimeout(total=5)) as reply:
+                assert reply.status == 200
     await ready(server)
     async with connections(server, 40) as callers:
         token = await callers[0].fetch_token(account)

@@ -87,6 +87,9 @@ async def target(
         "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
         "GATEWAY_ADMIN_PORT": str(admin[0]),
         "GATEWAY_TRUSTED_PROXIES": PROXY,
+        "GATEWAY_CLIENT_RATE": "0",  # what is tested is refused for what it is
+        "GATEWAY_PUBLIC_RATE": "0",
+        "GATEWAY_TOKEN_RATE": "0",
     }
     log = folder / "serve.log"
     base = f"http://127.0.0.1:{port}"
