@@ -14,6 +14,11 @@ import chinese_calendar  # type: ignore[import-untyped]  # it has no stubs
 
 AHEAD = dt.timedelta(days=31)  # how long before its first day a year should be known
 _SATURDAY = 5
+# For readyz: the years with a row, and today; both as text.
+YEARS = (
+    "select coalesce(string_agg(distinct extract(year from day)::text, ','), '') as years, core.today()::text as today"
+    " from core.working_day"
+)
 
 
 @dataclass
@@ -58,6 +63,13 @@ class WorkingDays:
     def lacking(self, today: dt.date) -> list[int]:
         """The years, of today and of the weeks to come, whose holidays are not known."""
         return [year for year in sorted({today.year, (today + AHEAD).year}) if not self.knows(year)]
+
+
+def warnings_of(years: str, today: str) -> list[str]:
+    """What readyz says: the result of YEARS, and what of it an operator should mend."""
+    days = WorkingDays({dt.date(int(year), 1, 1): False for year in years.split(",") if year})
+    lacking = days.lacking(dt.date.fromisoformat(today))
+    return [advice(lacking)] if lacking else []
 
 
 def _packaged(day: dt.date) -> bool | None:

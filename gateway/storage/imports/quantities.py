@@ -44,7 +44,7 @@ def parse_date(text: str) -> dt.date | None:
     if plain in _NO_DAYS:
         return None
     if "年" in plain:
-        plain = re.sub(r"(?<=[年月\d]) (?=[\d月日])", "", plain)
+        plain = re.sub(r"(?<=[年月\d]) (?=[\d年月日])", "", plain)
     day = _day(plain)
     if day > _LATEST:
         raise ValueError("too late")
