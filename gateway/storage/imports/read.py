@@ -6,7 +6,6 @@ them. Above the header may stand a title or lines of explanation; below it the h
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -271,30 +270,40 @@ def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None =
 
 
 def _with_header(table: Table, headings: Headings) -> InputFile:
-    first: tuple[int, list[str]] | None = None
+    widest: tuple[int, list[str]] = (1, [])
+    wrong: ImportFileError | None = None
     for delimiter in table.delimiters:
         table.delimiter = delimiter
-        head: list[tuple[int, list[str]]] = []
-        # Another delimiter may be the right one where quotes don't fit this one.
-        with contextlib.suppress(ImportFileError) if delimiter != table.delimiters[-1] else contextlib.nullcontext():
-            head = list(islice(table.records(), _HEADER_WITHIN))
-        rows = [(line, cells) for line, cells in head if not _is_blank(cells)]
-        if rows and (first is None or max(len(cells) for _, cells in rows) > len(first[1])):
-            first = max(rows, key=lambda row: len(row[1]))
+        head, error = _head(table)
+        wrong = wrong or error
         for index, (line, cells) in enumerate(head):
+            if len(cells) > _WIDEST:
+                raise ImportFileError(f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}")
+            if len(cells) > len(widest[1]) and not _is_blank(cells):
+                widest = (line, cells)
             skip = len(REJECT_HEADINGS) if tuple(cells[: len(REJECT_HEADINGS)]) == REJECT_HEADINGS else 0
             names = tuple((plain_cell(cell) if skip else cell).strip() for cell in cells[skip:])
             columns = headings.columns(names)
-            if names and not headings.missing(columns):
+            if not headings.missing(columns):
                 _check(table.path, head[:index], line, names, columns, headings.mapping)
                 return InputFile(
                     table, headings.kind, headings.mapping, names, index, skip, columns, _headings=headings
                 )
-    if first is None:
-        table.delimiter = table.delimiters[0]
-        list(table.records())  # says what is wrong with it, if anything is
+    if wrong is not None:
+        raise wrong
+    if not widest[1]:
         raise ImportFileError(f"{table.path} is empty")
-    raise explain_missing(table.path, first[0], headings, first[1])
+    raise explain_missing(table.path, widest[0], headings, widest[1])
+
+
+def _head(table: Table) -> tuple[list[tuple[int, list[str]]], ImportFileError | None]:
+    """The first rows as far as they can be read, and why no further."""
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        rows.extend(islice(table.records(), _HEADER_WITHIN))
+    except ImportFileError as error:
+        return rows, error
+    return rows, None
 
 
 def _check(
@@ -305,8 +314,6 @@ def _check(
     columns: Columns,
     mapping: Mapping,
 ) -> None:
-    if len(headings) > _WIDEST:
-        raise ImportFileError(f"{path}: line {line}: {len(headings)} headings, at most {_WIDEST}")
     for title_line, cells in above:
         refuse_forbidden(path, title_line, cells, title=True)
     refuse_forbidden(path, line, headings)
