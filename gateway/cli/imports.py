@@ -53,7 +53,9 @@ def import_command(
         list[Path] | None,
         typer.Argument(metavar="FILE…", help="CSV or Excel (.xlsx) files, folders of them, or - for stdin"),
     ] = None,
-    kind: Annotated[Kind | None, typer.Option("--as", help="What the rows are")] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--as", metavar="KIND", help=f"What the rows are: {', '.join(KINDS)}")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Try everything, say what would happen, keep nothing")
     ] = False,
