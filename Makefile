@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-import lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -25,6 +25,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make graphiql       GraphiQL for http://127.0.0.1:8000/graphql, bundled from npm packages into build/
   make lint           ruff: rules and format           make types     mypy, strict
   make imports        which layer may import which     make bench     measurements; ONLY=name takes one
+  make bench-import   import of 100,000 rows against COPY of what it stores; memory
   make generate       files that are made from code    make lock      requirements/*.txt; UPGRADE=1 takes newer versions
   make clean          remove what make can make again; never .data (database, keys)
 
@@ -69,6 +70,9 @@ imports: env
 
 bench: env
 	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)")
+
+bench-import: env
+	@$(PY) -m benchmarks.import_bench
 
 # In an environment of its own, so that uv never counts among the project's packages.
 lock: env

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import os
 import re
 import tempfile
@@ -62,6 +63,21 @@ def _is_rejects(path: Path) -> bool:
     return not begin or begin.removeprefix(b"\xef\xbb\xbf").replace(b'"', b"").startswith(",".join(HEADINGS).encode())
 
 
+def _beginning(path: Path) -> str:
+    """How the names of half-written rejects begin; the number of the process that writes them follows."""
+    return f".{path.name[:60]}."
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
+
+
 def safe_cell(text: str) -> str:
     """A cell that no spreadsheet runs: what begins like a formula gets a quotation mark in front."""
     return f"'{text}" if text.lstrip(" \u3000\xa0")[:1] in _RUNS and text else text
@@ -85,6 +101,12 @@ class Rejects:
     _temporary: str = field(default="", repr=False)
 
     def __enter__(self) -> Rejects:
+        """Take away what killed runs have left half-written."""
+        for left in self.path.parent.glob(f"{glob.escape(_beginning(self.path))}*.part"):
+            process = left.name.removeprefix(_beginning(self.path)).partition(".")[0]
+            if process.isdigit() and not _runs(int(process)):
+                with contextlib.suppress(OSError):
+                    left.unlink()
         return self
 
     def add(self, line: int, errors: Sequence[tuple[str, CellError]], cells: Sequence[str]) -> None:
@@ -105,7 +127,7 @@ class Rejects:
     def _open(self) -> None:
         # Rows of persons may stand in it: readable by its owner alone, under a name that nobody can take before.
         try:
-            fd, self._temporary = tempfile.mkstemp(".part", f".{self.path.name[:60]}.", self.path.parent)
+            fd, self._temporary = tempfile.mkstemp(".part", f"{_beginning(self.path)}{os.getpid()}.", self.path.parent)
         except OSError as error:
             raise ImportFileError(f"cannot write rejects to {self.path.parent}: {error.strerror}") from error
         self._file = os.fdopen(fd, "w", encoding="utf-8-sig", newline="")
