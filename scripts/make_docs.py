@@ -5,7 +5,7 @@
 
 In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, benchmarks/results/latest.json
 where it exists. Out: docs/settings.md and docs/errors.md, and what stands between two marks in docs/architecture.md
-(plan and SQL of its query) and docs/performance.md (figures).
+(plan and SQL of its query), docs/performance.md (figures) and docs/import.md (columns of each kind of file, figures).
 tests/docs/test_generated.py holds pages and code together.
 """
 
@@ -28,12 +28,15 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
+from scripts.import_docs import columns_of_files, import_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
+IMPORT_FIGURES = ("<!-- import figures: made by `python -m scripts.make_docs` -->", "<!-- end of import figures -->")
+COLUMNS = ("<!-- columns: made by `python -m scripts.make_docs` -->", "<!-- end of columns -->")
 EXPLAIN = ("<!-- explain: made by `python -m scripts.make_docs` -->", "<!-- end of explain -->")
 EXPLAINED = {"uscc": "91652799YL0001402W"}
 WIDTH = 120
@@ -137,7 +140,9 @@ def pages() -> dict[Path, str]:
     """Every page that is made, by its path."""
     performance, architecture = DOCS / "performance.md", DOCS / "architecture.md"
     text = architecture.read_text(encoding="utf-8")
+    imports = between((DOCS / "import.md").read_text(encoding="utf-8"), IMPORT_FIGURES, import_figures())
     return {
+        DOCS / "import.md": between(imports, COLUMNS, columns_of_files()),
         DOCS / "settings.md": settings_page(),
         DOCS / "errors.md": errors_page(),
         performance: between(performance.read_text(encoding="utf-8"), FIGURES, measured()),

@@ -169,7 +169,7 @@ def more(columns: tuple[Column, ...], changes: Mapping[str, Mapping[str, object]
         change = dict(changes.get(column.name, {}))
         headings = change.pop("headings", ())
         assert isinstance(headings, tuple)
-        made.append(replace(column, headings=(*headings, *column.headings), **change))  # type: ignore[arg-type]
+        made.append(replace(column, headings=tuple(dict.fromkeys((*headings, *column.headings))), **change))  # type: ignore[arg-type]
     return tuple(made)
 
 

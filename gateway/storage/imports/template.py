@@ -34,7 +34,10 @@ _TYPES = {
     "integer": ("整数", "a whole number"),
     "choice": ("从下列选一项：{choices}", "one of {choices}"),
     "choices": ("可填几项，用；隔开：{choices}", "several, separated by ；: {choices}"),
-    "penalties": ("可填几项，用；隔开：{choices}；其他种类写作 其他-…", "several, separated by ；; others as 其他-…"),
+    "penalties": (
+        "可填几项，用；隔开：{choices}；其他种类写作 其他-…",
+        "several, separated by ；: {choices}; others as 其他-…",
+    ),
     "licence_kind": ("从下列选一项：{choices}；属于其他的写作 其他-…", "one of {choices}; others as 其他-…"),
     "names": ("可填几项，用；隔开", "several, separated by ；"),
     "uscc": ("18 位统一社会信用代码", "a unified social credit code of 18 characters"),
