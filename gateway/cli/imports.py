@@ -88,9 +88,10 @@ def import_command(
 
     Import:  credit-gateway import penalties.xlsx --as penalties
 
-    What can't be taken goes to penalties.rejects.csv, each row with its line and the reasons in Chinese and English:
-    mend it there, save, and import that file the same way. Excel and CSV in UTF-8 or GB18030 are told apart by
-    themselves; columns are found by Chinese headings and by the codes of both generations of 双公示 (CF_…, XK_…).
+    What can't be taken goes to penalties.xlsx.rejects.csv (of a CSV file to penalties.rejects.csv), each row with its
+    line and all reasons, in Chinese and English: mend it there, save, and import that file the same way. Excel and CSV,
+    UTF-8 and GB18030 are told apart; columns are found by Chinese headings and by the codes of both generations of
+    双公示 (CF_…, XK_…).
 
     How each authority sent its rows:  credit-gateway import --report --from 2026-01-01
 
@@ -141,7 +142,7 @@ def _import(
                 done.append((name, made))
             except ImportFileError as error:
                 failed.append((name, str(error)))
-                typer.echo(f"error: {error}", err=True)
+                note(f"error: {_shown(error)}")
 
     try:
         run_with_database(work)
@@ -167,7 +168,7 @@ def _counts(made: ImportReport) -> list[str]:
 
 def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
     for said in made.notes:
-        note(f"{name}: {said}")
+        note(f"{name}: {_shown(said)}")
     if dry_run:
         note(
             f"dry run of {name}: nothing was kept. {made.new} rows would be new, {made.changed} changed, {made.same}"
@@ -179,9 +180,14 @@ def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
             " them is not said of an organisation that has one; correct the code and import the row again"
         )
     for line, heading, value, zh, en in made.first_rejects:
-        note(f"  line {line} {heading or '-'}{f' {value[:60]!r}' if value else ''}: {zh} / {en}")
+        note(_shown(f"  line {line} {heading or '-'}{f' {value[:60]!r}' if value else ''}: {zh} / {en}"))
     if made.rejected:
         note(f"{made.rejected} rows rejected; mend them in {made.rejects_path} and import that file the same way")
+
+
+def _shown(text: object) -> str:
+    """A line that no cell or heading can make a terminal obey."""
+    return "".join(character if character.isprintable() else "␦" for character in str(text))
 
 
 def _as_json(done: list[tuple[str, ImportReport]], failed: list[tuple[str, str]]) -> dict[str, object]:

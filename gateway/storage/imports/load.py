@@ -89,7 +89,7 @@ async def import_file(
     rejects_path = rejects_for(path, rejects)
     file = open_input(path, definition, read_mapping(mapping, definition) if mapping else Mapping(), sheet)
     received = received_at or dt.datetime.now(dt.UTC)
-    with contextlib.closing(file.table), Rejects(rejects_path, file.headings) as rejected:
+    with contextlib.closing(file.table), Rejects(rejects_path, file.headings, dry_run) as rejected:
         async with import_connection(database) as connection, _undone(connection, dry_run):
             loader = await _loader(connection, database, file, entered_by, received)
             run = await _start(connection, file, entered_by, received)

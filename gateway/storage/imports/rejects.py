@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import filecmp
 import glob
 import os
 import re
@@ -33,8 +34,9 @@ _REJECTS = re.compile(r"^(?P<stem>.*)\.rejects(?:-(?P<number>\d{1,6}))?$")
 
 def rejects_for(path: Path, chosen: Path | None) -> Path:
     """Where the rejects of a file go: where it was said, else beside it: `name.rejects.csv`, and of that one, mended,
-    `name.rejects-2.csv`. Never the file itself, nor one that holds anything but rejects."""
-    rejects = chosen or path.with_name(_name(path.stem))
+    `name.rejects-2.csv`; `name.xlsx.rejects.csv` of a workbook, for a CSV file of that name may lie beside it.
+    Never the file itself, nor one that holds anything but rejects."""
+    rejects = chosen or path.with_name(_name(path.stem if path.suffix.lower() == ".csv" else path.name))
     if rejects.resolve() == path.resolve():
         raise ImportFileError(f"the rejects would replace {path} itself; give another place for them")
     # A link is replaced, not what it leads to.
@@ -94,6 +96,7 @@ class Rejects:
 
     path: Path
     headings: tuple[str, ...]
+    dry_run: bool = False  # then nothing that was there before is taken away
     count: int = 0
     first: list[tuple[int, str, str, str, str]] = field(default_factory=list)  # to show people
     _file: IO[str] | None = field(default=None, repr=False)
@@ -140,12 +143,26 @@ class Rejects:
         if self._file is not None:
             try:
                 self._file.close()
+                self._set_aside()
                 os.replace(self._temporary, self.path)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.unlink(self._temporary)
                 raise
-        elif error is None and not self.path.is_symlink() and self.path.is_file() and _is_rejects(self.path):
+        elif (
+            error is None
+            and not self.dry_run
+            and not self.path.is_symlink()
+            and self.path.is_file()
+            and _is_rejects(self.path)
+        ):
             # All rows are in: what an earlier run of this file rejected is no longer true.
             with contextlib.suppress(OSError):
                 self.path.unlink()
+
+    def _set_aside(self) -> None:
+        """Rejects of an earlier run may have been mended since: what differs is kept under another name."""
+        if self.path.is_symlink() or not self.path.is_file():
+            return
+        if not filecmp.cmp(self._temporary, self.path, shallow=False):
+            os.replace(self.path, f"{self.path}.bak")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import asyncpg
 import pytest
 import typer
 from click.testing import Result
@@ -20,6 +25,7 @@ from gateway.storage.database import Database
 from gateway.storage.imports import KINDS
 from tests.storage.imports.rows_of_a_clerk import csv_bytes, penalty, table, workbook
 
+ROOT = Path(__file__).resolve().parents[3]
 app = typer.Typer()
 app.command("import")(import_command)
 app.command("other")(lambda: None)
@@ -180,3 +186,40 @@ def test_the_help_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
     text = re.sub(r"[\s│]+", "", run("--help").stdout)
     for word in ("--template", "--dry-run", "--report", "GB18030", "rejects.csv", "3 some rows were rejected", *KINDS):
         assert word.replace(" ", "") in text
+
+
+def test_an_import_that_is_stopped_says_so_and_goes_on_when_run_again(database: Database, tmp_path: Path) -> None:
+    path = penalties(tmp_path / "long.csv", *(penalty(n) for n in range(300_000, 306_000)))
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "import", str(path), "--as", "penalties"]
+
+    async def begun() -> None:
+        connection = await asyncpg.connect(database.migrate_dsn)
+        try:
+            for _ in range(2_000):
+                if await connection.fetchval(
+                    "select exists (select from core.import_run where file_name = 'long.csv')"
+                ):
+                    return
+                await asyncio.sleep(0.02)
+            raise AssertionError("the import did not begin")
+        finally:
+            await connection.close()
+
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        asyncio.run(begun())
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "stopped: what was written stays" in said
+    assert "Traceback" not in said
+    again = json.loads(run(path, "--as", "penalties", "--json").stdout)["files"][0]
+    assert (again["read"], again["new"] + again["same"], again["rejected"]) == (6_000, 6_000, 0)
+    assert again["new"], "it was done before it was stopped"
+
+
+def test_no_cell_of_a_file_makes_the_terminal_obey(tmp_path: Path) -> None:
+    row = {**penalty(170, CF_CFLB="\x1b[2J口头教育", CF_JDRQ="\x1b]0;x\x07"), "\x1b[31mred": "x"}
+    result = run(penalties(tmp_path / "e.csv", row), "--as", "penalties")
+    assert result.exit_code == 3
+    assert "\x1b" not in result.stderr
+    assert "口头教育" in result.stderr

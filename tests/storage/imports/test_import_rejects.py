@@ -98,8 +98,21 @@ async def test_rejects_that_are_no_longer_true_are_taken_away(database: Database
     assert (await load(database, path)).rejected == 1
     assert (tmp_path / "r.rejects.csv").exists()
     written(path, [penalty(40)])
+    assert (await load(database, path, dry_run=True)).rejected == 0
+    assert (tmp_path / "r.rejects.csv").exists()  # a dry run takes nothing away
     assert (await load(database, path)).rejected == 0
     assert not (tmp_path / "r.rejects.csv").exists()
+
+
+async def test_the_first_file_again_does_not_undo_the_mending(database: Database, tmp_path: Path) -> None:
+    path = written(tmp_path / "m.csv", [penalty(45, CF_JDRQ="昨天")])
+    await load(database, path)
+    rejects = tmp_path / "m.rejects.csv"
+    mended = rejects.read_bytes().replace("昨天".encode(), b"2026-03-15")
+    rejects.write_bytes(mended)
+    for _ in range(2):  # the second time nothing differs: what was kept stays
+        await load(database, path)
+        assert (tmp_path / "m.rejects.csv.bak").read_bytes() == mended
 
 
 async def test_no_other_file_is_replaced_or_taken_away(database: Database, tmp_path: Path) -> None:
@@ -118,7 +131,8 @@ async def test_no_other_file_is_replaced_or_taken_away(database: Database, tmp_p
     ("name", "wanted"),
     [
         ("a.csv", "a.rejects.csv"),
-        ("a.xlsx", "a.rejects.csv"),
+        ("a.xlsx", "a.xlsx.rejects.csv"),
+        ("a.xlsx.rejects.csv", "a.xlsx.rejects-2.csv"),
         ("a.rejects.csv", "a.rejects-2.csv"),
         ("a.rejects-2.csv", "a.rejects-3.csv"),
         ("a.rejects-9.csv", "a.rejects-10.csv"),
