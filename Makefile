@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench bench-search lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -26,6 +26,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make lint           ruff: rules and format           make types     mypy, strict
   make imports        which layer may import which     make bench     measurements; ONLY=name takes one
   make bench-search   searches by name among a million
+  make bench-import   import of 100,000 rows against COPY of what it stores; memory
   make generate       files that are made from code    make lock      requirements/*.txt; UPGRADE=1 takes newer versions
   make clean          remove what make can make again; never .data (database, keys)
 
@@ -73,6 +74,9 @@ bench-search: env
 
 bench: env
 	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)")
+
+bench-import: env
+	@$(PY) -m benchmarks.import_bench
 
 # In an environment of its own, so that uv never counts among the project's packages.
 lock: env

@@ -49,3 +49,11 @@ def describe(postgres: str) -> str:
         f"{os.cpu_count()} cores, {model}, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, PostgreSQL {postgres}"
     )
+
+
+def peak_memory() -> float:
+    """The most memory, in MB, that this process has held so far: VmHWM, which nothing is inherited into."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("no VmHWM in /proc/self/status")

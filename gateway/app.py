@@ -37,6 +37,7 @@ from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import CourtsSource, Settings
 from gateway.sources.ask import Sources
 from gateway.sources.policy import courts_policy
+from gateway.storage import working_days
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
@@ -195,9 +196,11 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
 
     async def warnings() -> list[str]:
         row = await pools["public"].fetchrow("select has_language_privilege('plpgsql', 'usage')::text as open", ())
-        return ["plpgsql is open to every role: revoke usage on language plpgsql from public"] * (
+        told = ["plpgsql is open to every role: revoke usage on language plpgsql from public"] * (
             row["open"] == b"true"
         )
+        known = await service.fetchrow(working_days.YEARS, ())
+        return told + working_days.warnings_of(known["years"].decode(), known["today"].decode())
 
     routes: list[Route | Mount] = [
         *oauth_routes(server, certificates, lambda scope: counted_as(peers.client_address(scope))),

@@ -5,8 +5,8 @@
 
 In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, the cases of tests/bad_input with
 the answers that they got, latest.json and search.json of benchmarks/results/ where they exist. Out: docs/settings.md
-and docs/errors.md, and what stands between two marks in docs/architecture.md (plan and SQL of its query) and
-docs/performance.md (figures).
+and docs/errors.md, and what stands between two marks in docs/architecture.md (plan and SQL of its query),
+docs/performance.md (figures) and docs/import.md (columns of each kind of file, figures).
 tests/docs/test_generated.py holds pages and code together.
 """
 
@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
+from scripts.import_docs import columns_of_files, import_figures
 from tests.bad_input import ANSWERS, GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,8 @@ SEARCH_RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
 SEARCH = ("<!-- search: made by `python -m scripts.make_docs` -->", "<!-- end of search -->")
+IMPORT_FIGURES = ("<!-- import figures: made by `python -m scripts.make_docs` -->", "<!-- end of import figures -->")
+COLUMNS = ("<!-- columns: made by `python -m scripts.make_docs` -->", "<!-- end of columns -->")
 EXPLAIN = ("<!-- explain: made by `python -m scripts.make_docs` -->", "<!-- end of explain -->")
 EXPLAINED = {"uscc": "91652799YL0001402W"}
 WIDTH = 120
@@ -141,7 +144,9 @@ def pages() -> dict[Path, str]:
     """Every page that is made, by its path."""
     performance, architecture = DOCS / "performance.md", DOCS / "architecture.md"
     text = architecture.read_text(encoding="utf-8")
+    imports = between((DOCS / "import.md").read_text(encoding="utf-8"), IMPORT_FIGURES, import_figures())
     return {
+        DOCS / "import.md": between(imports, COLUMNS, columns_of_files()),
         DOCS / "settings.md": settings_page(),
         DOCS / "errors.md": errors_page(),
         performance: between(between(performance.read_text(encoding="utf-8"), FIGURES, measured()), SEARCH, searched()),

@@ -85,6 +85,10 @@ GRANTS: dict[tuple[str, str], str] = {
     # made anew whenever a name changes
     ("import", "core.name_part"): "SELECT INSERT DELETE",
     ("import", "auth.matter"): "SELECT",
+    # counts of each run are kept as they were; working days are the operator's
+    ("import", "core.import_run_authority"): "SELECT INSERT",
+    ("import", "core.working_day"): "SELECT",
+    ("service", "core.working_day"): "SELECT",
     # kept answers, health of sources, who asks; subjects only to turn codes into ids
     ("service", "core.source_answer"): "SELECT INSERT",
     ("service", "core.source_health"): "SELECT INSERT UPDATE",

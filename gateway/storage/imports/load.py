@@ -15,24 +15,26 @@ from pathlib import Path
 
 import asyncpg
 
-from gateway.errors import ImportFileError, StorageError
+from gateway.errors import ImportFileError
 from gateway.storage.database import Database
+from gateway.storage.identifiers import fold_name
+from gateway.storage.imports.account import RunCounts
+from gateway.storage.imports.connection import Connection, import_connection
 from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.mapping import Mapping, read_mapping
 from gateway.storage.imports.organisations import OrganisationLoader
-from gateway.storage.imports.outcome import Connection, Loader, Outcome
-from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.outcome import Loader, Outcome
 from gateway.storage.imports.read import InputFile, Row, open_input
 from gateway.storage.imports.records import RecordLoader
 from gateway.storage.imports.reference import CourtLoader, DivisionLoader
+from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rejects import Rejects, rejects_for
-from gateway.storage.imports.rows import Reference
 from gateway.storage.imports.rules import load_rules
+from gateway.storage.imports.subject_rows import Reference
 from gateway.storage.imports.subjects import Subjects
 from gateway.storage.persons import identity_keys
 
 BATCH = 2_000  # rows in a transaction: large enough that round trips cost nothing, small enough to lose little
-_LOCK = 0x6372656469746769  # "creditgi": one import at a time in a database
 _SHANGHAI = dt.timezone(dt.timedelta(hours=8))  # Asia/Shanghai; no summer time since 1991, so no table of zones needed
 _UNCODED = (
     "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
@@ -45,7 +47,8 @@ class ImportReport:
     """What became of the rows. `rejects_path` is None where none was rejected.
 
     `uncoded`: organisations that this run made without a valid code. A mistyped code makes a second organisation, and
-    a question about the first does not find its record.
+    a question about the first does not find its record. `first_rejects`: line, headings, values and reasons in Chinese
+    and English of the first few. `notes`: what the reader of the file has to say.
     """
 
     read: int
@@ -55,6 +58,8 @@ class ImportReport:
     rejected: int
     rejects_path: Path | None
     uncoded: int = 0
+    first_rejects: tuple[tuple[int, str, str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 async def import_file(
@@ -68,52 +73,37 @@ async def import_file(
     progress: Callable[[int, int], None] | None,
     received_at: dt.datetime | None = None,
     dry_run: bool = False,
+    sheet: str | None = None,
 ) -> ImportReport:
     """Import a file. `progress` is called with rows done and rows in all; `received_at` is by default now.
 
-    A dry run writes rejects, and nothing to the database. Raises ImportFileError for a file that can't be taken as a
-    whole, StorageError where the database can't be reached or refuses.
+    `sheet`: of a workbook, by default the first with rows. A dry run writes rejects, and nothing to the database.
+    Raises ImportFileError for a file that can't be taken as a whole, StorageError where the database can't be reached
+    or refuses.
     """
     if kind not in KINDS:
         raise ImportFileError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
     if received_at is not None and received_at.tzinfo is None:
         raise ImportFileError("the time of receipt needs a time zone")
     definition = KINDS[kind]
-    file = open_input(path, definition, read_mapping(mapping, definition) if mapping else Mapping())
     rejects_path = rejects_for(path, rejects)
+    file = open_input(path, definition, read_mapping(mapping, definition) if mapping else Mapping(), sheet)
     received = received_at or dt.datetime.now(dt.UTC)
-    with Rejects(rejects_path, file.headings) as rejected:
-        async with _import_connection(database) as connection, _undone(connection, dry_run):
+    with contextlib.closing(file.table), Rejects(rejects_path, file.headings, dry_run) as rejected:
+        async with import_connection(database) as connection, _undone(connection, dry_run):
             loader = await _loader(connection, database, file, entered_by, received)
-            run = await _start(connection, file, entered_by)
+            run = await _start(connection, file, entered_by, received)
             last: int = await connection.fetchval("select coalesce(max(id), 0) from core.subject")
-            report = await _run(connection, file, loader, rejected, progress)
+            counts = RunCounts()
+            report = await _run(connection, file, loader, rejected, counts, progress)
             report = replace(report, uncoded=await connection.fetchval(_UNCODED, last))
-            await _finish(connection, run, report)
-    return replace(report, rejects_path=rejects_path if report.rejected else None)
-
-
-@contextlib.asynccontextmanager
-async def _import_connection(database: Database) -> AsyncIterator[Connection]:
-    """A connection of the import role that holds the lock; errors of the database become StorageError."""
-    try:
-        connection = await asyncpg.connect(
-            database.dsn("import"), timeout=10, server_settings={"application_name": "credit-gateway import"}
-        )
-    except (OSError, asyncpg.PostgresError) as error:
-        raise StorageError(
-            f"cannot connect to database {database.name} as its import role: {error}; was `credit-gateway migrate` run?"
-        ) from error
-    try:
-        await connection.execute("select pg_advisory_lock($1)", _LOCK)
-        yield connection
-    except asyncpg.PostgresError as error:
-        # Details of the server may quote a row: the message alone goes on.
-        raise StorageError(f"the import stopped: {error.args[0] if error.args else type(error).__name__}") from error
-    except (OSError, asyncpg.InterfaceError) as error:
-        raise StorageError(f"the import lost its connection; run it again: {error}") from error
-    finally:
-        connection.terminate() if connection.is_in_transaction() else await connection.close(timeout=5)
+            await _finish(connection, run, report, counts)
+    return replace(
+        report,
+        rejects_path=rejects_path if report.rejected else None,
+        first_rejects=tuple(rejected.first),
+        notes=file.table.notes,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -138,13 +128,14 @@ async def _loader(
         return DivisionLoader()
     if target == "courts":
         return CourtLoader()
-    regions = await connection.fetch("select code from core.region")
+    regions = await connection.fetch("select code, name from core.region order by code")
     sources = await connection.fetch("select code from core.source")
     reference = Reference(
         frozenset(row["code"] for row in regions),
         frozenset(row["code"] for row in sources),
         await load_rules(connection),
         received.astimezone(_SHANGHAI).date(),
+        _alone((fold_name(row["name"]), row["code"]) for row in regions),
     )
     subjects = Subjects(identity_keys(database.secrets))
     if target == "subjects":
@@ -153,23 +144,38 @@ async def _loader(
     return RecordLoader(file.kind, reference, subjects, entered_by, received, file.original)
 
 
+def _alone(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Names to codes, without the names that several have."""
+    made: dict[str, str] = {}
+    several = set()
+    for name, code in pairs:
+        if made.setdefault(name, code) != code:
+            several.add(name)
+    return {name: code for name, code in made.items() if name not in several}
+
+
 async def _run(
     connection: Connection,
     file: InputFile,
     loader: Loader,
     rejects: Rejects,
+    counts: RunCounts,
     progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
     total = Outcome()
     done = 0
     for rows in _batches(file.rows(), BATCH):
-        outcome = Outcome(rejected=[(row, row.error) for row in rows if row.error is not None])
-        good = [row for row in rows if row.error is None]
+        outcome = Outcome(rejected=[(row, (*row.errors, *loader.problems(row))) for row in rows if row.errors])
+        good = [row for row in rows if not row.errors]
         if good:
             loaded = await _load(connection, loader, good)
             outcome = replace(loaded, rejected=[*outcome.rejected, *loaded.rejected])
-        for row, error in sorted(outcome.rejected, key=lambda pair: pair[0].line):
-            _reject(rejects, file, row, error)
+        refused = sorted(outcome.rejected, key=lambda pair: pair[0].number)
+        for row, errors in refused:
+            rejects.add(row.line, [(file.heading_of(error.column), error) for error in errors], file.masked(row))
+        numbers = {row.number for row, _ in refused}
+        for row in rows:
+            counts.count(file, row, rejected=row.number in numbers)
         done += len(rows)
         total.new += outcome.new
         total.changed += outcome.changed
@@ -191,7 +197,7 @@ async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outc
             # Not the server's words: they may quote the row.
             name = type(error).__name__
             refused = CellError("", "", f"数据库拒绝了本行（{name}）", f"the database refused the row ({name})")
-            return Outcome(rejected=[(rows[0], refused)])
+            return Outcome(rejected=[(rows[0], (refused,))])
     except BaseException:
         loader.rolled_back()
         raise
@@ -205,37 +211,35 @@ async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outc
     )
 
 
-def _reject(rejects: Rejects, file: InputFile, row: Row, error: CellError) -> None:
-    position = next((i for i, found in enumerate(file.columns) if any(c.name == error.column for c in found)), None)
-    heading = error.column if position is None else file.headings[position]
-    rejects.add(row.line, heading, error.value, error.zh, error.en, file.masked(row))
-
-
 def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     iterator = iter(rows)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
-async def _start(connection: Connection, file: InputFile, entered_by: str) -> int:
+async def _start(connection: Connection, file: InputFile, entered_by: str, received: dt.datetime) -> int:
     run: int = await connection.fetchval(
-        "insert into core.import_run (kind, file_name, file_hash, entered_by) values ($1, $2, $3, $4) returning id",
+        "insert into core.import_run (kind, file_name, file_hash, entered_by, received_at)"
+        " values ($1, $2, $3, $4, $5) returning id",
         file.kind.name,
         file.path.name.encode("utf-8", "replace").decode(),  # names of files may be any bytes
-        file.sha256,
+        file.table.sha256,
         entered_by,
+        received,
     )
     return run
 
 
-async def _finish(connection: Connection, run: int, report: ImportReport) -> None:
-    await connection.execute(
-        "update core.import_run set finished_at = now(), rows_read = $2, rows_new = $3, rows_changed = $4,"
-        " rows_same = $5, rows_rejected = $6 where id = $1",
-        run,
-        report.read,
-        report.new,
-        report.changed,
-        report.same,
-        report.rejected,
-    )
+async def _finish(connection: Connection, run: int, report: ImportReport, counts: RunCounts) -> None:
+    async with connection.transaction():
+        await counts.write(connection, run)
+        await connection.execute(
+            "update core.import_run set finished_at = now(), rows_read = $2, rows_new = $3, rows_changed = $4,"
+            " rows_same = $5, rows_rejected = $6 where id = $1",
+            run,
+            report.read,
+            report.new,
+            report.changed,
+            report.same,
+            report.rejected,
+        )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.errors import ImportFileError
-from gateway.storage.imports.definitions import FileKind
+from gateway.storage.imports.columns import FileKind
 
 
 @dataclass(frozen=True, slots=True)

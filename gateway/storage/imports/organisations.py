@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.storage.identifiers import fold_name, organisation_uuid
-from gateway.storage.imports.outcome import Connection, Outcome, Seen
-from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.connection import Connection
+from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
-from gateway.storage.imports.rows import Reference, SubjectSpec, Values, canonical, subject_spec
+from gateway.storage.imports.refused import CellError
+from gateway.storage.imports.rows import canonical
+from gateway.storage.imports.subject_rows import Reference, SubjectSpec, Values, subject_spec
 from gateway.storage.imports.subjects import Known, Subjects
 from gateway.storage.names import index_names
 
@@ -79,6 +81,23 @@ class OrganisationLoader:
         """Forget what the batch made."""
         self.subjects.forget()
 
+    def problems(self, row: Row) -> list[CellError]:
+        """What else is wrong with a row whose cells have faults already."""
+        needed = {"name", "uscc", "subject_kind", "region_code", "identity_number"}
+        if needed & row.failed:
+            return []
+        try:
+            self._spec({**row.values, "subject_kind": self.kind} if self.kind else row.values)
+        except CellError as error:
+            return [error]
+        return []
+
+    def _spec(self, values: Values) -> SubjectSpec:
+        spec = subject_spec(values, self.reference, self.subjects.keys.blind_index)
+        if self.kind is None and spec.subject_class != "ORGANISATION":
+            raise CellError("subject_kind", spec.kind, "个人不能作为组织导入", "a person is not an organisation")
+        return spec
+
     async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
         """Write the batch."""
         outcome = Outcome()
@@ -105,17 +124,13 @@ class OrganisationLoader:
         for row in rows:
             values: Values = {**row.values, "subject_kind": self.kind} if self.kind else row.values
             try:
-                spec = subject_spec(values, self.reference, self.subjects.keys.blind_index)
-                if self.kind is None and spec.subject_class != "ORGANISATION":
-                    raise CellError(
-                        "subject_kind", spec.kind, "个人不能作为组织导入", "a person is not an organisation"
-                    )
+                spec = self._spec(values)
                 content = canonical({name: value for name, value in values.items() if name != "identity_number"})
-                if self.seen.twice(spec.key, row.line, content):
+                if self.seen.twice(spec.key, row, content):
                     outcome.same += 1
                     continue
             except CellError as error:
-                outcome.rejected.append((row, error))
+                outcome.reject(row, error)
                 continue
             taken.append((row, spec))
         return taken
@@ -135,7 +150,7 @@ class OrganisationLoader:
             codes: Any = row.values.get("predecessors", ())
             lost = [code for code in codes if code not in here and organisation_uuid(code) not in on_record]
             if lost or spec.uscc in codes:
-                outcome.rejected.append((row, _no_predecessor((lost or [spec.uscc])[0])))
+                outcome.reject(row, _no_predecessor((lost or [spec.uscc])[0]))
             else:
                 kept.append((row, spec))
         return kept

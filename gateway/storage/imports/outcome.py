@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-import asyncpg
-
-from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.connection import Connection
 from gateway.storage.imports.read import Row
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from gateway.storage.imports.refused import CellError
 
 
 @dataclass
@@ -20,7 +17,11 @@ class Outcome:
     new: int = 0
     changed: int = 0
     same: int = 0
-    rejected: list[tuple[Row, CellError]] = field(default_factory=list)
+    rejected: list[tuple[Row, tuple[CellError, ...]]] = field(default_factory=list)
+
+    def reject(self, row: Row, *errors: CellError) -> None:
+        """This row is not taken."""
+        self.rejected.append((row, errors))
 
 
 class Loader(Protocol):
@@ -34,18 +35,22 @@ class Loader(Protocol):
         """Forget what the batch made."""
         ...
 
+    def problems(self, row: Row) -> list[CellError]:
+        """What else is wrong with a row whose cells have faults already."""
+        ...
+
 
 @dataclass
 class Seen:
     """Keys of this file: the same row twice is one, two rows that contradict each other are not both taken."""
 
-    lines: dict[object, tuple[int, object]] = field(default_factory=dict)
+    rows: dict[object, tuple[int, int, object]] = field(default_factory=dict)
 
-    def twice(self, key: object, line: int, content: object) -> bool:
+    def twice(self, key: object, row: Row, content: object) -> bool:
         """Was this key seen before with the same content? Raises CellError where with another one."""
-        first_line, first_content = self.lines.setdefault(key, (line, content))
-        if first_line == line:
-            return False
+        first, first_line, first_content = self.rows.setdefault(key, (row.number, row.line, content))
+        if first == row.number:
+            return False  # the same row once more, after its batch was rolled back
         if first_content != content:
             raise CellError(
                 "",

@@ -1,47 +1,59 @@
-"""CSV files: decoding, finding the header, typed rows. A broken file is refused before any row of it is in.
+"""Files: finding the header, typed rows. A broken file is refused before any row of it is in.
 
-In: a path, a kind, a mapping. Out: an `InputFile` that yields `Row`s: typed cells or the reason why not. Encoding is
-UTF-8, with or without a byte order mark.
+In: a path, a kind, a mapping. Out: an `InputFile` that yields `Row`s: typed cells and everything that is wrong with
+them. Above the header may stand a title or lines of explanation; below it the header again, in codes or in Chinese.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import re
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from gateway.errors import ImportFileError
-from gateway.storage.imports.definitions import FORBIDDEN_PARTS, FORBIDDEN_WORDS, Column, FileKind
+from gateway.storage.imports.columns import Column, FileKind
+from gateway.storage.imports.headings import Columns, Headings, check_header, explain_missing, refuse_forbidden
 from gateway.storage.imports.mapping import Mapping
-from gateway.storage.imports.parse import CellError, parse_cell, shown
+from gateway.storage.imports.parse import parse_cell, shown
+from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rejects import HEADINGS as REJECT_HEADINGS
+from gateway.storage.imports.rejects import plain_cell
+from gateway.storage.imports.table import Table, open_table
 
-_LONGEST_CELL = 1_000_000  # characters; more is a quote that was never closed
 _SHORT, _KEPT = 40, 20_000  # characters of a cell that is kept, cells kept by column
-_HEADER_WITHIN = 5  # rows: some files have lines of explanation above the header
-
-csv.field_size_limit(_LONGEST_CELL)
+_HEADER_WITHIN = 12  # rows: files have titles and lines of explanation above the header
+_WIDEST = 2_000  # headings
+_EXPLANATION = re.compile(
+    r"\s*[（(]?(?:表格|填表|填报|填写)?(?:说明|须知|备注|注)[)）]?\s*[:：]|\s*(?:表格|填表|填写)说明"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its line, its cells as received, and either its values or the error."""
+    """One row: its line, its cells as received, its values, and what is wrong with it.
 
+    `number` counts the rows of the file; `line` is where a clerk finds it, in the file that the row was in at first.
+    """
+
+    number: int
     line: int
     cells: tuple[str, ...]
     values: dict[str, object]
-    error: CellError | None
+    errors: tuple[CellError, ...] = ()
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """The columns that something is wrong with."""
+        return frozenset(error.column for error in self.errors)
 
 
 class _Cells:
     """Cells to values by position. Dates, codes and kinds repeat: short cells are parsed once."""
 
-    def __init__(self, columns: tuple[tuple[Column, ...], ...], mapping: Mapping) -> None:
+    def __init__(self, columns: Columns, mapping: Mapping) -> None:
         self._columns = columns
         self._mapping = mapping
         self._kept: list[dict[str, dict[str, object]]] = [{} for _ in columns]
@@ -75,28 +87,62 @@ class _Cells:
 class InputFile:
     """A file that was looked through once: its header, its number of rows, its hash."""
 
-    path: Path
+    table: Table
     kind: FileKind
     mapping: Mapping
     headings: tuple[str, ...]
     header_index: int  # how many rows stand above the header
     skip: int  # cells in front that a rejects file added
-    columns: tuple[tuple[Column, ...], ...]  # by position
-    total: int
-    sha256: bytes
+    columns: Columns  # by position
+    total: int = 0
+    _headings: Headings = field(repr=False, kw_only=True)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.table.path
 
     @cached_property
     def required(self) -> tuple[Column, ...]:
         """The columns that no row may lack."""
         return tuple(column for column in self.kind.columns if column.required)
 
+    @cached_property
+    def _joined(self) -> tuple[Column, ...]:
+        return tuple(column for found in self.columns for column in found if column.into)
+
     def rows(self) -> Iterator[Row]:
-        """The rows below the header, empty ones left out."""
+        """The rows below the header; empty ones, explanations and the header again are left out."""
         constants = self._constants()
         cells_of = _Cells(self.columns, self.mapping)
-        for index, (line, cells) in enumerate(_records(self.path)):
-            if index > self.header_index and any(cells):
-                yield self._row(line, tuple(cells[self.skip :]), constants, cells_of)
+        for number, (line, cells) in enumerate(self.data()):
+            yield self._row(number, line, cells, constants, cells_of)
+
+    def data(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """(line in the file that the row was in at first, cells) of every row below the header."""
+        rows = islice(self.table.records(), self.header_index + 1, None)
+        below = True
+        for line, cells in rows:
+            if not any(cells) or _is_blank(cells):
+                continue
+            if self.skip:
+                line, cells = self._mended(line, cells)
+            first = cells[0].strip() if cells else ""
+            if below or (first and first == self.headings[0]):
+                below = False
+                if self._headings.repeats(cells, self.columns):
+                    refuse_forbidden(self.path, line, cells)
+                    continue
+            if first[:1] in "表填说备注（(" and _EXPLANATION.match(first) and _is_blank(cells[1:]):
+                continue
+            yield line, tuple(cells)
+
+    def _mended(self, line: int, cells: list[str]) -> tuple[int, list[str]]:
+        """A row of a rejects file: its line in the file that it was in at first, its own cells."""
+        first = cells[0].strip()
+        return int(first) if first.isascii() and first.isdigit() and len(first) < 10 else line, [
+            plain_cell(cell) for cell in cells[self.skip :]
+        ]
 
     def _constants(self) -> dict[str, object]:
         made: dict[str, object] = {}
@@ -109,150 +155,166 @@ class InputFile:
                 raise ImportFileError(f"constant {name} = {text!r} of the mapping: {error.en}") from None
         return made
 
-    def _row(self, line: int, cells: tuple[str, ...], constants: dict[str, object], cells_of: _Cells) -> Row:
+    def _row(
+        self, number: int, line: int, cells: tuple[str, ...], constants: dict[str, object], cells_of: _Cells
+    ) -> Row:
         values: dict[str, object] = dict(constants)
         width = len(self.headings)
-        if len(cells) > width and not any(cells[width:]):
-            cells = cells[:width]
         if len(cells) != width:
-            error = CellError(
-                "", "", f"本行有 {len(cells)} 格，表头有 {width} 格", f"{len(cells)} cells where the header has {width}"
-            )
-            return Row(line, cells, values, error)
-        try:
-            for position, text in enumerate(cells):
-                if text:
+            cells = _fitted(cells, self.headings)
+            if len(cells) != width:
+                error = CellError(
+                    "",
+                    "",
+                    f"本行有 {len(cells)} 格，表头有 {width} 格",
+                    f"{len(cells)} cells where the header has {width}",
+                )
+                return Row(number, line, cells, values, (error,))
+        errors: list[CellError] = []
+        for position, text in enumerate(cells):
+            if text:
+                try:
                     values.update(cells_of(position, text))
-            for column in self.required:
-                if column.name not in values:
-                    raise CellError(column.name, "", "必填项为空", "is required and empty")
-        except CellError as error:
-            return Row(line, cells, values, error)
-        return Row(line, cells, values, None)
+                except CellError as error:
+                    errors.append(error)
+        if self._joined:
+            _join(values, self._joined)
+        if "old_state" in values:
+            _older_state(values)
+        for column in self.required:
+            if column.name not in values and not self._has_failed(column.name, errors):
+                errors.append(CellError(column.name, "", "必填项为空", "is required and empty"))
+        return Row(number, line, cells, values, tuple(errors))
+
+    def _has_failed(self, name: str, errors: Sequence[CellError]) -> bool:
+        """Is something wrong with the column, or with one whose values go to it?"""
+        failed = {error.column for error in errors}
+        return name in failed or any(column.into == name and column.name in failed for column in self._joined)
 
     def original(self, row: Row) -> dict[str, str]:
         """The row as received, by heading, identity numbers masked."""
         return dict(zip(self.headings, self.masked(row), strict=False))
 
+    @cached_property
+    def _owners(self) -> tuple[Column | None, ...]:
+        return tuple(found[0] if found else None for found in self.columns)
+
     def masked(self, row: Row) -> tuple[str, ...]:
         """The cells as received, identity numbers masked."""
-        owners = (*(columns[0] if columns else None for columns in self.columns), *(None for _ in row.cells))
-        return tuple(shown(column, text) for column, text in zip(owners, row.cells, strict=False))
+        owners = self._owners
+        if len(row.cells) != len(owners):
+            owners = (*owners, *(None for _ in row.cells))
+        return tuple([shown(column, text) if text else text for column, text in zip(owners, row.cells, strict=False)])
+
+    def heading_of(self, column: str) -> str:
+        """The heading under which a column of ours stands in this file, else its own name."""
+        found = (i for i, owners in enumerate(self.columns) if any(column in (c.name, c.meaning) for c in owners))
+        position = next(found, None)
+        return column if position is None else self.headings[position]
+
+    def cell_of(self, column: str, row: Row) -> str:
+        """The cell of a row that stands for a column, masked; nothing where the row is not as wide as the header."""
+        if len(row.cells) != len(self.headings):
+            return ""
+        for position, found in enumerate(self.columns):
+            if any(one.name == column for one in found):
+                return shown(found[0], row.cells[position]).strip()
+        return ""
 
 
-def open_input(path: Path, kind: FileKind, mapping: Mapping) -> InputFile:
+def _fitted(cells: tuple[str, ...], headings: tuple[str, ...]) -> tuple[str, ...]:
+    """A row without empty cells behind the last heading, and with those that a program left out under no heading."""
+    width = len(headings)
+    if len(cells) > width:
+        return cells[:width] if _is_blank(cells[width:]) else cells
+    return cells if any(headings[len(cells) :]) else (*cells, *("" for _ in range(width - len(cells))))
+
+
+def _is_blank(cells: Sequence[str]) -> bool:
+    return not any(cell.strip() for cell in cells)
+
+
+def _join(values: dict[str, object], joined: Sequence[Column]) -> None:
+    """Lists of columns that belong into another one."""
+    for column in joined:
+        more = values.pop(column.name, ())
+        if more:
+            there = values.get(column.into, ())
+            assert isinstance(there, tuple)
+            assert isinstance(more, tuple)
+            values[column.into] = tuple(dict.fromkeys((*there, *more)))
+
+
+def _older_state(values: dict[str, object]) -> None:
+    """What 当前状态 of the older generation means for the record; its remark gives the reason of a revocation."""
+    state = values.pop("old_state")
+    if state == "REVOKED":
+        values.setdefault("status", "REVOKED")
+        if "remark" in values:
+            values.setdefault("status_reason", values["remark"])
+    elif state == "OBJECTION":
+        values.setdefault("under_objection", True)
+
+
+def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None = None) -> InputFile:
     """Look through the whole file. ImportFileError for what refuses it whole: no header, forbidden or double headings,
-    not UTF-8, a quote that is never closed."""
-    digest = hashlib.sha256()
+    an encoding that is none of those known, a quote that is never closed."""
+    table = open_table(path, sheet)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise ImportFileError(f"cannot read {path}: {error.strerror}") from error
-    head: list[tuple[int, list[str]]] = []
-    total = 0
-    for line, cells in _records(path):
-        if len(head) < _HEADER_WITHIN:
-            head.append((line, cells))
-        total += bool(any(cells))
-    if total == 0:
-        raise ImportFileError(f"{path} is empty")
-    for index, (line, cells) in enumerate(head):
-        skip = len(REJECT_HEADINGS) if tuple(cells[: len(REJECT_HEADINGS)]) == REJECT_HEADINGS else 0
-        headings = tuple(cell.strip() for cell in cells[skip:])
-        columns = tuple(_columns(kind, mapping, heading) for heading in headings)
-        if not _missing(kind, mapping, columns):
-            _refuse_forbidden(path, line, cells)
-            _refuse_doubles(path, line, headings, columns, mapping)
-            rows_above = sum(any(cells) for _, cells in head[: index + 1])
-            return InputFile(path, kind, mapping, headings, index, skip, columns, total - rows_above, digest.digest())
-    _explain_missing(path, kind, mapping, head)
-    raise AssertionError("unreachable")
+        found = _with_header(table, Headings(kind, mapping))
+        object.__setattr__(found, "total", sum(1 for _ in found.data()))
+    except BaseException:
+        table.close()
+        raise
+    return found
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line on which the row begins, cells) of every row of the file."""
-    line = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                yield line + 1, cells
-                line = reader.line_num
-    except UnicodeDecodeError as error:
-        at = path.read_bytes()[: error.start].count(b"\n") + 1 if line == 0 else line + 1
-        raise ImportFileError(f"{path}: near line {at}: not UTF-8; save it as UTF-8") from error
-    except csv.Error as error:
-        raise ImportFileError(f"{path}: row after line {line}: {error}; is a quotation mark never closed?") from error
-    except OSError as error:
-        raise ImportFileError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _plain(heading: str) -> str:
-    return re.sub(r"[\s\u200b-\u200f\ufeff]+", "", unicodedata.normalize("NFKC", heading)).casefold()
-
-
-def _columns(kind: FileKind, mapping: Mapping, heading: str) -> tuple[Column, ...]:
-    if heading in mapping.columns:
-        found = (kind.column(name) for name in mapping.columns[heading])
-        return tuple(column for column in found if column is not None)
-    plain = _plain(heading)
-    taken = {name for names in mapping.columns.values() for name in names}
-    return tuple(
-        column
-        for column in kind.columns
-        if column.name not in taken and plain in {_plain(name) for name in (column.name, *column.headings)}
-    )
-
-
-def _missing(kind: FileKind, mapping: Mapping, columns: tuple[tuple[Column, ...], ...]) -> list[str]:
-    present = {column.name for found in columns for column in found} | set(mapping.constants)
-    return [column.name for column in kind.columns if column.required and column.name not in present]
-
-
-def _refuse_forbidden(path: Path, line: int, cells: list[str]) -> None:
-    for cell in cells:
-        plain = _plain(cell).replace("_", "").replace("-", "")
-        words = {word for word in re.split(r"[^a-z]+", unicodedata.normalize("NFKC", cell).casefold()) if word}
-        if any(part in plain for part in FORBIDDEN_PARTS) or words & FORBIDDEN_WORDS:
-            raise ImportFileError(
-                f"{path}: line {line}: the column {cell.strip()!r} may not be recorded (religion, ethnicity, biometrics"
-                " or health of persons); the file is refused whole: take the column out"
-            )
-
-
-def _refuse_doubles(
-    path: Path, line: int, headings: tuple[str, ...], columns: tuple[tuple[Column, ...], ...], mapping: Mapping
-) -> None:
-    seen: dict[str, str] = {}
-    for heading in headings:
-        if _plain(heading) in seen and heading:
-            raise ImportFileError(f"{path}: line {line}: the heading {heading!r} stands there twice")
-        seen[_plain(heading)] = heading
-    owner: dict[str, str] = {}
-    for heading, found in zip(headings, columns, strict=True):
-        for column in found:
-            if column.name in owner:
-                raise ImportFileError(
-                    f"{path}: line {line}: {owner[column.name]!r} and {heading!r} both mean {column.name};"
-                    " leave one out by a mapping file"
+def _with_header(table: Table, headings: Headings) -> InputFile:
+    widest: tuple[int, list[str]] = (1, [])
+    wrong: ImportFileError | None = None
+    for delimiter in table.delimiters:
+        table.delimiter = delimiter
+        head, error = _head(table)
+        wrong = wrong or error
+        for index, (line, cells) in enumerate(head):
+            if len(cells) > _WIDEST:
+                raise ImportFileError(f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}")
+            if len(cells) > len(widest[1]) and not _is_blank(cells):
+                widest = (line, cells)
+            skip = len(REJECT_HEADINGS) if tuple(cells[: len(REJECT_HEADINGS)]) == REJECT_HEADINGS else 0
+            names = tuple((plain_cell(cell) if skip else cell).strip() for cell in cells[skip:])
+            columns = headings.columns(names)
+            if not headings.missing(columns):
+                _check(table.path, head[:index], line, names, columns, headings.mapping)
+                return InputFile(
+                    table, headings.kind, headings.mapping, names, index, skip, columns, _headings=headings
                 )
-            owner[column.name] = heading
-    lost = [theirs for theirs in mapping.columns if theirs not in headings]
-    if lost:
-        raise ImportFileError(f"{path}: the mapping names headings that the file hasn't: {', '.join(lost)}")
+    if wrong is not None:
+        raise wrong
+    if not widest[1]:
+        raise ImportFileError(f"{table.path} is empty")
+    raise explain_missing(table.path, widest[0], headings, widest[1])
 
 
-def _explain_missing(path: Path, kind: FileKind, mapping: Mapping, head: list[tuple[int, list[str]]]) -> None:
-    _, cells = head[0]
-    columns = tuple(_columns(kind, mapping, cell.strip()) for cell in cells)
-    missing = []
-    for name in _missing(kind, mapping, columns):
-        column = kind.column(name)
-        assert column is not None
-        missing.append(" / ".join((name, *column.headings)))
-    raise ImportFileError(
-        f"{path}: line 1 is not a header of {kind.name}: no column for {'; '.join(missing)}."
-        " If headings differ, give a mapping file"
-    )
+def _head(table: Table) -> tuple[list[tuple[int, list[str]]], ImportFileError | None]:
+    """The first rows as far as they can be read, and why no further."""
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        rows.extend(islice(table.records(), _HEADER_WITHIN))
+    except ImportFileError as error:
+        return rows, error
+    return rows, None
+
+
+def _check(
+    path: Path,
+    above: Sequence[tuple[int, Sequence[str]]],
+    line: int,
+    headings: tuple[str, ...],
+    columns: Columns,
+    mapping: Mapping,
+) -> None:
+    for title_line, cells in above:
+        refuse_forbidden(path, title_line, cells, title=True)
+    refuse_forbidden(path, line, headings)
+    check_header(path, line, headings, columns, mapping)

@@ -14,11 +14,20 @@ from typing import Any
 
 import asyncpg
 
-from gateway.storage.imports.definitions import FileKind
-from gateway.storage.imports.outcome import Connection, Outcome, Seen
-from gateway.storage.imports.parse import CellError
+from gateway.storage.imports.columns import FileKind
+from gateway.storage.imports.connection import Connection
+from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
-from gateway.storage.imports.rows import RecordRow, Reference, canonical, json_value, record_row
+from gateway.storage.imports.refused import CellError, RowErrors
+from gateway.storage.imports.rows import (
+    RecordRow,
+    canonical,
+    json_value,
+    problems_of,
+    record_row,
+    with_authority,
+)
+from gateway.storage.imports.subject_rows import Reference
 from gateway.storage.imports.subjects import Known, Subjects
 
 # Columns of core.record that both a new and a changed row write, with their types: one table, two statements.
@@ -91,6 +100,7 @@ class _Planned:
     subject: Known
     authority: Known | None
     natural_key: str
+    content_hash: bytes
     id: int | None = None
     was: asyncpg.Record | None = None  # the record before, None for a new one
     external_id: uuid.UUID = field(default_factory=uuid.uuid4)
@@ -113,6 +123,12 @@ class RecordLoader:
         """Forget what the batch made."""
         self.subjects.forget()
 
+    def problems(self, row: Row) -> list[CellError]:
+        """What else is wrong with a row whose cells have faults already."""
+        if len(row.failed) == 1 and "" in row.failed:
+            return []  # not as wide as the header: no cell is known to be where it belongs
+        return problems_of(self.kind, row.values, row.failed, self.reference, self.subjects.keys.blind_index)
+
     async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
         """Write the batch: subjects, then what is new or changed, then versions and notices."""
         outcome = Outcome()
@@ -121,8 +137,8 @@ class RecordLoader:
             try:
                 blind_index = self.subjects.keys.blind_index
                 records.append((row, record_row(row.line, self.kind, row.values, self.reference, blind_index)))
-            except CellError as error:
-                outcome.rejected.append((row, error))
+            except RowErrors as errors:
+                outcome.reject(row, *errors.errors)
         planned = await self._with_subjects(connection, records, outcome)
         existing = await self._existing(connection, planned)
         new, changed = self._sort(planned, existing, outcome)
@@ -156,13 +172,14 @@ class RecordLoader:
                 # A list is told by its name; everything else by who decided.
                 by = "" if record.columns["kind"] == "LIST_ENTRY" or authority is None else str(authority.external_id)
                 key = f"{record.columns['kind']}|{by}|{record.number}|{subject.external_id}"
-                if self.seen.twice((record.columns["source_code"], key), row.line, record.content_hash):
+                content_hash = with_authority(record.content_hash, authority.external_id if authority else None)
+                if self.seen.twice((record.columns["source_code"], key), row, content_hash[:16]):
                     outcome.same += 1
                     continue
             except CellError as error:
-                outcome.rejected.append((row, error))
+                outcome.reject(row, error)
                 continue
-            planned.append(_Planned(row, record, subject, authority, key))
+            planned.append(_Planned(row, record, subject, authority, key, content_hash))
         return planned
 
     async def _existing(self, connection: Connection, planned: list[_Planned]) -> dict[tuple[str, str], asyncpg.Record]:
@@ -179,13 +196,13 @@ class RecordLoader:
             if found is None:
                 self._write(one, one.record.status or "ACTIVE", 1, self.reference.received_on)
                 new.append(one)
-            elif found["content_hash"] == one.record.content_hash:
+            elif found["content_hash"] == one.content_hash:
                 outcome.same += 1
             else:
                 try:
                     status = _next_status(found["status"], one.record.status)
                 except CellError as error:
-                    outcome.rejected.append((one.row, error))
+                    outcome.reject(one.row, error)
                     continue
                 one.id, one.was = found["id"], found
                 self._write(one, status, found["version"] + 1, found["published_from"])
@@ -230,7 +247,7 @@ class RecordLoader:
             one.written |= {
                 "record_id": one.id,
                 "content": canonical(content),
-                "content_hash": one.record.content_hash,
+                "content_hash": one.content_hash,
                 "reason": one.record.reason,
                 "entered_by": self.entered_by,
                 "received_at": self.received_at,

@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.storage.imports.outcome import Connection, Outcome, Seen
-from gateway.storage.imports.parse import CellError, normal_code
+from gateway.storage.imports.connection import Connection
+from gateway.storage.imports.outcome import Outcome, Seen
+from gateway.storage.imports.parse import normal_code
 from gateway.storage.imports.read import Row
+from gateway.storage.imports.refused import CellError
 
 _LEVELS = {2: "PROVINCE", 4: "PREFECTURE", 6: "COUNTY", 9: "TOWNSHIP"}
 _PARENT_LENGTH = {4: 2, 6: 4, 9: 6}
@@ -61,6 +63,10 @@ class DivisionLoader:
     def rolled_back(self) -> None:
         """Nothing is remembered that a rollback could make untrue."""
 
+    def problems(self, row: Row) -> list[CellError]:
+        """Nothing that the cells don't say themselves."""
+        return []
+
     async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
         """Write the batch and the closure over all regions."""
         outcome = Outcome()
@@ -69,11 +75,11 @@ class DivisionLoader:
         for row in rows:
             try:
                 region = _region(row, known)
-                if self.seen.twice(region[0], row.line, region):
+                if self.seen.twice(region[0], row, region):
                     outcome.same += 1
                     continue
             except CellError as error:
-                outcome.rejected.append((row, error))
+                outcome.reject(row, error)
                 continue
             known.add(region[0])
             taken.append(region)
@@ -91,6 +97,10 @@ class CourtLoader:
     def rolled_back(self) -> None:
         """Nothing is remembered that a rollback could make untrue."""
 
+    def problems(self, row: Row) -> list[CellError]:
+        """Nothing that the cells don't say themselves."""
+        return []
+
     async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
         """Write the batch."""
         outcome = Outcome()
@@ -98,11 +108,11 @@ class CourtLoader:
         for row in rows:
             court = tuple(row.values.get(name) for name in ("code", "name", "division_code", "level"))
             try:
-                if self.seen.twice(court[0], row.line, court):
+                if self.seen.twice(court[0], row, court):
                     outcome.same += 1
                     continue
             except CellError as error:
-                outcome.rejected.append((row, error))
+                outcome.reject(row, error)
                 continue
             taken.append(court)
         _count(outcome, len(taken), await connection.fetch(_COURTS, *_columns(taken, 4)))

@@ -1,6 +1,7 @@
-"""Typed cells become what the loaders write: whose row it is, and the record with its class and term.
+"""Typed cells become the record that the loader writes, with its class and term.
 
-In: the values of a row, the reference data, the rules. Out: `SubjectSpec` and `RecordRow`, or CellError. No database.
+In: the values of a row, the reference data, the rules. Out: `RecordRow`, or RowErrors with everything that is wrong
+with the row, not only the first thing. No database.
 """
 
 from __future__ import annotations
@@ -8,59 +9,26 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
-from gateway.storage.identifiers import fold_name, kind_of_uscc, organisation_uuid, valid_organisation_code, valid_uscc
-from gateway.storage.imports.definitions import ORGANISATION, FileKind
-from gateway.storage.imports.parse import CellError
-from gateway.storage.imports.rules import Rules, publication_until
+from gateway.storage.imports.columns import FileKind
+from gateway.storage.imports.refused import CellError, RowErrors
+from gateway.storage.imports.rules import Rules, Term, publication_until
 from gateway.storage.imports.rules import add_months as months_after
+from gateway.storage.imports.subject_rows import (
+    DEFAULT_SOURCE,
+    Reference,
+    SubjectSpec,
+    Values,
+    authority_spec,
+    check_kind_said,
+    subject_spec,
+)
 
-Values: TypeAlias = Mapping[str, Any]
-# What a subject is found by: ("USCC", code), ("PERSON", blind index), ("ORGAN", folded name),
-# ("USCC_INVALID" | "ORGANISATION_CODE", code, folded name), ("ROW", source and row key or folded name).
-Key: TypeAlias = tuple[str, ...]
-
-DEFAULT_SOURCE = "LOCAL"
 WITHOUT_CLASS = frozenset(("LIST_ENTRY", "HONOUR", "LICENCE"))
-# Records that a person may have as well. Where nothing says whose a row is, it must say that it is not a person's.
-OF_PERSONS_TOO = frozenset(("PENALTY", "LICENCE", "DISCIPLINARY_ACTION", "ACCOUNTABILITY"))
-PERSON_KINDS = {"NATURAL_PERSON": "PERSON", "CIVIL_SERVANT": "SERVANT"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What rows refer to, read once a run."""
-
-    regions: frozenset[str]
-    sources: frozenset[str]
-    rules: Rules
-    received_on: dt.date
-
-
-@dataclass(frozen=True, slots=True)
-class SubjectSpec:
-    """A subject as a row describes it. `number`: identity number of a person, never printed."""
-
-    key: Key
-    kind: str
-    kind_given: bool
-    name: str
-    folded: str
-    uscc: str | None = None
-    region_code: str | None = None
-    legal_representative: str | None = None
-    registered_on: dt.date | None = None
-    address: str | None = None
-    number: str | None = field(default=None, repr=False)
-
-    @property
-    def subject_class(self) -> str:
-        """ORGANISATION, PERSON or SERVANT: what the visibility of rows goes by."""
-        return PERSON_KINDS.get(self.kind, "ORGANISATION")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,138 +47,22 @@ class RecordRow:
     content_hash: bytes
 
 
-def region_of_code(uscc: str, regions: frozenset[str]) -> str | None:
-    """The division in positions 3-8 of a USCC, if it is a known one: 652701, 652700 → 6527, 650000 → 65."""
-    return known_region(uscc[2:8], regions)
-
-
-def known_region(code: str, regions: frozenset[str]) -> str | None:
-    """The code as regions are stored, None where there is no such region."""
-    for known in (code, code.removesuffix("00"), code.removesuffix("0000")):
-        if known in regions:
-            return known
-    return None
-
-
-def subject_spec(values: Values, reference: Reference, blind_index: Any) -> SubjectSpec:
-    """Whose row this is. `blind_index` maps an identity number to bytes. Raises CellError."""
-    kind, name = values.get("subject_kind"), values["name"]
-    if kind is None and "identity_number" in values and not valid_uscc(values.get("uscc", "")):
-        kind = "NATURAL_PERSON"
-    elif kind == ORGANISATION:
-        kind = None  # its code tells the kind more exactly
-    region = _region(values, reference)
-    if kind in PERSON_KINDS:
-        return _person(values, kind, region, blind_index)
-    code = values.get("uscc")
-    folded = fold_name(name)
-    if not folded:
-        raise CellError("name", name, "名称只有空白或符号", "the name has nothing in it")
-    common = {
-        "name": name,
-        "folded": folded,
-        "kind_given": kind is not None,
-        "legal_representative": values.get("legal_representative"),
-        "registered_on": values.get("registered_on"),
-        "address": values.get("address"),
-    }
-    if code is not None and valid_uscc(code):
-        region = region or region_of_code(code, reference.regions)
-        return SubjectSpec(("USCC", code), kind or kind_of_uscc(code), uscc=code, region_code=region, **common)
-    if code is None:
-        key: Key = ("ROW", f"{values.get('source', DEFAULT_SOURCE)}:{values.get('row_key') or folded}")
-    else:
-        key = ("ORGANISATION_CODE" if valid_organisation_code(code) else "USCC_INVALID", code, folded)
-    return SubjectSpec(key, kind or "OTHER", region_code=region, **common)
-
-
-def _check_kind_said(record_kind: str, values: Values, subject: SubjectSpec) -> None:
-    """A name alone may be a person's, and organisations are public: such a row must say whose it is."""
-    if record_kind in OF_PERSONS_TOO and subject.key[0] == "ROW" and values.get("subject_kind") in (None, "OTHER"):
-        raise CellError(
-            "subject_kind",
-            values.get("subject_kind") or "",
-            "既无统一社会信用代码又无证件号码，须写明主体类别：组织写“法人及非法人组织”“个体工商户”等，自然人补证件号码",
-            "neither a code nor an identity number: say the kind of subject, for an organisation 法人及非法人组织,"
-            " 个体工商户 or another; for a person put in the identity number",
-        )
-
-
-def _region(values: Values, reference: Reference) -> str | None:
-    code = values.get("region_code")
-    if code is None:
-        return None
-    region = known_region(code, reference.regions)
-    if region is None:
-        raise CellError(
-            "region_code", code, "没有这个行政区划，请先导入区划", "no such division; import divisions first"
-        )
-    return region
-
-
-def _person(values: Values, kind: str, region: str | None, blind_index: Any) -> SubjectSpec:
-    if values.get("uscc") is not None:
-        raise CellError(
-            "uscc", values["uscc"], "自然人没有统一社会信用代码", "a person has no unified social credit code"
-        )
-    identity_type = values.get("identity_type")
-    if identity_type is not None and "身份证" not in identity_type and identity_type not in ("111", "1", "01"):
-        raise CellError("identity_type", identity_type, "只接受居民身份证", "only resident identity numbers are taken")
-    number = values.get("identity_number")
-    if number is None:
-        raise CellError(
-            "identity_number",
-            "",
-            "自然人和公务员须有证件号码，否则无法区分同名的人",
-            "a person needs an identity number, names alone don't tell people apart",
-        )
-    name = values["name"]
-    key = ("PERSON", blind_index(number).hex())
-    return SubjectSpec(key, kind, True, name, fold_name(name) or name, region_code=region, number=number)
-
-
-def _authority(values: Values, reference: Reference) -> SubjectSpec | None:
-    """The determining organ: by its code, else by its exact folded name among organs. Raises CellError."""
-    name, code = values.get("authority_name"), values.get("authority_uscc")
-    if name is not None and not fold_name(name):
-        raise CellError("authority_name", name, "名称只有空白或符号", "the name has nothing in it")
-    if code is not None and valid_uscc(code):
-        if name is None:
-            raise CellError(
-                "authority_name", "", "有机关代码而无机关名称", "an authority needs its name beside its code"
-            )
-        region = region_of_code(code, reference.regions)
-        return SubjectSpec(
-            ("USCC", code), kind_of_uscc(code), False, name, fold_name(name), uscc=code, region_code=region
-        )
-    if name is None:
-        if code is not None:
-            raise CellError(
-                "authority_uscc", code, "机关代码无效且无机关名称", "an invalid code and no name of the authority"
-            )
-        return None
-    return SubjectSpec(("ORGAN", fold_name(name)), "ORGAN", False, name, fold_name(name))
-
-
 def record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
-    """The record of a row, with its class and term. Raises CellError where the law has no place for it."""
+    """The record of a row, with its class and term. Raises RowErrors where the law has no place for it."""
+    try:
+        return _record_row(line, kind, values, reference, blind_index)
+    except CellError:
+        raise RowErrors(tuple(problems_of(kind, values, frozenset(), reference, blind_index))) from None
+
+
+def _record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
     record_kind = kind.record_kind or values["kind"]
+    _check_days(values, reference)
+    source = _source(values, reference)
     decided_on: dt.date = values["decided_on"]
-    if decided_on > reference.received_on:
-        raise CellError("decided_on", str(decided_on), "决定日期晚于接收日期", "decided after it was received")
-    source = values.get("source", DEFAULT_SOURCE)
-    if source not in reference.sources:
-        raise CellError("source", source, "没有这个来源", "no such source")
-    until = values.get("published_until")
-    if until is not None and until < decided_on:
-        raise CellError(
-            "published_until", str(until), "公示截止日期早于决定日期", "publication ends before the decision"
-        )
     amount = _amount(record_kind, values)
     severity = _severity(record_kind, values, amount, reference.rules)
-    term = reference.rules.term(severity, decided_on) if severity else None
-    if severity and term is None:
-        raise _no_rule("severity", decided_on)
+    term = _term(severity, values, reference.rules)
     published = values.get("published")
     columns = {
         "kind": record_kind,
@@ -221,7 +73,7 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
         "source_code": source,
         "catalogue_item": _catalogue_item(record_kind, values, reference),
         "decided_on": decided_on,
-        "published_until": publication_until(until, decided_on, term),
+        "published_until": publication_until(values.get("published_until"), decided_on, term),
         "repairable_from": months_after(decided_on, term.shortest_months) if term else None,
         "amount": amount,
         "title": _title(record_kind, values),
@@ -230,10 +82,10 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
         "facts": values.get("facts"),
         "detail": _detail(kind, values),
     }
-    authority = _authority(values, reference)
-    _check_withdrawal(values, authority)
+    authority = authority_spec(values, reference)
+    _check_withdrawal(values)
     subject = subject_spec(values, reference, blind_index)
-    _check_kind_said(record_kind, values, subject)
+    check_kind_said(record_kind, values, subject)
     return RecordRow(
         line,
         subject,
@@ -246,6 +98,71 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
         values.get("status_reason"),
         _content_hash(record_kind, kind, values),
     )
+
+
+def problems_of(
+    kind: FileKind, values: Values, failed: frozenset[str], reference: Reference, blind_index: Any
+) -> list[CellError]:
+    """Everything that is wrong with a row beside its `failed` columns: each check by itself, where it can be made."""
+    record_kind = kind.record_kind or values.get("kind")
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("decided_on published_until", lambda: _check_days(values, reference)),
+        ("source", lambda: _source(values, reference)),
+        ("authority_name authority_uscc", lambda: authority_spec(values, reference)),
+        ("status old_state status_reason authority_name authority_uscc", lambda: _check_withdrawal(values)),
+    ]
+    if record_kind is not None:
+        checks += [
+            ("catalogue_item kind", lambda: _catalogue_item(record_kind, values, reference)),
+            ("title offence document_number", lambda: _title(record_kind, values)),
+            (
+                "decided_on penalty_kinds kinds_1 kinds_2 fine confiscated amount severity",
+                lambda: _term(
+                    _severity(record_kind, values, _amount(record_kind, values), reference.rules),
+                    values,
+                    reference.rules,
+                ),
+            ),
+            (
+                _SUBJECT,
+                lambda: check_kind_said(record_kind, values, subject_spec(values, reference, blind_index)),
+            ),
+        ]
+    found: list[CellError] = []
+    for needs, check in checks:
+        if failed.isdisjoint(needs.split()):
+            try:
+                check()
+            except CellError as error:
+                found.append(error)
+    return found
+
+
+_SUBJECT = "name uscc organisation_code subject_kind region_code identity_type identity_number"
+
+
+def _check_days(values: Values, reference: Reference) -> None:
+    decided_on, until = values["decided_on"], values.get("published_until")
+    if decided_on > reference.received_on:
+        raise CellError("decided_on", str(decided_on), "决定日期晚于接收日期", "decided after it was received")
+    if until is not None and until < decided_on:
+        raise CellError(
+            "published_until", str(until), "公示截止日期早于决定日期", "publication ends before the decision"
+        )
+
+
+def _source(values: Values, reference: Reference) -> str:
+    source: str = values.get("source", DEFAULT_SOURCE)
+    if source not in reference.sources:
+        raise CellError("source", source, "没有这个来源", "no such source")
+    return source
+
+
+def _term(severity: str | None, values: Values, rules: Rules) -> Term | None:
+    term = rules.term(severity, values["decided_on"]) if severity else None
+    if severity and term is None:
+        raise _no_rule("severity", values["decided_on"])
+    return term
 
 
 def _no_rule(column: str, day: dt.date) -> CellError:
@@ -290,10 +207,10 @@ def _catalogue_item(kind: str, values: Values, reference: Reference) -> str:
     return str(item)
 
 
-def _check_withdrawal(values: Values, authority: SubjectSpec | None) -> None:
+def _check_withdrawal(values: Values) -> None:
     if values.get("status") != "REVOKED":
         return
-    if authority is None:
+    if values.get("authority_name") is None:
         raise CellError("authority_name", "", "撤销的信息须有认定机关", "a revoked record needs its authority")
     if values.get("status_reason") is None:
         raise CellError(
@@ -304,12 +221,19 @@ def _check_withdrawal(values: Values, authority: SubjectSpec | None) -> None:
         )
 
 
+# What a row without a title is called.
+_TITLES = {
+    "LIST_ENTRY": ("list_name",),
+    "LICENCE": ("certificate_name", "content"),
+    "JUDGMENT": ("cause", "case_number"),
+    "DISCIPLINARY_ACTION": ("sanction",),
+    "ACCOUNTABILITY": ("form",),
+}
+
+
 def _title(kind: str, values: Values) -> str:
-    title = values.get("title")
-    if title is None and kind == "LIST_ENTRY":
-        title = values.get("list_name")
-    if title is None:
-        title = values.get("offence") or values.get("document_number")
+    names = ("title", *_TITLES.get(kind, ()), "offence", "document_number")
+    title = next((values[name] for name in names if values.get(name) is not None), None)
     if title is None:
         raise CellError("title", "", "没有标题", "no title")
     return str(title)[:500]
@@ -319,9 +243,9 @@ def _number(kind: str, values: Values, title: str) -> str:
     """What tells this row from others of the same subject and authority."""
     if kind == "LIST_ENTRY":
         return f"{values.get('list_name') or title}|{values['decided_on']}"
-    found = values.get("document_number") or values.get("case_number") or values.get("row_key")
-    if found is not None:
-        return str(found)
+    for name in ("document_number", "case_number", "certificate_number", "row_key"):
+        if values.get(name) is not None:
+            return str(values[name])
     return f"{values['decided_on']}|{hashlib.sha256(title.encode()).hexdigest()[:32]}"
 
 
@@ -362,7 +286,12 @@ _NOT_CONTENT = frozenset(
         "legal_representative",
         "identity_type",
         "identity_number",
+        "organisation_code",
         "row_key",
+        "remark",
+        # Who decided is in it as the subject that was found: by name or by code, it is the same organ.
+        "authority_name",
+        "authority_uscc",
     )
 )
 
@@ -376,6 +305,6 @@ def _content_hash(record_kind: str, kind: FileKind, values: Values) -> bytes:
     return hashlib.sha256(canonical({**own, "kind": record_kind}).encode()).digest()
 
 
-def external_id_of(key: Key) -> Any:
-    """The id that a subject has by its key alone: that of its code; None where it is random."""
-    return organisation_uuid(key[1]) if key[0] == "USCC" else None
+def with_authority(content_hash: bytes, authority: object) -> bytes:
+    """The hash of a row's content together with the organ that determined it (its id, or nothing)."""
+    return hashlib.sha256(content_hash + str(authority or "").encode()).digest()

@@ -11,15 +11,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import asyncpg
 
-from gateway.storage.imports.rows import Key, SubjectSpec, external_id_of
+from gateway.storage.imports.connection import Connection
+from gateway.storage.imports.subject_rows import Key, SubjectSpec, external_id_of
 from gateway.storage.names import index_names
 from gateway.storage.persons import IdentityKeys
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 ORGANS = ("ORGAN", "PUBLIC_INSTITUTION", "MASS_ORGANISATION", "TOWNSHIP", "PARK_COMMITTEE")
 
 _BY_ID = "select id, external_id, class from core.subject where external_id = any ($1::uuid[])"
@@ -29,6 +28,12 @@ _BY_IDENTIFIER = """
     join core.identifier i on i.scheme = w.scheme and i.value = w.value
     join core.subject s on s.id = i.subject_id
     order by s.id desc
+"""
+# Positions 9 to 17 of a USCC are the organisation code (GB 32100); the name must agree, too.
+_BY_ORGANISATION_CODE = """
+    select w.code, w.folded, s.id, s.external_id, s.class
+    from unnest($1::text[], $2::text[]) w (code, folded)
+    join core.subject s on s.name_folded = w.folded and substr(s.uscc, 9, 9) = w.code
 """
 _BY_BLIND_INDEX = """
     select p.blind_index, s.id, s.external_id, s.class
@@ -118,6 +123,11 @@ class Subjects:
                 for key in ((row["scheme"], row["value"]), (row["scheme"], row["value"], row["name_folded"])):
                     if key in wanted:
                         self.known[key] = _known(row)
+
+        if codes := [key for key in by_kind.get("ORGANISATION_CODE", ()) if key not in self.known]:
+            rows = await connection.fetch(_BY_ORGANISATION_CODE, [k[1] for k in codes], [k[2] for k in codes])
+            for row in rows:
+                self.known["ORGANISATION_CODE", row["code"], row["folded"]] = _known(row)
 
     async def _find_organs(self, connection: Connection, organs: list[Key]) -> None:
         found: dict[Key, list[asyncpg.Record]] = {}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ImportFileError
-from gateway.storage.imports.definitions import KINDS, Column
+from gateway.storage.imports.columns import Column
+from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.mapping import Mapping, read_mapping
 from gateway.storage.imports.parse import CellError, parse_cell, shown
 from gateway.storage.imports.read import Row, open_input
@@ -108,13 +109,13 @@ ROW = "样例有限公司,91652799YL000024X2,样例〔2026〕1号,警告,,2026-0
 
 def test_a_byte_order_mark_a_line_above_the_header_and_empty_lines(tmp_path: Path) -> None:
     rows = opened(tmp_path, "\ufeff表格说明：本表由示例局填报,,,,,\n\n" + PENALTY + "\n" + ROW)
-    assert [(row.line, row.error) for row in rows] == [(5, None)]
+    assert [(row.line, row.errors) for row in rows] == [(5, ())]
     assert rows[0].values["name"] == "样例有限公司"
 
 
 def test_ragged_rows_are_rejected_with_their_line(tmp_path: Path) -> None:
     rows = opened(tmp_path, PENALTY + ROW + "a,b\n" + ROW.strip() + ",,\n" + ROW.strip() + ",x\n")
-    assert [(row.line, row.error.en if row.error else None) for row in rows] == [
+    assert [(row.line, row.errors[0].en if row.errors else None) for row in rows] == [
         (2, None),
         (3, "2 cells where the header has 6"),
         (4, None),
@@ -136,7 +137,7 @@ def test_lines_are_where_a_row_begins(tmp_path: Path) -> None:
         (PENALTY.replace("CF_NR_FK", "CF_WSH") + ROW, "stands there twice"),
         (PENALTY.replace("CF_NR_FK", "文号") + ROW, "both mean document_number"),
         (PENALTY + ROW + '"never closed', "after line 2"),
-        ((PENALTY + ROW).encode("gb18030"), "not UTF-8"),
+        ((PENALTY + ROW).encode("gb18030") + b"\xff\n", "line 3: a byte that is neither UTF-8 nor GB18030"),
         (PENALTY.replace("CF_NR_FK", "民 族") + ROW, "may not be recorded"),
         (PENALTY.replace("CF_NR_FK", "宗教信仰") + ROW, "may not be recorded"),
         (PENALTY.replace("CF_NR_FK", "Blood_Type") + ROW, "may not be recorded"),

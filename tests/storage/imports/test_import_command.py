@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import asyncpg
 import pytest
 import typer
 from click.testing import Result
@@ -13,7 +22,10 @@ from typer.testing import CliRunner
 from gateway.cli import app as whole
 from gateway.cli.imports import import_command
 from gateway.storage.database import Database
+from gateway.storage.imports import KINDS
+from tests.storage.imports.rows_of_a_clerk import csv_bytes, penalty, table, workbook
 
+ROOT = Path(__file__).resolve().parents[3]
 app = typer.Typer()
 app.command("import")(import_command)
 app.command("other")(lambda: None)
@@ -80,3 +92,134 @@ def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
 def test_the_version() -> None:
     result = CliRunner().invoke(whole, ["--version"])
     assert (result.exit_code, result.stdout.strip()) == (0, version("credit-gateway"))
+
+
+def penalties(path: Path, *rows: dict[str, str]) -> Path:
+    path.write_bytes(csv_bytes(rows))
+    return path
+
+
+def test_several_files_and_a_folder_one_of_them_broken(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    penalties(folder / "a.csv", penalty(101))
+    left = "line,column,value,reason_zh,reason_en,CF_XDR_MC\n"
+    (folder / "a.rejects.csv").write_text(left)  # what an earlier run left is no file of the folder
+    workbook(folder / "b.xlsx", {"数据": table([penalty(103)])})
+    (folder / "notes.md").write_text("x")
+    broken = file(tmp_path, "a,b\n1,2\n")
+    result = run(folder, broken, penalties(tmp_path / "c.csv", penalty(104)), "--as", "penalties")
+    assert result.exit_code == 1  # one failed; the others are in all the same
+    assert "no column for name" in result.stderr
+    again = run(folder, tmp_path / "c.csv", "--as", "penalties", "--json")
+    assert again.exit_code == 0
+    told = json.loads(again.stdout)
+    assert [(one["file"], one["same"]) for one in told["files"]] == [("a.csv", 1), ("b.xlsx", 1), ("c.csv", 1)]
+    assert told["failed"] == []
+
+
+def test_rejects_go_before_success_and_failures_before_rejects(tmp_path: Path) -> None:
+    bad = penalties(tmp_path / "bad.csv", penalty(111, CF_JDRQ="昨天"))
+    assert run(penalties(tmp_path / "good.csv", penalty(112)), bad, "--as", "penalties").exit_code == 3
+    assert run(bad, tmp_path / "nothing.csv", "--as", "penalties").exit_code == 1
+    assert run(bad, bad, "--as", "penalties", "--rejects", tmp_path / "r.csv").exit_code == 2
+
+
+def test_a_dry_run_says_what_would_happen_and_the_first_rejects(tmp_path: Path) -> None:
+    rows = [penalty(n, CF_JDRQ="昨天" if n > 125 else "2026-03-06") for n in range(120, 135)]
+    result = run(penalties(tmp_path / "d.csv", *rows), "--as", "penalties", "--dry-run")
+    assert result.exit_code == 3
+    assert "6 rows would be new, 0 changed, 0 the same as before, 9 would be rejected" in result.stderr
+    assert result.stderr.count("  line ") == 5
+    assert "line 8 CF_JDRQ '昨天': 不是日期" in result.stderr
+    assert "nothing was kept" in result.stderr
+    result = run(tmp_path / "d.csv", "--as", "penalties", "--json")
+    assert json.loads(result.stdout)["files"][0]["new"] == 6
+
+
+def test_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = csv_bytes([penalty(141), penalty(142, CF_JDRQ="昨天")], "gb18030")
+    result = CliRunner().invoke(app, ["import", "-", "--as", "penalties"], input=content)
+    assert result.exit_code == 3
+    assert (tmp_path / "stdin.rejects.csv").exists()
+
+
+def test_received(tmp_path: Path) -> None:
+    path = penalties(tmp_path / "r.csv", penalty(151))
+    assert run(path, "--as", "penalties", "--received", "2999-01-01T09:00").exit_code == 2
+    assert run(path, "--as", "penalties", "--received", "yesterday").exit_code == 2
+    early = run(path, "--as", "penalties", "--received", "2026-03-14T23:59")
+    assert early.exit_code == 3  # decided on the 15th, in Shanghai
+    assert "decided after it was received" in early.stderr
+    assert run(path, "--as", "penalties", "--received", "2026-03-15T00:00").exit_code == 0
+
+
+def test_templates(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    result = run("--as", "licences", "--template", path)
+    assert result.exit_code == 0
+    assert f"credit-gateway import {path} --as licences" in result.stderr.replace("\n", "")
+    assert run(path, "--as", "licences").exit_code == 0
+    assert run("--as", "licences", "--template", path).exit_code == 1
+    assert run("--template", tmp_path / "u.xlsx").exit_code == 2
+    assert run(path, "--as", "licences", "--template", tmp_path / "u.xlsx").exit_code == 2
+
+
+def test_the_report_for_programs(tmp_path: Path) -> None:
+    name = "=cmd()示例局"
+    rows = [penalty(160 + n, CF_CFJG=name, CF_CFJGDM="", CF_JDRQ="2026-03-06") for n in range(2)]
+    received = ("--received", "2026-03-18T09:00")
+    assert run(penalties(tmp_path / "x.csv", *rows), "--as", "penalties", *received).exit_code == 0
+    result = run("--report", "--from", "2026-03-18", "--to", "2026-03-18")
+    assert result.exit_code == 0
+    told = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert told == [{"authority": f"'{name}", "uscc": "", "rows": "2", "rejected": "0", "due": "2", "late": "2"}]
+    as_json = json.loads(run("--report", "--json", "--from", "2026-03-18", "--to", "2026-03-18").stdout)
+    assert as_json["authorities"] == [{"name": name, "uscc": "", "rows": 2, "rejected": 0, "due": 2, "late": 2}]
+    assert run("--report", "--from", "yesterday").exit_code == 2
+    assert run("--report", tmp_path / "x.csv").exit_code == 2
+
+
+def test_the_help_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = re.sub(r"[\s│]+", "", run("--help").stdout)
+    for word in ("--template", "--dry-run", "--report", "GB18030", "rejects.csv", "3 some rows were rejected", *KINDS):
+        assert word.replace(" ", "") in text
+
+
+def test_an_import_that_is_stopped_says_so_and_goes_on_when_run_again(database: Database, tmp_path: Path) -> None:
+    path = penalties(tmp_path / "long.csv", *(penalty(n) for n in range(300_000, 306_000)))
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "import", str(path), "--as", "penalties"]
+
+    async def begun() -> None:
+        connection = await asyncpg.connect(database.migrate_dsn)
+        try:
+            for _ in range(2_000):
+                if await connection.fetchval(
+                    "select exists (select from core.import_run where file_name = 'long.csv')"
+                ):
+                    return
+                await asyncio.sleep(0.02)
+            raise AssertionError("the import did not begin")
+        finally:
+            await connection.close()
+
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        asyncio.run(begun())
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "stopped: what was written stays" in said
+    assert "Traceback" not in said
+    again = json.loads(run(path, "--as", "penalties", "--json").stdout)["files"][0]
+    assert (again["read"], again["new"] + again["same"], again["rejected"]) == (6_000, 6_000, 0)
+    assert again["new"], "it was done before it was stopped"
+
+
+def test_no_cell_of_a_file_makes_the_terminal_obey(tmp_path: Path) -> None:
+    row = {**penalty(170, CF_CFLB="\x1b[2J口头教育", CF_JDRQ="\x1b]0;x\x07"), "\x1b[31mred": "x"}
+    result = run(penalties(tmp_path / "e.csv", row), "--as", "penalties")
+    assert result.exit_code == 3
+    assert "\x1b" not in result.stderr
+    assert "口头教育" in result.stderr

@@ -1,0 +1,151 @@
+"""Headings: which spellings are the same, which column each one means, and which may never be recorded.
+
+In: the cells of a row, a kind of file, a mapping. Out: the columns by position, or ImportFileError. Folded: width,
+spaces, line breaks, hyphens, brackets, the asterisk and the word 必填, numbers in front, and the number in
+行政相对人代码_1(统一社会信用代码), which offices count differently.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from gateway.errors import ImportFileError
+from gateway.storage.imports.columns import Column, FileKind
+from gateway.storage.imports.mapping import Mapping
+
+# Never recorded (征信业管理条例 Art. 14; DOMAIN): a file with such a heading is refused whole.
+FORBIDDEN_PARTS = (
+    "宗教", "信仰", "民族", "种族", "族别", "基因", "指纹", "血型", "疾病", "病史", "病历", "健康", "生物识别",
+    "人脸", "虹膜", "声纹", "掌纹", "残疾", "婚育", "religio", "ethnic", "fingerprint", "biometric", "bloodtype",
+    "genetic", "disease", "illness", "faceimage", "healthstatus",
+)  # fmt: skip
+FORBIDDEN_WORDS = frozenset(
+    ("race", "gene", "genes", "health", "blood", "iris", "dna", "mz", "mzdm", "mzmc", "zjxy", "jkzk", "xuexing")
+)
+# A title above the header may name the organ whose file it is.
+_ORGANS = re.compile(
+    r"(?:民族宗教|民族|宗教|卫生健康|残疾人|疾病预防控制|健康)[一-鿿]{0,6}?(?:事务局|委员会|联合会|局|委|中心|厅|部|办公室)"
+    r"|民族自治|多民族|各民族|少数民族自治"
+)
+_NOTES = re.compile(
+    r"\((?:必填项?|选填项?|非必填|可填|可空|必选|可选|条件必填|required|optional|yyyy[^)]*|格式[^)]*|文本[^)]*|下拉[^)]*"
+    r"|如[^)]*|例[^)]*)\)"
+)
+_NOT_SEEN = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+")
+_MARKS = re.compile(r"[_\-‐-―−*★☆※·.、，,:;\"'“”‘’()\[\]〔〕【】<>《》]+")
+_NUMBERED = re.compile(r"^(?:\(?\d{1,2}\)|\d{1,2}[.、](?=[^\d]))")
+
+Columns = tuple[tuple[Column, ...], ...]  # by position
+
+
+@lru_cache(maxsize=20_000)
+def fold_heading(heading: str) -> str:
+    """A heading as compared. Folding twice changes nothing."""
+    folded = _NOT_SEEN.sub("", unicodedata.normalize("NFKC", heading)).casefold()
+    folded = _NOTES.sub("", _NUMBERED.sub("", folded.lstrip("*★※")))
+    folded = _MARKS.sub("", folded)
+    return re.sub(r"^行政相对人代码\d(?=\D)", "行政相对人代码", folded)
+
+
+class Headings:
+    """What the headings of one kind of file mean, looked up by their folded spelling."""
+
+    def __init__(self, kind: FileKind, mapping: Mapping) -> None:
+        self.kind = kind
+        self.mapping = mapping
+        taken = {name for names in mapping.columns.values() for name in names}
+        self._known: dict[str, list[Column]] = {}
+        for column in kind.columns:
+            for name in {fold_heading(name) for name in (column.name, *column.headings)}:
+                if column.name not in taken:
+                    self._known.setdefault(name, []).append(column)
+        self._older = {fold_heading(name) for name in kind.older}
+
+    def columns(self, headings: Sequence[str]) -> Columns:
+        """The columns that each heading means, none where it means nothing here."""
+        older = not self._older.isdisjoint(fold_heading(heading) for heading in headings)
+        generation = "older" if older else "present"
+        return tuple(self._meant(heading, generation) for heading in headings)
+
+    def _meant(self, heading: str, generation: str) -> tuple[Column, ...]:
+        if heading in self.mapping.columns:
+            found = (self.kind.column(name) for name in self.mapping.columns[heading])
+            return tuple(column for column in found if column is not None)
+        known = self._known.get(fold_heading(heading), ())
+        return tuple(column for column in known if column.generation in ("", generation))
+
+    def missing(self, columns: Columns) -> list[Column]:
+        """The columns that a row must have and this header lacks."""
+        present = {column.meaning for found in columns for column in found} | set(self.mapping.constants)
+        return [column for column in self.kind.columns if column.required and column.name not in present]
+
+    def repeats(self, cells: Sequence[str], columns: Columns) -> bool:
+        """Is this row a header again: every cell that is not empty a heading for the column above it?"""
+        filled = [(cell, found) for cell, found in zip(cells, columns, strict=False) if cell.strip()]
+        if not filled or len(cells) > len(columns):
+            return False
+        below = self.columns(list(cells))
+        meant = [
+            (names, found)
+            for (cell, found), names in zip(
+                filled, (b for c, b in zip(cells, below, strict=False) if c.strip()), strict=True
+            )
+        ]
+        return all(names and names == found for names, found in meant if found) and any(names for names, _ in meant)
+
+
+def check_header(path: Path, line: int, headings: Sequence[str], columns: Columns, mapping: Mapping) -> None:
+    """ImportFileError where a heading stands twice, two mean the same column, or the mapping names what isn't there."""
+    seen: set[str] = set()
+    for heading in headings:
+        folded = fold_heading(heading)
+        if folded and folded in seen:
+            raise ImportFileError(f"{path}: line {line}: the heading {heading!r} stands there twice")
+        seen.add(folded)
+    owner: dict[str, str] = {}
+    for heading, found in zip(headings, columns, strict=True):
+        for column in found:
+            if column.name in owner:
+                raise ImportFileError(
+                    f"{path}: line {line}: {owner[column.name]!r} and {heading!r} both mean {column.name};"
+                    " leave one out by a mapping file"
+                )
+            owner[column.name] = heading
+    lost = [theirs for theirs in mapping.columns if theirs not in headings]
+    if lost:
+        raise ImportFileError(f"{path}: the mapping names headings that the file hasn't: {', '.join(lost)}")
+
+
+def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool = False) -> None:
+    """ImportFileError where a cell is a heading of what may not be recorded. `title`: a row above the header, where the
+    name of an organ may stand."""
+    for cell in cells:
+        if is_forbidden(cell, title=title):
+            raise ImportFileError(
+                f"{path}: line {line}: the column {cell.strip()[:40]!r} may not be recorded (religion, ethnicity,"
+                " biometrics or health of persons); the file is refused whole: take the column out"
+            )
+
+
+def is_forbidden(cell: str, *, title: bool = False) -> bool:
+    """Is this the heading of a column that may never be recorded?"""
+    plain = unicodedata.normalize("NFKC", cell)
+    words = {word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain).casefold()) if word}
+    squeezed = re.sub(r"[\W_]+", "", plain).casefold()
+    if title:
+        squeezed = _ORGANS.sub("", squeezed)
+    return any(part in squeezed for part in FORBIDDEN_PARTS) or bool(words & FORBIDDEN_WORDS)
+
+
+def explain_missing(path: Path, line: int, headings: Headings, cells: Sequence[str]) -> ImportFileError:
+    """Why no row of the file is its header."""
+    missing = headings.missing(headings.columns([cell.strip() for cell in cells]))
+    named = "; ".join(" / ".join((column.name, *column.headings)) for column in missing)
+    return ImportFileError(
+        f"{path}: line {line} is not a header of {headings.kind.name}: no column for {named}."
+        " If headings differ, give a mapping file; `--template FILE` shows what is expected"
+    )
