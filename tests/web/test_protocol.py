@@ -176,6 +176,31 @@ async def test_pipelined_requests_are_bounded(server: Served) -> None:
     assert len(server.seen) == 33
 
 
+async def test_without_the_bounds_all_of_it_is_taken() -> None:
+    much = 1 << 40
+    bounds = Bounds(header_bytes=much, headers=much, url_bytes=much, request_bytes=much, pipelined=much)
+    async with served(bounds) as open_door:
+        for name in ("target", "header", "many headers", "body", "chunked body", "trailers without an end"):
+            request = LONG[name][0] + (b"\r\n" if name.startswith("trailers") else b"")
+            heard = await talk(open_door.port, request + get("/", CLOSE))
+            assert statuses(heard) == [200, 200], name
+        open_door.seen.clear()
+        heard = await talk(open_door.port, get("/slow") + get("/") * 999 + get("/", CLOSE))
+        assert statuses(heard) == [200] * 1_001
+
+
+async def test_without_the_check_of_codings_a_request_is_read_in_two_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who knows only the first coding takes what follows for another request."""
+    attack = get("/", b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked", CLOSE) + b"0\r\n\r\n"
+    monkeypatch.setattr(Protocol, "_frame", _counts_hosts)
+    async with served() as server:
+        assert statuses(await talk(server.port, attack)) == [200]
+
+
+def _counts_hosts(self: Protocol, name: bytes, value: bytes) -> None:
+    self._hosts += name == b"host"
+
+
 async def test_an_expectation_that_was_not_met_ends_the_connection(server: Served) -> None:
     """The client may send its body or not: what comes next could be either, so nothing comes next."""
     heard = await talk(
