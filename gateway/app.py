@@ -100,7 +100,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         )
         for access in ACCESSES
     }
-    service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout)
+    # Asked twice by a request for a token, and by others before their own statements: half of the time for each.
+    service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout / 2)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
@@ -109,6 +110,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         settings.max_cost,
         settings.max_cost_public,
         budget=settings.request_budget,
+        storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
     )
     engine = Engine(contracts, pools, parts.account or ledger, sources, limits)

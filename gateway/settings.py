@@ -67,7 +67,11 @@ class Settings(BaseSettings):
     audience: str = Field("credit-gateway", description="aud that access tokens must carry (RFC 9068)")
     token_seconds: int = Field(300, gt=0, le=900, description="Lifetime of access tokens in seconds")
     pool_size: int = Field(8, gt=0, description="Connections of each view's pool, in each process")
-    database_timeout: float = Field(5.0, gt=0, description="Seconds that a statement may take")
+    database_timeout: float = Field(
+        2.0,
+        gt=0,
+        description="Seconds that all statements of a request may take together, waiting and a second attempt included",
+    )
     request_budget: float = Field(5.0, gt=0, description="Seconds that one request may wait for sources")
     ledger_timeout: float = Field(
         2.0,

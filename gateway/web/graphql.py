@@ -33,6 +33,7 @@ from gateway.errors import (
 )
 from gateway.storage.levels import CONTRACTS
 from gateway.web.graphiql import PAGE_HEADERS
+from gateway.web.leaving import Leaving, Left
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -73,9 +74,10 @@ class GraphQLEndpoint:
         self._authenticator = authenticator
         self._max_body = max_body_bytes
         self._page = page
+        self._leaving = Leaving()
         self._requests = Counter(
             "credit_requests",
-            "Requests by view and outcome: ANSWERED, or the code",
+            "Requests by view and outcome: ANSWERED, LEFT by the client, or the code",
             ("view", "outcome"),
             registry=registry,
         )
@@ -96,9 +98,11 @@ class GraphQLEndpoint:
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(405, "above the public view use POST", ((b"allow", b"POST"),))
-            body = await self._engine.answer(principal, request)
+            body = await self._leaving.unless_left(receive, self._engine.answer(principal, request))
             self._answered[view].inc()
             await _send(send, 200, media, body, _cache(principal))
+        except Left:
+            self._requests.labels(view, "LEFT").inc()
         except NotHttp as error:
             self._requests.labels(view, BadUserInput.code).inc()
             body = json.dumps({"errors": [{"message": str(error), "extensions": {"code": "BAD_USER_INPUT"}}]}).encode()
