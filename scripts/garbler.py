@@ -31,6 +31,7 @@ class Garbler:
         self._chance = chance
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.kinds = KINDS
         self.rate = 0.0
         self.silent = False
@@ -49,6 +50,9 @@ class Garbler:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the transports close in the loop's next turn
         shutil.rmtree(self._folder)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,6 +65,7 @@ class Garbler:
         except OSError:
             writer.close()
             return
+        self._writers |= {writer, there[1]}
         ways = ((reader, there[1], False), (there[0], writer, True))
         for source, target, replies in ways:
             task = asyncio.create_task(self._pump(source, target, replies))
@@ -84,6 +89,7 @@ class Garbler:
                 target.write(data)
                 await target.drain()
         target.close()
+        self._writers.discard(target)
 
     def garbled(self, data: bytes, kind: str) -> bytes:
         """The piece, damaged."""

@@ -20,6 +20,7 @@ import asyncpg
 from gateway.engine.account import with_new_ids
 from gateway.engine.sql import Statement
 from gateway.errors import StorageUnavailable
+from gateway.storage.faults import NoLane
 from gateway.storage.pool import same, storage_unavailable
 from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
@@ -153,8 +154,9 @@ class Together:
                     group.asked.discard(asked)
                 if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
                     group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
-                elif fault is not None:
-                    # The database does not answer: who still waits is told at once, not one timeout after another.
+                elif fault is not None and isinstance(fault.__cause__, NoLane):
+                    # There is no database to ask: who still waits is told at once. Of anything else they may know
+                    # nothing, and their time is their own.
                     waiting, group.waiting = group.waiting, []
                     _refuse(waiting, fault)
         finally:

@@ -2,6 +2,7 @@
 
 refused(error)        the server said no, in order: the connection is sound, and asking again would change nothing
 broken(error)         the connection is at fault: the statement may be asked once more on another
+garbled(error)        what came is not what PostgreSQL sends: other connections may have been damaged unnoticed
 nobody_there(error)   there is no server now: everybody who waits for a connection may be told
 """
 
@@ -38,6 +39,16 @@ def broken(error: BaseException) -> bool:
     """Whether another connection may do better. Whatever the driver raises that is no answer of PostgreSQL's is its
     connection's fault, and so is a reply that can't be read; time that ran out is nobody's."""
     return isinstance(error, Exception) and not isinstance(error, TimeoutError | NoLane) and not refused(error)
+
+
+def garbled(error: BaseException) -> bool:
+    """Whether bytes were damaged on the way, as far as that can be told. A connection that ends is another thing: the
+    driver may notice in the middle of a message (InternalClientError, InterfaceError)."""
+    if not broken(error) or isinstance(error, OSError | asyncpg.InterfaceError):
+        return False
+    if isinstance(error, asyncpg.PostgresError):
+        return _SQLSTATE.fullmatch(error.sqlstate or "") is None or isinstance(error, asyncpg.UnknownPostgresError)
+    return type(error) is not asyncpg.InternalClientError
 
 
 def nobody_there(error: BaseException) -> bool:

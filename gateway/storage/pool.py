@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
 from gateway.errors import StorageUnavailable
-from gateway.storage.faults import NoLane, broken, described, nobody_there, refused
+from gateway.storage.faults import NoLane, broken, described, garbled, nobody_there, refused
 from gateway.storage.lane import Lane, Record, connect
 
 T = TypeVar("T")
@@ -26,9 +26,11 @@ _AT_ONCE: Final = 4  # connections that are made at once, while that works
 _PROBES: Final = 2  # and while it does not
 _APART: Final = 0.4  # s between the beginnings of two probes
 _PROBE: Final = 1.0  # s of a probe
+_CONNECTING: Final = 2.0  # s of any other attempt
 _FAILURES: Final = 3  # in a row, after which everybody who waits is told
 _SLOW: Final = 0.75  # s after which a lane no longer counts against the size: its connection may be dead
 _SPARE: Final = 4  # lanes beyond the size in place of slow ones
+_CAREFUL: Final = 2.0  # s after a garbled reply in which no connection is asked twice
 _TICK: Final = 0.1  # s
 
 
@@ -77,9 +79,10 @@ class Pool:
         self._idle: list[Lane] = []
         self._busy: set[Lane] = set()  # asked, or being mended
         self._open = 0  # lanes that are there or being made
-        self._making = 0
+        self._attempts: dict[object, float] = {}  # to connect, under way, with their beginnings
         self._failures = 0  # of connecting, in a row
         self._next_probe = 0.0
+        self._careful_until = 0.0
         self._waiting: deque[asyncio.Future[Lane]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -209,12 +212,22 @@ class Pool:
                 return await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._give(waiter.result())  # it came in the moment in which we left
+                self._hand_on(waiter.result())  # it came in the moment in which we left
             raise
 
     def _give(self, lane: Lane) -> None:
-        """Hand a sound lane to who waits longest, or keep it."""
+        """Take a sound lane back."""
         self._busy.discard(lane)
+        if self._careful_until:
+            if time.monotonic() < self._careful_until:
+                # It may hold bytes that were put in, and take them for the beginning of the next reply.
+                self._drop(lane)
+                return
+            self._careful_until = 0.0
+        self._hand_on(lane)
+
+    def _hand_on(self, lane: Lane) -> None:
+        """Hand a sound lane to who waits longest, or keep it."""
         if self._closed or lane.connection.is_closed():
             self._drop(lane)
             return
@@ -237,6 +250,9 @@ class Pool:
         elif isinstance(error, TimeoutError | asyncio.CancelledError):
             self._start(self._mend(lane, scoped=scoped))
         else:
+            if garbled(error):
+                self._careful_until = time.monotonic() + _CAREFUL
+                self._distrust()
             self._drop(lane)
 
     async def _mend(self, lane: Lane, *, scoped: bool) -> None:
@@ -275,18 +291,20 @@ class Pool:
         now = time.monotonic()
         # One failure is not taken for an outage: any backend can be terminated at any time.
         well = self._failures < 2
-        wanted = len(self._waiting) - self._making
+        # An attempt that takes long may never end: nobody waits for it alone.
+        wanted = len(self._waiting) - sum(now - since < _APART for since in self._attempts.values())
         while (
             wanted > 0
-            and self._making < (_AT_ONCE if well else _PROBES)
+            and len(self._attempts) < (_AT_ONCE if well else _PROBES)
             and (well or now >= self._next_probe)
             and self._open < self._limit(now)
         ):
             wanted -= 1
             self._open += 1
-            self._making += 1
             self._next_probe = now + _APART
-            self._start(self._connect(self._timeout if self._failures == 0 else min(_PROBE, self._timeout)))
+            attempt = object()
+            self._attempts[attempt] = now
+            self._start(self._connect(attempt, min(self._timeout, _PROBE if self._failures else _CONNECTING)))
         if self._waiting and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 
@@ -299,21 +317,22 @@ class Pool:
         if self._open < self._size:
             return self._size
         slow = sum(now - lane.since > _SLOW for lane in self._busy)
+        slow += sum(now - since > _APART for since in self._attempts.values())
         return self._size + min(slow, _SPARE)
 
-    async def _connect(self, seconds: float) -> None:
+    async def _connect(self, attempt: object, seconds: float) -> None:
         try:
             lane = await connect(self._dsn, self._settings, seconds)
         except BaseException as error:
-            self._making -= 1
+            del self._attempts[attempt]
             self._open -= 1
             if not isinstance(error, Exception):
                 raise
             self._failed(error)
         else:
-            self._making -= 1
+            del self._attempts[attempt]
             self._failures = 0
-            self._give(lane)
+            self._hand_on(lane)
 
     def _failed(self, error: Exception) -> None:
         """A connection could not be made. Nobody waits for a server that isn't there."""
@@ -321,7 +340,8 @@ class Pool:
         self._complain(error)
         if nobody_there(error):
             self._distrust()
-        if nobody_there(error) or (self._failures >= _FAILURES and not self._busy):
+        # Otherwise as long as another attempt is under way, or a lane that may come back, there is something to wait for.
+        if nobody_there(error) or (self._failures >= _FAILURES and not self._attempts and not self._busy):
             told = NoLane()
             told.__cause__ = error
             self._tell(told)
