@@ -5,6 +5,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -135,8 +136,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         finally:
             await sources.close()
             await ledger.close()
-            for pool in (*pools.values(), service, ledger_pool):
-                await pool.close()
+            await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool)])
 
     checks = {name: pool.ping for name, pool in (*pools.items(), ("ledger", ledger_pool), ("service", service))}
 

@@ -205,21 +205,24 @@ class Row:
     lacking: int  # restricted answers without their disclosure
 
 
-async def endure(stage: Stage, name: str, fault: Fault, seconds: float, connections: int) -> Row:
-    """Load, the fault for so many seconds, load for some more; what came of it."""
+async def endure(
+    stage: Stage, name: str, fault: Fault, seconds: float, connections: int, *, around: float = 1.0
+) -> Row:
+    """Load, the fault for so many seconds, load for some more; what came of it. `around`: s before, twice as long
+    afterwards."""
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
         token = await fetch_token(session, stage.base, stage.key)
         load = Load(stage.base, token, stage.usccs)
         await load.learn(session)
         enough = asyncio.Event()
         task = asyncio.create_task(load.run(connections, enough))
-        await asyncio.sleep(1)
+        await asyncio.sleep(around)
         began = time.monotonic()
         async with fault(stage):
             await asyncio.sleep(seconds)
         ended = time.monotonic()
         all_pools = await _well(session, stage.base, ended)
-        await asyncio.sleep(max(0.0, ended + 2 - time.monotonic()))
+        await asyncio.sleep(max(0.0, ended + 2 * around - time.monotonic()))
         enough.set()
         await task
     cases = [o.case for o in load.outcomes if o.code in ("RIGHT", "WRONG") and o.case is not None]

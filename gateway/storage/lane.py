@@ -20,6 +20,7 @@ Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _STATEMENTS: Final = 200  # prepared statements kept on a connection
+_LEAVE: Final = 2.0  # s
 _MENDING: Final = 1.0  # s for the server to acknowledge a cancellation
 
 
@@ -63,6 +64,11 @@ class Lane:
         except Exception:
             return False
         return not self.connection.is_in_transaction()
+
+    async def close(self) -> None:
+        """Take leave of the server; where it doesn't listen, without."""
+        with contextlib.suppress(Exception):
+            await self.connection.close(timeout=_LEAVE)
 
     def drop(self) -> None:
         """Let go of the connection, whatever state it is in."""

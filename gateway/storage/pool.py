@@ -178,11 +178,7 @@ class Pool:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
         idle, self._idle = self._idle, []
-        for lane in idle:
-            try:
-                await lane.connection.close(timeout=2)
-            except Exception as error:
-                logger.warning("storage: a connection did not close: %s", described(error))
+        await asyncio.gather(*[lane.close() for lane in idle])
 
     # Lanes -----------------------------------------------------------------------------------------------------------
 
@@ -340,7 +336,7 @@ class Pool:
         self._complain(error)
         if nobody_there(error):
             self._distrust()
-        # Otherwise as long as another attempt is under way, or a lane that may come back, there is something to wait for.
+        # Otherwise, as long as another attempt is under way or a lane may come back, there is something to wait for.
         if nobody_there(error) or (self._failures >= _FAILURES and not self._attempts and not self._busy):
             told = NoLane()
             told.__cause__ = error
