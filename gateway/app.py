@@ -5,6 +5,7 @@ In: settings and an opened, prepared database. Out: an ASGI app whose lifespan o
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -135,7 +136,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         )
         for access in ACCESSES
     }
-    service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout)
+    # Asked twice by a request for a token, and by others before their own statements: half of the time for each.
+    service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout / 2)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
@@ -144,6 +146,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         settings.max_cost,
         settings.max_cost_public,
         budget=settings.request_budget,
+        storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
     )
     engine = Engine(contracts, pools, parts.account or ledger, sources, limits)
@@ -189,8 +192,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             await sources.close()
             await issuers.close()
             await ledger.close()
-            for pool in (*pools.values(), service, ledger_pool):
-                await pool.close()
+            await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool)])
 
     checks = {name: pool.ping for name, pool in (*pools.items(), ("ledger", ledger_pool), ("service", service))}
 

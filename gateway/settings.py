@@ -145,7 +145,11 @@ class Settings(BaseSettings):
         " audience, client_claim, max_seconds (docs/clients.md)",
     )
     pool_size: int = Field(8, gt=0, description="Connections of each view's pool, in each process")
-    database_timeout: float = Field(5.0, gt=0, description="Seconds that a statement may take")
+    database_timeout: float = Field(
+        2.0,
+        gt=0,
+        description="Seconds that all statements of a request may take together, waiting and a second attempt included",
+    )
     request_budget: float = Field(5.0, gt=0, description="Seconds that one request may wait for sources")
     ledger_timeout: float = Field(
         2.0,

@@ -15,11 +15,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.auth.jose import JwtError, Key, import_key
 from gateway.errors import OperatorError
-from gateway.storage.pool import Pool
+from gateway.storage.pool import Pool, same
 
 CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled or gets other keys
 
@@ -169,7 +170,7 @@ class ClientStore:
 
     async def list(self) -> tuple[Client, ...]:
         """All clients by id."""
-        return tuple(_client(row[0], 0.0) for row in await self._pool.fetch(_LIST, ()))
+        return tuple(_client(row[0], 0.0) for row in await self._pool.fetch(_LIST, (), again=same))
 
     async def add(self, row: Mapping[str, Any]) -> None:
         """Insert a checked registration (registration.py makes the row). Raises OperatorError where the id is taken."""
@@ -219,10 +220,9 @@ class ClientStore:
 
     async def _read(self, client_id: str) -> Client | None:
         started = self._clock()
-        rows = await self._pool.fetch(_GET, (client_id,))
-        if not rows:
+        client = await self._pool.fetch(_GET, (client_id,), read=partial(_first, started), again=same)
+        if client is None:
             return None
-        client = _client(rows[0][0], started)
         # Someone who asked to forget while this was under way must not get it back.
         if self._asking.get(client_id) is asyncio.current_task():
             self._kept[client_id] = client
@@ -230,6 +230,10 @@ class ClientStore:
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return client
+
+
+def _first(read_at: float, rows: Sequence[Any]) -> Client | None:
+    return _client(rows[0][0], read_at) if rows else None
 
 
 def _client(text: bytes, read_at: float) -> Client:

@@ -52,7 +52,7 @@ def serve(
         settings = load()
         changes = {"workers": workers, "host": host, "port": port}
         settings = settings.model_copy(update={k: v for k, v in changes.items() if v is not None})
-        with open_database(settings) as database:
+        with open_database(settings, keep=True) as database:
             for name in [] if no_migrate else asyncio.run(prepare(database)):
                 note(f"applied {name}")
             alone = settings.workers == 1 or not shares_port()

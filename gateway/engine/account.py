@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import asyncpg
 
@@ -80,6 +81,19 @@ def cells(disclosure: Disclosure) -> list[bytes | None]:
     return made
 
 
+def with_new_ids(arguments: Sequence[Any]) -> list[Any]:
+    """The parameters of a body statement for a second attempt: each of its disclosures gets another id.
+
+    Whether the first attempt was committed nobody knows. Then it is a disclosure of an answer that never left, which
+    is allowed; two rows of one id would not be.
+    """
+    again = list(arguments)
+    count = again[_ID].count(BETWEEN) + 1
+    again[_ID] = BETWEEN.join([new_id().encode() for _ in range(count)])
+    return again
+
+
+_ID: Final = CELLS.index("id")
 _HASH: Final = CELLS.index("document_hash")
 _UNSAFE: Final = (BETWEEN, ABSENT, b"\0")
 

@@ -9,44 +9,51 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import Account, Disclosure, cells, ledger_unavailable, of_the_account
+from gateway.engine.account import Account, Disclosure, cells, ledger_unavailable, of_the_account, with_new_ids
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Documents, Operation
-from gateway.engine.response import introspect, read_row, response, without_rows
+from gateway.engine.response import Found, introspect, read_row, response, without_rows
 from gateway.engine.together import Reader, Together
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.sources.ask import Consulted, Sources, Wanted
 from gateway.storage.identifiers import mask_identity_numbers_in
+from gateway.storage.pool import same
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What arrives: a document's text, the operation's name, the variables as JSON gave them."""
+    """What arrives: a document's text, the operation's name, the variables as JSON gave them; and when (s)."""
 
     query: str
     operation_name: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     language: str = "en"
+    arrived: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one request; `cost` in rows. `statements`: of one group of requests at once (together.py)."""
+    """Bounds of one request; `cost` in rows. `budget`: seconds for its sources, `storage`: for all of its statements
+    together, from its arrival, the time of its sources apart. `statements`: of one group of requests at once
+    (together.py)."""
 
     cost: int
     cost_public: int
     subjects: int = 1_000
     subjects_public: int = 20
     budget: float = 5.0
+    storage: float = 2.0
     statements: int = 1
 
 
@@ -60,6 +67,7 @@ class Done:
     shown: bytes = b""
     snapshot: bytes | None = None
     refusals: int = 0  # that one row stands for; 0: for itself
+    waited: float = 0.0  # for sources, s
 
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
@@ -123,7 +131,7 @@ class Engine:
             return b'{"data":' + without_rows(compiled.plan, fed) + b"}"
         consulted = _NOTHING
         if compiled.plan.sources:
-            consulted = await self._consult(compiled, variables, principal, fed)
+            consulted = await self._consult(compiled, variables, principal, fed, request, done)
             done.sources = consulted.statuses
         try:
             arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
@@ -133,31 +141,49 @@ class Engine:
         if accounts:
             arguments[:0] = cells(_disclosure(principal, request, done))
         try:
-            row = await self._row(compiled, arguments, principal, rows)
+            read = await self._read(compiled, arguments, principal, request, self._until(request, done), rows)
         except StorageUnavailable as error:
             if accounts and of_the_account(error):
                 raise ledger_unavailable() from error
             raise
-        if not row["body"]:
+        if read is None:
             raise _too_many(principal)
-        found = read_row(compiled, row, principal)
-        if accounts:
-            if row["disclosed"] != 1:  # durable otherwise: the statement's own transaction has ended
-                raise RuntimeError("an answer without its disclosure")
-        elif principal.access.disclosed:
+        found, body = read
+        if not accounts and principal.access.disclosed:
             done.shown, done.snapshot = found.shown, found.snapshot
             await self._account_for(principal, request, done)
         elif consulted.behind:
             self._refresh(compiled, consulted, found.shown)
-        return response(found, request.language)
+        return body
 
-    async def _row(self, compiled: Compiled, arguments: Sequence[Any], principal: Principal, rows: int) -> Any:
+    def _until(self, request: Request, done: Done) -> float:
+        """The moment (time.monotonic()) at which the request is told that the database does not answer."""
+        return request.arrived + self._limits.storage + done.waited
+
+    async def _read(
+        self,
+        compiled: Compiled,
+        arguments: Sequence[Any],
+        principal: Principal,
+        request: Request,
+        until: float,
+        rows: int,
+    ) -> tuple[Found, bytes] | None:
+        """What the body statement found, and the response; None where it shows more subjects than the token allows."""
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
         if statement.keys and principal.scope is None and not compiled.plan.sources:
-            return await self._together.row(principal.access.name, pool, statement, arguments, rows)
-        (row,) = await pool.fetch(statement.text, arguments, principal.scope)
-        return row
+            row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
+            return _answered(compiled, principal, request.language, (row,))
+        found: tuple[Found, bytes] | None = await pool.fetch(
+            statement.text,
+            arguments,
+            principal.scope,
+            until=until,
+            read=partial(_answered, compiled, principal, request.language),
+            again=with_new_ids if statement.accounts else same,
+        )
+        return found
 
     # Plan ------------------------------------------------------------------------------------------------------------
 
@@ -228,7 +254,13 @@ class Engine:
     # Sources ---------------------------------------------------------------------------------------------------------
 
     async def _consult(
-        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, fed: dict[str, Any]
+        self,
+        compiled: Compiled,
+        variables: Mapping[str, Any],
+        principal: Principal,
+        fed: dict[str, Any],
+        request: Request,
+        done: Done,
     ) -> Consulted:
         """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
         deadline = asyncio.get_running_loop().time() + self._limits.budget
@@ -242,8 +274,15 @@ class Engine:
                         by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
             else:
                 arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
-                (row,) = await self._pools[principal.access.name].fetch(keys.statement.text, arguments, principal.scope)
-                for code in dict.fromkeys(row["shown"].decode().split(",")):
+                codes = await self._pools[principal.access.name].fetch(
+                    keys.statement.text,
+                    arguments,
+                    principal.scope,
+                    until=self._until(request, done),
+                    read=_codes,
+                    again=same,
+                )
+                for code in codes:
                     if code:
                         by_subject[code] = dict.fromkeys(keys.parts)
             self._check_keys(len(by_subject), principal)
@@ -251,7 +290,9 @@ class Engine:
             for code, parts_of in by_subject.items():
                 grouped.setdefault(tuple(parts_of), []).append(code)
             wanted += [Wanted(source, parts, tuple(codes)) for parts, codes in grouped.items()]
+        began = time.monotonic()
         consulted = await self._sources.consult(wanted, principal, deadline)
+        done.waited = time.monotonic() - began
         for source in compiled.keys:
             fed[f"answers:{source}"] = consulted.parameters.get(source, "{}")
         return consulted
@@ -281,7 +322,11 @@ class Engine:
 
     async def _account_for(self, principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> None:
         if principal.access.disclosed:
-            await self._account.record(_disclosure(principal, request, done, outcome))
+            try:
+                async with asyncio.timeout(self._until(request, done) - time.monotonic()):
+                    await self._account.record(_disclosure(principal, request, done, outcome))
+            except TimeoutError:
+                raise ledger_unavailable() from None
 
     async def account_for_refusal(
         self, principal: Principal, request: Request, code: str, done: Done | None = None
@@ -294,6 +339,25 @@ class Engine:
             done = done or Done()
             done.operation = None
             await self._account_for(principal, request, done, code)
+
+
+def _answered(
+    compiled: Compiled, principal: Principal, language: str, rows: Sequence[Any]
+) -> tuple[Found, bytes] | None:
+    """The statement's one row, read to the end while its connection is still to be blamed for what can't be."""
+    (row,) = rows
+    if not row["body"]:
+        return None
+    if compiled.body is not None and compiled.body.accounts and row["disclosed"] != 1:
+        raise RuntimeError("an answer without its disclosure")  # durable otherwise: the transaction has ended
+    found = read_row(compiled, row, principal)
+    return found, response(found, language)
+
+
+def _codes(rows: Sequence[Any]) -> dict[str, None]:
+    """The codes of a keys statement, in their order."""
+    (row,) = rows
+    return dict.fromkeys(row["shown"].decode().split(","))
 
 
 def _disclosure(principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> Disclosure:

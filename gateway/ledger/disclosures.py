@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Histogram
 
-from gateway.engine.account import Disclosure, ledger_unavailable
+from gateway.engine.account import Disclosure, ledger_unavailable, new_id
 from gateway.errors import StorageUnavailable
 from gateway.storage.pool import Pool
 
@@ -35,6 +36,7 @@ _values = attrgetter(*_COLUMNS)
 # asyncpg takes the elements of a text[] as str alone, whatever the pool's codec for text.
 _MAYBE_BYTES: Final = tuple(_COLUMNS.index(n) for n in ("variables", "subject_ids", "snapshot", "sources", "withheld"))
 _TYPES: Final = {"document_hash": "bytea"}
+_ID: Final = _COLUMNS.index("id")
 _CASTS: Final = {"id": "{}::uuid", "subject_ids": "string_to_array({}, ',')::uuid[]"}
 _INTO: Final = f"insert into ledger.disclosure ({', '.join(_COLUMNS)})"
 
@@ -72,6 +74,20 @@ def _row(disclosure: Disclosure) -> list[object]:
         if isinstance(value, bytes):
             row[i] = value.decode()
     return row
+
+
+def _few_with_new_ids(values: Sequence[Any]) -> list[Any]:
+    """For a second attempt, since nobody knows whether the first was committed: other rows."""
+    again = list(values)
+    for place in range(_ID, len(again), len(_COLUMNS)):
+        again[place] = new_id()
+    return again
+
+
+def _with_new_ids(columns: Sequence[Any]) -> list[Any]:
+    again = list(columns)
+    again[_ID] = [new_id() for _ in again[_ID]]
+    return again
 
 
 class Ledger:
@@ -157,11 +173,13 @@ class Ledger:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(self._timeout):
-                if len(batch) <= _FEW:
-                    await self._pool.execute(_INSERTS_FEW[len(batch)], [value for row, _ in batch for value in row])
-                else:
-                    await self._pool.execute(_INSERT, list(zip(*[row for row, _ in batch], strict=True)))
+            until = time.monotonic() + self._timeout
+            if len(batch) <= _FEW:
+                values = [value for row, _ in batch for value in row]
+                await self._pool.fetch(_INSERTS_FEW[len(batch)], values, until=until, again=_few_with_new_ids)
+            else:
+                columns = list(zip(*[row for row, _ in batch], strict=True))
+                await self._pool.fetch(_INSERT, columns, until=until, again=_with_new_ids)
         except StorageUnavailable as error:
             if isinstance(error.__cause__, _REFUSED) and len(batch) > 1:
                 half = len(batch) // 2

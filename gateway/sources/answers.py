@@ -7,15 +7,17 @@ text from the connector to the body statement: they are pasted, never parsed.
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from gateway.sources.policy import SourcePolicy
 from gateway.sources.told import Told, told
-from gateway.storage.pool import Pool, storage_unavailable
+from gateway.storage.pool import Pool, same, storage_unavailable
 
 Key: TypeAlias = tuple[str, str, str]  # source, part, USCC
 
@@ -121,14 +123,12 @@ class KeptAnswers:
         )
         try:
             async with asyncio.timeout_at(deadline):
-                rows = await self._pool.fetch(_FIND, arguments)
+                got = await self._pool.fetch(_FIND, arguments, read=partial(self._read, keys), again=same)
         except TimeoutError:
             raise storage_unavailable() from None
-        got = {row["i"]: row for row in rows}
-        for i, key in enumerate(keys, 1):
-            row = got.get(i)
-            if row is not None:
-                answer = told(self._policies[key[0]], row["asked_at"], row["rows"].decode())
+        for key in keys:
+            answer = got.get(key)
+            if answer is not None:
                 answer = self.put(key, answer, now)
                 if answer.until > now:
                     found[key] = answer
@@ -141,3 +141,14 @@ class KeptAnswers:
                 self._absent.move_to_end(key)
                 if len(self._absent) > _ABSENT:
                     self._absent.popitem(last=False)
+
+    def _read(self, keys: Sequence[Key], rows: Sequence[Mapping[str, Any]]) -> dict[Key, Told]:
+        """What was kept. Raises where it is not what was written: it would be pasted into everybody's statement."""
+        found = {}
+        for row in rows:
+            text = row["rows"].decode()
+            if not 0 < row["i"] <= len(keys) or not isinstance(json.loads(text), list):
+                raise ValueError("not what was asked for, or no list")
+            key = keys[row["i"] - 1]
+            found[key] = told(self._policies[key[0]], row["asked_at"], text)
+        return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -43,8 +43,9 @@ class Database:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """The database of these settings; embedded PostgreSQL is started if nobody has yet, and let go at the end.
+def open_database(settings: Settings, *, keep: bool = False) -> Iterator[Database]:
+    """The database of these settings; embedded PostgreSQL is started if nobody has yet, and let go at the end. With
+    `keep` it is started again, too, whenever it ends meanwhile.
 
     Raises StorageError with what to do next.
     """
@@ -57,7 +58,7 @@ def open_database(settings: Settings) -> Iterator[Database]:
             raise StorageError("GATEWAY_DATABASE_URL must name a database: postgresql://user:password@host/database")
         yield Database(name, settings.role_prefix or name, url, secrets)
         return
-    with ensure_running(settings.data_dir) as server:
+    with ensure_running(settings.data_dir) as server, server.kept_running() if keep else nullcontext():
 
         async def ready() -> str:
             await create_database(server, EMBEDDED_DATABASE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +18,11 @@ from gateway.storage import embedded_config as config
 from gateway.storage.embedded_cluster import SUPERUSER, Cluster, Postmaster, open_lock, try_lock
 from gateway.storage.embedded_errors import EmbeddedPostgresError
 from gateway.storage.secrets import SecretFiles
+
+logger = logging.getLogger(__name__)
+
+_LOOK = 0.25  # s between two looks whether the server lives: a file to read
+_LONGEST_PAUSE = 30.0  # s between attempts to start one that doesn't
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +41,7 @@ class RunningServer:
     password: str = field(repr=False)
     _cluster: Cluster = field(repr=False)
     _hold: int | None = field(repr=False)  # descriptor with a shared lock; None once released
+    _settings: str = field(repr=False)
     port: int = config.PORT
     user: str = SUPERUSER
 
@@ -73,6 +81,48 @@ class RunningServer:
         finally:
             if hold is not None:
                 os.close(hold)
+
+    def revive(self) -> bool:
+        """Start the server where it has died, with the data as they were; whether it had. Not after `release`.
+
+        Blocks while it recovers. Raises EmbeddedPostgresError where it does not start, or not at its old address.
+        """
+        if self._cluster.find() is not None:
+            return False
+        with startup_lock(self.data_dir):
+            if self._cluster.find() is not None:
+                return False  # another process was quicker
+            found = self._cluster.start(settings=self._settings)
+        self.pid = found.pid
+        if found.socket_dir != self.socket_dir:
+            raise EmbeddedPostgresError(
+                f"PostgreSQL is back, but its socket has moved to {found.socket_dir}: start the gateway again"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """While the block runs a thread sees to it that the server does: nobody else starts an embedded one again."""
+        done = threading.Event()
+
+        def keep() -> None:
+            pause = _LOOK
+            while not done.wait(pause):
+                try:
+                    if self.revive():
+                        logger.warning("PostgreSQL had ended and was started again (pid %d)", self.pid)
+                    pause = _LOOK
+                except Exception as error:
+                    logger.error("PostgreSQL has ended and does not start: %s", error)
+                    pause = min(max(1.0, pause * 2), _LONGEST_PAUSE)
+
+        thread = threading.Thread(target=keep, name="embedded-postgres", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +167,7 @@ def hold(cluster: Cluster, secrets: SecretFiles, *, fsync: bool, settings: str) 
         password=password,
         _cluster=cluster,
         _hold=holders,
+        _settings=settings,
     )
 
 

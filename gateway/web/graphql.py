@@ -36,6 +36,7 @@ from gateway.errors import (
 from gateway.storage.levels import CONTRACTS
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
+from gateway.web.leaving import Leaving, Left
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
 from gateway.web.refusals import language_of
 from gateway.web.throttle import RefusalLog, RefusedClients, Throttle, too_many
@@ -80,9 +81,10 @@ class GraphQLEndpoint:
         self._refused_clients = RefusedClients()
         self._max_body = max_body_bytes
         self._page = page
+        self._leaving = Leaving()
         self._requests = Counter(
             "credit_requests",
-            "Requests by view and outcome: ANSWERED, or the code",
+            "Requests by view and outcome: ANSWERED, LEFT by the client, or the code",
             ("view", "outcome"),
             registry=registry,
         )
@@ -112,9 +114,11 @@ class GraphQLEndpoint:
                     "使用令牌时请以 POST 方式查询",
                     ((b"allow", b"POST"),),
                 )
-            body = await self._engine.answer(principal, request)
+            body = await self._leaving.unless_left(receive, self._engine.answer(principal, request))
             self._answered[view].inc()
             await _send(send, 200, media, body, _cache(principal))
+        except Left:
+            self._requests.labels(view, "LEFT").inc()
         except NotHttp as error:
             self._requests.labels(view, BadUserInput.code).inc()
             self._log(principal, error, BadUserInput.code, scope)

@@ -217,10 +217,10 @@ async def test_a_clients_row_is_read_once_by_many(setting: Setting, monkeypatch:
     reads = 0
     fetch = setting.store._pool.fetch
 
-    async def counted(*arguments: Any) -> Any:
+    async def counted(*arguments: Any, **more: Any) -> Any:
         nonlocal reads
         reads += 1
-        return await fetch(*arguments)
+        return await fetch(*arguments, **more)
 
     monkeypatch.setattr(setting.store._pool, "fetch", counted)
     await asyncio.gather(*(setting.authenticator.authenticate(token, None) for token in tokens))

@@ -351,7 +351,7 @@ async def test_without_a_database_nobody_is_let_in(setting: Setting, monkeypatch
     form = setting.form("down")
     await setting.ask(form)  # the client is kept now; the next jti must still be written
 
-    async def failing(*_: object) -> None:
+    async def failing(*_: object, **__: object) -> None:
         raise storage_unavailable()
 
     monkeypatch.setattr(setting.store._pool, "fetch", failing)

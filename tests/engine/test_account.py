@@ -4,7 +4,7 @@ account would have been told; whatever keeps it from being written keeps the ans
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -107,8 +107,10 @@ class Forgetful:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def fetch(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> list[dict[str, Any]]:
-        return [{**dict(row), "disclosed": 0} for row in await self._pool.fetch(sql, arguments, scope)]
+    async def fetch(
+        self, sql: str, arguments: Sequence[Any], scope: str | None = None, *, read: Callable[[Any], Any], **_: Any
+    ) -> Any:
+        return read([{**dict(row), "disclosed": 0} for row in await self._pool.fetch(sql, arguments, scope)])
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,11 @@ class NoDatabase:
     def __init__(self) -> None:
         self.fetches = 0
 
-    async def fetch(self, sql: str, arguments: Sequence[object], scope: str | None = None) -> list[object]:
+    async def fetch(
+        self, sql: str, arguments: Sequence[object], *, read: Callable[[list[object]], object], **_: object
+    ) -> object:
         self.fetches += 1
-        return []
+        return read([])
 
     async def execute(self, sql: str, arguments: Sequence[object] = ()) -> None:
         pass

@@ -45,11 +45,11 @@ class Counting:
         self.fetches = 0
         self.down = False
 
-    async def fetch(self, *arguments: Any) -> Any:
+    async def fetch(self, *arguments: Any, **more: Any) -> Any:
         self.fetches += 1
         if self.down:
             raise storage_unavailable() from OSError("down")
-        return await self.pool.fetch(*arguments)
+        return await self.pool.fetch(*arguments, **more)
 
     async def execute(self, sql: str, arguments: Any = ()) -> None:
         await self.fetch(sql, arguments)

@@ -323,3 +323,30 @@ def test_settings_that_open_the_server_are_refused(tmp_path: Path, setting: dict
     with pytest.raises(EmbeddedPostgresError):
         ensure_running(tmp_path / "data", extra_settings=setting)
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_server_that_dies_while_it_is_kept_is_started_again_with_its_data(data_dir: Path) -> None:
+    with start(data_dir) as server, server.kept_running():
+        connection = await asyncpg.connect(server.dsn())
+        await connection.execute("create table kept as select 1 as it")
+        await connection.execute("checkpoint")
+        first = server.pid
+        os.kill(first, signal.SIGKILL)
+        with contextlib.suppress(Exception):
+            await connection.close(timeout=1)
+        assert eventually(lambda: server.pid != first and runs(server.pid), 30)
+        again = await asyncpg.connect(server.dsn())
+        assert await again.fetchval("select it from kept") == 1
+        await again.close()
+        assert not server.revive()  # it runs: nothing to do
+    assert not runs(server.pid)
+
+
+def test_a_server_that_nobody_keeps_stays_down(data_dir: Path) -> None:
+    """The test above would pass with anything that starts servers: here nothing does."""
+    with start(data_dir) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        assert eventually(lambda: not runs(server.pid))
+        time.sleep(1)
+        assert server._cluster.find() is None
+        assert server.revive()
