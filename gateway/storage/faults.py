@@ -14,6 +14,8 @@ from typing import Final
 
 import asyncpg
 
+from gateway.storage.framing import Misframed
+
 _SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
 # The server ends the connection: by an administrator, a crash, while it starts or stops, for being idle.
 _ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
@@ -44,6 +46,8 @@ def broken(error: BaseException) -> bool:
 def garbled(error: BaseException) -> bool:
     """Whether bytes were damaged on the way, as far as that can be told. A connection that ends is another thing: the
     driver may notice in the middle of a message (InternalClientError, InterfaceError)."""
+    if isinstance(error.__cause__, Misframed) or isinstance(error, Misframed):
+        return True
     if not broken(error) or isinstance(error, OSError | asyncpg.InterfaceError):
         return False
     if isinstance(error, asyncpg.PostgresError):

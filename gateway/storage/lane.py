@@ -16,6 +16,9 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from gateway.storage.framing import install
+
+install()
 Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

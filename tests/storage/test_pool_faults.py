@@ -362,10 +362,10 @@ async def test_a_damaged_reply_gives_rows_or_a_refusal_and_nothing_else(
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_thousand_damaged_replies(garbler: Garbler, kind: str) -> None:
-    right, wrong, refused = await damage(garbler, kind, 1_000)
-    print(f"{kind}: {right} right, {wrong} wrong, {refused} refused of 1000, damaged {garbler.damaged[kind]}")
-    assert garbler.damaged[kind] > 100
+async def test_many_damaged_replies(garbler: Garbler, kind: str) -> None:
+    right, wrong, refused = await damage(garbler, kind, 400)
+    print(f"{kind}: {right} right, {wrong} wrong, {refused} refused of 400, damaged {garbler.damaged[kind]}")
+    assert garbler.damaged[kind] > 50
 
 
 # Sorting -------------------------------------------------------------------------------------------------------------
