@@ -5,7 +5,7 @@ both: a type of zero, which only bytes that were damaged on their way have, send
 every request of the process. Here a connection with such a frame ends at once instead, whatever it was doing.
 
 In: the bytes as they arrive. Out: the same, to asyncpg, or Misframed. `install` puts the check into asyncpg, which has
-no hook for it, for the whole process; about a microsecond for each piece that arrives (decision 0012).
+no hook for it, for the whole process; about a microsecond for each piece that arrives (decision 0014).
 """
 
 from __future__ import annotations

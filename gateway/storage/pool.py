@@ -2,7 +2,7 @@
 
 In: SQL of a plan and its parameters. Out: its rows, or what a reader makes of them, by a deadline. Prepared statements
 live on a small stash of connections that is never reset between requests, which is why nothing may ever set session
-state on them: a scope lives in its transaction. faults.py sorts what goes wrong, decision 0012 says what follows.
+state on them: a scope lives in its transaction. faults.py sorts what goes wrong, decision 0014 says what follows.
 """
 
 from __future__ import annotations
