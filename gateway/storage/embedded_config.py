@@ -14,7 +14,7 @@ PORT = 5432  # names the socket's file; there is no TCP
 HBA = "# Written at every start.\n# TYPE  DATABASE  USER  METHOD\nlocal   all       all   scram-sha-256\n"
 
 _SETTINGS: Mapping[str, str] = {
-    "max_connections": "100",
+    "max_connections": "500",  # a process of the gateway may open 52: all pools of nine of them
     "shared_buffers": "256MB",
     "synchronous_commit": "on",
     "password_encryption": "scram-sha-256",
