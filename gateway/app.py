@@ -97,6 +97,12 @@ def courts_settings(source: CourtsSource) -> CourtsSettings:
     )
 
 
+def lock_timeout_of(settings: Settings) -> float:
+    """Seconds that a body statement waits for a lock: it ends before the request's own deadline does, which would not
+    say that it was the ledger."""
+    return min(settings.ledger_timeout, 0.8 * settings.database_timeout)
+
+
 def rates_of(settings: Settings) -> Rates:
     """What one client may ask, of the settings."""
     return Rates(
@@ -131,7 +137,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             size=settings.pool_size,
             timeout=settings.database_timeout,
             # Who reads waits for no lock; above the public view the statement writes its disclosure, too.
-            lock_timeout=settings.ledger_timeout,
+            lock_timeout=lock_timeout_of(settings),
             durable=access.disclosed,
         )
         for access in ACCESSES

@@ -122,6 +122,8 @@ _VALIDATION = _rules(
      "{0} 不是 {1} 的取值，应为{shape_zh}"),
     (r"Enum '(.+)' cannot represent non-enum value: (.+)\.", "{1} is no value of {0}; take {shape}",
      "{1} 不是 {0} 的取值，应为{shape_zh}"),
+    (r"Expected value of type '(.+?)', but encountered error .*", "that is no value of {0}; write {shape}",
+     "此处不是 {0} 的取值，应为{shape_zh}"),
     (r"(Int|Float|String|Boolean|ID) cannot represent .*?value: (.+)", "{1} is no value of {0}; write {shape}",
      "{1} 不是 {0} 的取值，应为{shape_zh}"),
     (r"Too many validation errors.*", "there are more mistakes than these; correct them first",

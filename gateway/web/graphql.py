@@ -104,8 +104,6 @@ class GraphQLEndpoint:
             request = await self._read(scope, headers, receive)
             principal = await self._principal(scope, headers, request)
             view = principal.view
-            if principal.client_id is not None and (wait := self._throttle.client(principal.client_id)):
-                await self._slow_down(principal, request, wait)
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(
@@ -122,6 +120,8 @@ class GraphQLEndpoint:
         except NotHttp as error:
             self._requests.labels(view, BadUserInput.code).inc()
             self._log(principal, error, BadUserInput.code, scope)
+            if principal is None:
+                self._failed(scope, headers)
             found = {"message": error.message(headers.language()), "extensions": {"code": BadUserInput.code}}
             body = json.dumps({"errors": [found]}, ensure_ascii=False).encode("utf-8", "replace")
             await _send(send, error.status, media, body, error.headers)
@@ -129,7 +129,7 @@ class GraphQLEndpoint:
             self._requests.labels(view, error.code).inc()
             self._log(principal, error, error.code, scope)
             if isinstance(error, Unauthenticated):
-                self._throttle.failed(scope)
+                self._failed(scope, headers)
             await _refuse(send, error, media, headers.language())
         except Exception as error:
             self._requests.labels(view, Internal.code).inc()
@@ -137,21 +137,33 @@ class GraphQLEndpoint:
 
     def _admit(self, scope: Scope, headers: _Headers) -> None:
         """Before anything is read: raises RateLimited for an address that asks too much without a token, or with tokens
-        that don't hold; whoever is known already is not held back by its neighbours."""
-        authorization = headers.get(b"authorization")
-        if authorization is None:
+        that don't hold. A token of ours is not held back by its neighbours' that are none."""
+        if headers.get(b"authorization") is None:
             self._throttle.stranger(scope)
-        elif wait := self._throttle.suspect(scope):
-            known = self._authenticator.cached(headers.only(b"authorization"), headers.only(b"credit-purpose"))
-            if known is None:
+        elif self._throttle.any_failed:
+            client_id = self._authenticator.vouched_for(headers.only(b"authorization"), headers.only(b"credit-purpose"))
+            if wait := self._throttle.suspect(scope, client_id):
                 raise too_many(wait)
 
-    async def _slow_down(self, principal: Principal, request: Request, wait: float) -> None:
-        """Refuse a client that asks too much; a row in the ledger stands for many refusals."""
-        if times := self._refused_clients.add(principal.client_id or ""):
+    def _failed(self, scope: Scope, headers: _Headers) -> None:
+        """A request was not let in: it counts for its address, and for whom its token names, if it is one of ours."""
+        authorization, purpose = headers.all(b"authorization"), headers.all(b"credit-purpose")
+        if len(authorization) == 1 and len(purpose) <= 1:
+            given = [values[0].decode("latin-1") if values else None for values in (authorization, purpose)]
+            self._throttle.failed(scope, self._authenticator.vouched_for(*given))
+        elif authorization:
+            self._throttle.failed(scope, "")
+
+    async def _count(self, principal: Principal, request: Request) -> None:
+        """Take one of a client's requests. Raises RateLimited; a row in the ledger stands for many such refusals."""
+        if principal.client_id is None or not (wait := self._throttle.client(principal.client_id)):
+            return
+        if times := self._refused_clients.add(principal.client_id):
             nothing = Request("", language=request.language)
             await self._engine.account_for_refusal(principal, nothing, RateLimited.code, Done(refusals=times))
-        raise too_many(wait)
+        refusal = too_many(wait)
+        refusal.principal = principal
+        raise refusal
 
     def _log(self, principal: Principal | None, error: Exception, code: str, scope: Scope) -> None:
         """A refusal that no disclosure tells of: a line of the log."""
@@ -169,8 +181,10 @@ class GraphQLEndpoint:
                 principal = await self._authenticator.authenticate(authorization, purpose, shown)
             except ClientError as error:
                 if isinstance(error.principal, Principal):
+                    await self._count(error.principal, request)
                     await self._engine.account_for_refusal(error.principal, request, error.code)
                 raise
+        await self._count(principal, request)
         try:
             hops = headers.only(b"credit-hops")
             if hops is None:

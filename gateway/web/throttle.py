@@ -110,16 +110,23 @@ class Throttle:
         """A request of a client that is known: the seconds to wait, 0.0 for none."""
         return 0.0 if self._clients is None else self._clients.take(client_id)
 
-    def failed(self, scope: MutableMapping[str, Any]) -> None:
-        """A token that does not hold came from this address."""
-        if self._failures is not None:
-            self._failures.take(self.address(scope))
+    def failed(self, scope: MutableMapping[str, Any], client_id: str) -> None:
+        """A request that could not be let in came from this address; `client_id` where its token is of that client's.
 
-    def suspect(self, scope: MutableMapping[str, Any]) -> float:
-        """The seconds for which no more unknown tokens of this address are looked at, 0.0 for none."""
-        if not self._failures:  # nobody has failed: the way of almost every request
-            return 0.0
-        return self._failures.wait(self.address(scope))
+        Who holds a client's token but not what it is bound to counts apart: neither the address nor the client,
+        wherever it asks from, has to pay for it.
+        """
+        if self._failures is not None:
+            self._failures.take(f"{self.address(scope)} {client_id}")
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether there is anything to look for: almost every request comes when nobody has failed."""
+        return bool(self._failures)
+
+    def suspect(self, scope: MutableMapping[str, Any], client_id: str) -> float:
+        """The seconds for which nothing more like it is looked at, 0.0 for none."""
+        return self._failures.wait(f"{self.address(scope)} {client_id}") if self._failures else 0.0
 
 
 def too_many(wait: float) -> RateLimited:

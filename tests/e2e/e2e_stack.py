@@ -311,7 +311,9 @@ class Gateway:
     session: aiohttp.ClientSession
     tokens: dict[str, str] = field(default_factory=dict)
 
-    async def fetch_token(self, account: Account, *, case: str | None = CASE, **more: Any) -> str:
+    async def fetch_token(
+        self, account: Account, *, case: str | None = CASE, headers: dict[str, str] | None = None, **more: Any
+    ) -> str:
         """An access token by private_key_jwt; with case None it has no purpose."""
         form = {
             "grant_type": "client_credentials",
@@ -322,7 +324,7 @@ class Gateway:
         if case is not None and account.scope:
             detail = {"type": "credit_purpose", "matter": account.matter, "case_number": case, **more}
             form["authorization_details"] = json.dumps([detail], ensure_ascii=False)
-        async with self.session.post(f"{self.base}/oauth/token", data=form) as reply:
+        async with self.session.post(f"{self.base}/oauth/token", data=form, headers=headers) as reply:
             found = await reply.json(content_type=None)
             assert reply.status == 200, found
             return str(found["access_token"])

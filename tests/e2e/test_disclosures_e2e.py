@@ -17,6 +17,8 @@ import asyncpg
 import pytest
 from e2e_stack import STRANGER, Stack, on_database, purpose_header, superuser
 
+from gateway.app import lock_timeout_of
+from gateway.settings import Settings
 from gateway.storage.embedded import RunningServer
 from gateway.storage.identifiers import organisation_uuid
 
@@ -272,6 +274,13 @@ async def test_a_ledger_that_can_not_be_written(postgres: RunningServer, stack: 
     answered = [row for row in await case.rows() if row["outcome"] == "ANSWERED"]
     # A row that was written although its client was refused is harmless; one that is missing would not be.
     assert len(answered) >= 2
+
+
+@pytest.mark.parametrize("given", [{}, {"database_timeout": 1.0}, {"ledger_timeout": 0.1}])
+def test_a_lock_is_told_as_the_ledgers_before_the_request_is_over(given: dict[str, float]) -> None:
+    settings = Settings(**given)
+    assert 0 < lock_timeout_of(settings) < settings.database_timeout
+    assert lock_timeout_of(settings) <= settings.ledger_timeout
 
 
 async def test_without_the_ledgers_own_connection(postgres: RunningServer, stack: Stack) -> None:

@@ -71,6 +71,41 @@ async def test_tokens_that_do_not_hold_end_in_429_and_hold_back_nobody_who_is_kn
     assert (await ask(stack, None, "203.0.113.5")).status == 200
 
 
+async def test_a_neighbours_bad_tokens_hold_back_no_token_of_ours(stack: Stack) -> None:
+    """Neither one that was never seen, nor one that was not seen for longer than a registration is kept."""
+    account = await make_client(stack.database, "neighbour", "view:restricted", "GRANT", organisation=stack.organ)
+    here = {"x-forwarded-for": "203.0.113.15"}
+    idle = await stack.fetch_token(account, case="door-idle", headers=here)
+    assert (await ask(stack, None, "203.0.113.15", token=idle)).status == 200
+    await asyncio.sleep(2.0)
+    statuses = [(await ask(stack, None, "203.0.113.15", token=f"bad.token.{n}")).status for n in range(14)]
+    assert statuses[-1] == 429
+    fresh = await stack.fetch_token(account, case="door-fresh", headers=here)
+    for token in (idle, fresh):
+        assert (await ask(stack, None, "203.0.113.15", token=token)).status == 200
+    assert (await ask(stack, None, "203.0.113.15", token="bad.token.again")).status == 429
+
+
+@pytest.mark.parametrize("refused", ["PURPOSE_REQUIRED", "MATTER_NOT_GRANTED", "BAD_USER_INPUT"])
+async def test_refusals_before_the_question_count_for_their_client(stack: Stack, refused: str) -> None:
+    """Else each of them would be a durable row, as many as somebody likes to send."""
+    name = f"flood-{refused.lower().replace('_', '-')}"
+    account = await make_client(stack.database, name, "view:restricted", "GRANT", organisation=stack.organ)
+    case = None if refused != "BAD_USER_INPUT" else f"door-{name}"
+    token = await stack.fetch_token(account, case=case, headers={"x-forwarded-for": "203.0.113.16"})
+    headers = {
+        "PURPOSE_REQUIRED": {},
+        "MATTER_NOT_GRANTED": {"credit-purpose": f'matter="DEBT", case="door-{name}"'},
+        "BAD_USER_INPUT": {"credit-hops": "9"},
+    }[refused]
+    replies = [await ask(stack, None, "203.0.113.16", token=token, headers=dict(headers)) for _ in range(30)]
+    codes = [reply.code for reply in replies]
+    assert codes[0] == refused
+    assert codes.count("RATE_LIMITED") >= 15
+    rows = await stack.owner.fetch("select outcome from ledger.disclosure where client_id = $1", name)
+    assert len(rows) <= codes.count(refused) + 1
+
+
 async def test_the_token_endpoint(stack: Stack) -> None:
     account = stack.clients["plain"]
     found = []

@@ -95,10 +95,10 @@ def test_a_rate_of_zero_is_no_limit() -> None:
     throttle = Throttle(Rates(0, 1, 0, 1, 0, 1), Peers(()))
     for _ in range(100):
         throttle.stranger(scope("192.0.2.1"))
-        throttle.failed(scope("192.0.2.1"))
+        throttle.failed(scope("192.0.2.1"), "")
         assert not throttle.client("a")
         assert not throttle.token_request(scope("192.0.2.1"))
-        assert not throttle.suspect(scope("192.0.2.1"))
+        assert not throttle.suspect(scope("192.0.2.1"), "")
 
 
 def test_strangers_count_by_the_address_that_our_proxies_tell() -> None:
@@ -117,10 +117,16 @@ def test_failures_have_buckets_of_their_own() -> None:
     throttle = Throttle(Rates(public=0.01, public_burst=2), Peers(()))
     attacker = scope("192.0.2.1")
     for _ in range(2):
-        assert not throttle.suspect(attacker)
-        throttle.failed(attacker)
-    assert throttle.suspect(attacker)
-    assert not throttle.suspect(scope("192.0.2.2"))
+        assert not throttle.suspect(attacker, "")
+        throttle.failed(attacker, "")
+    assert throttle.any_failed
+    assert throttle.suspect(attacker, "")
+    assert not throttle.suspect(scope("192.0.2.2"), "")
+    assert not throttle.suspect(attacker, "honest")  # whose token is one of ours
+    for _ in range(2):
+        throttle.failed(attacker, "victim")  # a stolen token without what it is bound to
+    assert throttle.suspect(attacker, "victim")
+    assert not throttle.suspect(scope("192.0.2.2"), "victim")  # who asks from its own address does not pay for it
     throttle.stranger(attacker)  # public questions of the same address go on
 
 
