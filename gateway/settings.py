@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as NotReadable
 
 from gateway.errors import SettingsError
 
@@ -176,7 +177,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'__'.join(str(part).upper() for part in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
+        problems = "; ".join(dict.fromkeys(f"{_name(e['loc'])}: {e['msg']}" for e in error.errors()))
         raise SettingsError(f"settings: {problems}") from None
+    except NotReadable as error:  # not JSON where a list or an object is expected
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        raise SettingsError(f"settings: {PREFIX}{name.upper()} is not JSON; docs/settings.md has its form") from None
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    """The variable of a setting, without what pydantic says of its inside."""
+    names = [str(part).upper() for part in place]
+    inner = place[0] in Settings.model_fields and place[0] == "courts"
+    return PREFIX + "__".join(names[: 2 if inner else 1])

@@ -141,7 +141,7 @@ def set_keys(
 
     if not run_with_pool("service", work):
         fail(f"no enabled client {client_id} with keys here; see: credit-gateway clients list")
-    note(f"{client_id} has other keys")
+    note(f"the keys of {client_id} were replaced; its tokens have ended")
 
 
 @app.command("fill-list")

@@ -76,10 +76,12 @@ def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout."""
-    table = Table(*(Column(name, overflow="fold") for name in columns))  # an id cut short is no id
+    # An id that is cut short or in two is no id.
+    table = Table(*(Column(name, overflow="fold", no_wrap=not place) for place, name in enumerate(columns)))
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 1_000)
 
 
 def show_json(value: object) -> None:

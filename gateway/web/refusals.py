@@ -6,6 +6,8 @@ asked for; under /oauth/ of the form that RFC 6749 has.
 
 from __future__ import annotations
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,6 +22,7 @@ _WORDS = {
     ),
     405: ("this path takes {allow} alone; use it", "该路径只支持 {allow}，请改用"),
 }
+_QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 _OTHER = ("the request can't be taken; correct it", "无法处理该请求，请改正")
 
 
@@ -43,8 +46,15 @@ def refusal(request: Request, status: int, en: str, zh: str, headers: dict[str, 
 
 
 def language_of(accepted: str) -> str:
-    """zh or en, whichever Accept-Language names first."""
+    """zh or en, whichever Accept-Language (RFC 9110 §12.5.4) prefers; of equals the first."""
+    best, found = 0.0, "en"
     for part in accepted.split(","):
-        if part.strip()[:2].lower() in ("zh", "en"):
-            return part.strip()[:2].lower()
-    return "en"
+        language, _, parameters = part.strip().partition(";")
+        if language[:2].lower() in ("zh", "en") and (weight := _weight(parameters)) > best:
+            best, found = weight, language[:2].lower()
+    return found
+
+
+def _weight(parameters: str) -> float:
+    given = _QUALITY.fullmatch(parameters)
+    return float(given[1]) if given is not None else 1.0
