@@ -200,6 +200,21 @@ async def test_persons_are_found_where_they_may_be_seen_alone(world: World, know
         assert names["internal"] > names["public"] == names["restricted"]
 
 
+async def test_a_matter_that_does_not_show_servants_finds_none(world: World, known: list[Known]) -> None:
+    def visible(one: Known) -> bool:
+        return one.klass != "SERVANT"
+
+    for text in ("样例", "示范"):
+        pages = await all_pages(world, "internal", QUERY, {"q": text}, 100)
+        everybody = sum(len(page["edges"]) for page in pages)
+        found = (await world.ask("internal", QUERY, {"q": text, "first": 100}, matter="GRANT"))["data"][
+            "searchSubjects"
+        ]
+        wanted = expected([one for one in known if visible(one)], text, "internal", {})
+        assert found["totalCount"] == len(wanted) < everybody
+        assert len(found["edges"]) == min(len(wanted), 100)
+
+
 async def test_under_a_narrowing_only_its_scope_and_only_its_counts(world: World, known: list[Known]) -> None:
     wanted = expected(known, "样例", "restricted", {"regionCode": "652701", "kinds": ["ENTERPRISE"]})
     answer = await world.ask(
