@@ -44,7 +44,8 @@ def nearly_identity_number(text: str) -> bool:
     """
     if not 15 <= len(text) <= 60 or not _FIRST.match(text):
         return False
-    folded = _BETWEEN.sub("", unicodedata.normalize("NFKC", text).translate(_MORE_XS)).upper()
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_MORE_XS)
+    folded = (plain if plain.isalnum() else _BETWEEN.sub("", plain)).upper()
     if not 15 <= len(folded) <= 19 or not folded.isascii() or not folded.isalnum():
         return False
     digits = folded.translate(_TAKEN_FOR_DIGITS)
@@ -76,12 +77,14 @@ def _is_code_alone(code: str) -> bool:
 
 def hide_nearly(text: str, *, pieces: bool = False) -> str:
     """The text with its middle hidden where it is nearly an identity number. `pieces`: where a piece of it is, too."""
-    if len(text) < 15:
-        return text
+    if len(text) < 15 or (len(text) == 18 and text[0] == "9" and text.isascii() and text.isalnum()):
+        return text  # too short, or as most codes are: no province begins with a 9
     if nearly_identity_number(text):
         stripped = text.strip()
         return stripped[:4] + "*" * (len(stripped) - 8) + stripped[-4:]
-    return _PIECE.sub(lambda piece: hide_nearly(piece[0]), text) if pieces else text
+    if not pieces or (text.isascii() and text.isalnum()):
+        return text
+    return _PIECE.sub(lambda piece: hide_nearly(piece[0]), text)
 
 
 def masked(text: str) -> str:
