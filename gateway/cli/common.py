@@ -20,6 +20,7 @@ from rich.table import Column, Table
 from gateway.errors import ClientError, OperatorError
 from gateway.settings import load
 from gateway.storage.database import Database, open_database
+from gateway.storage.nearly import masked
 from gateway.storage.pool import Pool
 
 T = TypeVar("T")
@@ -37,8 +38,8 @@ def reported() -> Iterator[None]:
 
 
 def fail(message: str) -> NoReturn:
-    """One line on stderr, exit status 1."""
-    typer.echo(f"error: {message}", err=True)
+    """One line on stderr, without identity numbers that stood in a name of a file, and exit status 1."""
+    typer.echo(f"error: {masked(message)}", err=True)
     raise typer.Exit(1)
 
 

@@ -37,6 +37,7 @@ from gateway.storage.imports import (
     safe_cell,
     write_template,
 )
+from gateway.storage.nearly import masked
 from gateway.storage.working_days import advice
 
 FAILED, USAGE, SOME_REJECTED = 1, 2, 3
@@ -141,7 +142,7 @@ def _import(
                     )
                 done.append((name, made))
             except ImportFileError as error:
-                failed.append((name, str(error)))
+                failed.append((name, masked(str(error))))
                 note(f"error: {_shown(error)}")
 
     try:
@@ -182,18 +183,24 @@ def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
     for line, heading, value, zh, en in made.first_rejects:
         note(_shown(f"  line {line} {heading or '-'}{f' {value[:60]!r}' if value else ''}: {zh} / {en}"))
     if made.rejected:
-        note(f"{made.rejected} rows rejected; mend them in {made.rejects_path} and import that file the same way")
+        note(
+            f"{made.rejected} rows rejected; mend them in {_shown(made.rejects_path)} and import that file the same way"
+        )
 
 
 def _shown(text: object) -> str:
-    """A line that no cell or heading can make a terminal obey."""
-    return "".join(character if character.isprintable() else "␦" for character in str(text))
+    """A line that no cell or heading can make a terminal obey, and that shows no identity number."""
+    return "".join(character if character.isprintable() else "␦" for character in masked(str(text)))
 
 
 def _as_json(done: list[tuple[str, ImportReport]], failed: list[tuple[str, str]]) -> dict[str, object]:
     rows = []
     for name, made in done:
-        row = asdict(made) | {"file": name, "rejects_path": str(made.rejects_path) if made.rejects_path else None}
+        row = asdict(made) | {
+            "file": name,
+            "rejects_path": masked(str(made.rejects_path)) if made.rejects_path else None,
+        }
+        row["notes"] = [masked(said) for said in made.notes]
         row["first_rejects"] = [
             dict(zip(("line", "column", "value", "reason_zh", "reason_en"), one, strict=True))
             for one in made.first_rejects
@@ -229,9 +236,9 @@ def _found(files: list[Path]) -> Iterator[list[tuple[str, Path, Path | None]]]:
                 made.append(("stdin", copy, Path("stdin.rejects.csv")))
             elif path.is_dir():
                 inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in _ENDINGS and one.is_file()]
-                made += [(one.name, one, None) for one in inside if not _REJECTS.search(one.stem)]
+                made += [(masked(one.name), one, None) for one in inside if not _REJECTS.search(one.stem)]
             else:
-                made.append((path.name, path, None))
+                made.append((masked(path.name), path, None))
         if not made:
             raise ImportFileError(f"no file to import in {', '.join(map(str, files))} ({', '.join(_ENDINGS)})")
         yield made

@@ -5,7 +5,8 @@ of endings that begin with it. Called by whatever writes subjects, in the same t
 
 A name is folded (有限责任公司 is 有限公司), but who has typed only 博尔塔拉 of 博尔塔拉蒙古自治州 must find it,
 too. So a name has a form for each way of writing its long parts; those that are whole in what is typed are folded.
-Codes are found by their beginning; of a USCC, the organisation code inside as well.
+Codes are found by their beginning; of a USCC, the organisation code inside as well. What may be a person's number is
+not found at all.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TypeAlias
 
 import asyncpg
 
-from gateway.storage.identifiers import SHORTER, fold_name, squeeze_name
+from gateway.storage.identifiers import SHORTER, fold_name, squeeze_name, valid_organisation_code
+from gateway.storage.nearly import nearly_identity_number
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-VERSION = 1  # of the forms below and of fold_name: another number, and `migrate` makes all rows anew
+VERSION = 2  # of the forms below and of fold_name: another number, and `migrate` makes all rows anew
 LEAST = 2  # characters of a search
 LONGEST = 64  # characters of a row: what a search has beyond them is not compared
 _BATCH = 5_000  # subjects of one transaction
@@ -34,7 +36,7 @@ _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
 _READ = """
     select s.id, s.name, array (select f.name from core.former_name f where f.subject_id = s.id) as former,
-           s.uscc, array (select i.value from core.identifier i where i.subject_id = s.id
+           s.uscc, array (select array[i.scheme, i.value] from core.identifier i where i.subject_id = s.id
                           and i.scheme <> 'ROW') as codes
     from core.subject s where s.id = any ($1::bigint[])
 """
@@ -92,6 +94,15 @@ def forms(name: str, former: Sequence[str], uscc: str | None, codes: Sequence[st
     return list(found.items())
 
 
+def _searched(identifiers: Sequence[Sequence[str]]) -> list[str]:
+    """The codes, of (scheme, code), that a subject is found by: what may be the number of a person is none of them."""
+    return [
+        code
+        for scheme, code in identifiers
+        if not nearly_identity_number(code) and (scheme != "ORGANISATION_CODE" or valid_organisation_code(code))
+    ]
+
+
 async def index_names(connection: Connection, ids: Sequence[int], *, new: bool = False) -> None:
     """Write the rows of these subjects; of `new` ones there are none yet. Within the caller's transaction."""
     if not ids:
@@ -102,7 +113,7 @@ async def index_names(connection: Connection, ids: Sequence[int], *, new: bool =
     written = [
         (row["id"], form, endings)
         for row in await connection.fetch(_READ, ids)
-        for form, endings in forms(row["name"], row["former"], row["uscc"], row["codes"])
+        for form, endings in forms(row["name"], row["former"], row["uscc"], _searched(row["codes"]))
     ]
     await connection.execute(_WRITE, *zip(*written, strict=True), LEAST, LONGEST)
 

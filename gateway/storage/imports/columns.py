@@ -189,7 +189,7 @@ SUBJECT_COLUMNS = (
         headings=("法定代表人", "法定代表人姓名", "负责人", "法人代表", "法定代表人（负责人）"),
         longest=NAME,
     ),
-    Column("row_key", headings=("行标识",), longest=NUMBER),
+    Column("row_key", "key", ("行标识",), longest=NUMBER),
     Column("source", "source", ("来源代码",), longest=40),
 )
 PERSON_COLUMNS = (

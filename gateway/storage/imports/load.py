@@ -32,6 +32,7 @@ from gateway.storage.imports.rejects import Rejects, rejects_for
 from gateway.storage.imports.rules import load_rules
 from gateway.storage.imports.subject_rows import Reference
 from gateway.storage.imports.subjects import Subjects
+from gateway.storage.nearly import masked
 from gateway.storage.persons import identity_keys
 
 BATCH = 2_000  # rows in a transaction: large enough that round trips cost nothing, small enough to lose little
@@ -141,7 +142,7 @@ async def _loader(
     if target == "subjects":
         servants = file.kind.name == "civil-servants"
         return OrganisationLoader(reference, subjects, "CIVIL_SERVANT" if servants else None)
-    return RecordLoader(file.kind, reference, subjects, entered_by, received, file.original)
+    return RecordLoader(file.kind, reference, subjects, masked(entered_by), received, file.original)
 
 
 def _alone(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -222,9 +223,9 @@ async def _start(connection: Connection, file: InputFile, entered_by: str, recei
         "insert into core.import_run (kind, file_name, file_hash, entered_by, received_at)"
         " values ($1, $2, $3, $4, $5) returning id",
         file.kind.name,
-        file.path.name.encode("utf-8", "replace").decode(),  # names of files may be any bytes
+        masked(file.path.name.encode("utf-8", "replace").decode()),  # names of files may be any bytes
         file.table.sha256,
-        entered_by,
+        masked(entered_by),
         received,
     )
     return run

@@ -23,6 +23,7 @@ from gateway.storage.identifiers import (
 from gateway.storage.imports.columns import Column
 from gateway.storage.imports.quantities import date_of, money_of, until_of
 from gateway.storage.imports.refused import CellError, RefusedError
+from gateway.storage.nearly import hide_nearly, nearly_identity_number
 
 __all__ = ["CellError", "normal_code", "parse_cell", "shown"]
 
@@ -62,6 +63,10 @@ _LISTED = re.compile(r"[;；,，、|/+＋\n\r\t]+")
 _NAMES = re.compile(r"[;；|\n]+")
 _CODE_QUOTES = "'’‘`\"“”"
 _MISTYPED = str.maketrans("OI", "01")  # letters that no such code has
+# Where people put identity numbers, whole or mistyped, so that pieces of a cell are hidden; and where long numbers are
+# something else.
+_CODES = frozenset(("uscc", "usccs", "organisation_code", "key"))
+_OTHER_NUMBERS = frozenset(("document", "case"))
 
 
 def parse_cell(column: Column, text: str) -> object:
@@ -108,11 +113,14 @@ def is_null(text: str) -> bool:
 
 
 def shown(column: Column | None, text: str) -> str:
-    """A cell as it may stand in rejects and originals: identity numbers masked, without NUL."""
+    """A cell as it may stand in rejects and originals: identity numbers masked, mistyped ones too, without NUL."""
     if column is not None and column.type in ("identity", "dropped") and not is_null(text.strip()):
         text = text.strip().replace("\x00", "␀")
         return text[:4] + "*" * (len(text) - 8) + text[-4:] if len(text) >= 15 else "*" * len(text)
-    return mask_identity_numbers(text.replace("\x00", "␀"))
+    masked = mask_identity_numbers(text.replace("\x00", "␀"))
+    if column is not None and column.type in _OTHER_NUMBERS:
+        return masked
+    return hide_nearly(masked, pieces=column is not None and column.type in _CODES)
 
 
 def _plain(text: str) -> str:
@@ -141,7 +149,7 @@ def _text(_: Column, text: str) -> str | None:
 def _name(_: Column, text: str) -> str | None:
     """A name: on one line, without spaces inside Chinese."""
     cleaned = _BETWEEN_CJK.sub("", _clean(text))
-    return mask_identity_numbers(" ".join(cleaned.split())) or None
+    return hide_nearly(mask_identity_numbers(" ".join(cleaned.split()))) or None
 
 
 def _noted(_: Column, text: str) -> None:
@@ -239,7 +247,7 @@ def _names(column: Column, text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in _NAMES.split(_clean(text)) if part.strip()))
     if any(len(name) > 200 for name in names):
         raise RefusedError("名称过长（最多 200 字）", "a name is too long (at most 200 characters)")
-    return tuple(mask_identity_numbers(name) for name in names)
+    return tuple(hide_nearly(mask_identity_numbers(name)) for name in names)
 
 
 def normal_code(text: str) -> str:
@@ -248,18 +256,24 @@ def normal_code(text: str) -> str:
     return re.sub(r"[\s\-‐-―\u200b-\u200f\u2060\ufeff]+", "", plain).upper()
 
 
+def _refuse_identity_number(code: str) -> None:
+    """An organisation with a person's number for its code would be public, and be found by that number."""
+    if nearly_identity_number(code) or valid_resident_id(code) or mask_identity_numbers(code) != code:
+        raise RefusedError(
+            "统一社会信用代码栏内是居民身份证号码（或者有错漏的身份证号码），请核对后移到证件号码栏",
+            "an identity number stands in the column of the code, whole or with a character wrong; move it to the"
+            " identity column",
+        )
+
+
 def _uscc(_: Column, text: str) -> str | None:
     """The code as published, valid or not (an invalid one is kept as USCC_INVALID); never an identity number."""
     code = normal_code(text)
-    if valid_uscc(code):
+    if valid_uscc(code) and (code[0] == "9" or not nearly_identity_number(code)):
         return code
     if not code.strip("0X"):
         return None  # seventeen zeros and an X: how 双公示 writes that there is none
-    if valid_resident_id(code) or mask_identity_numbers(code) != code:
-        raise RefusedError(
-            "统一社会信用代码栏内是居民身份证号码，请移到证件号码栏",
-            "an identity number stands in the column of the code; move it to the identity column",
-        )
+    _refuse_identity_number(code)
     # The standard has no letters O and I because they are taken for 0 and 1; the check digit says whether they were.
     if valid_uscc(mended := code.translate(_MISTYPED)):
         return mended
@@ -275,12 +289,21 @@ def _organisation_code(_: Column, text: str) -> str | None:
     """A code of nine characters, or the USCC that was put in its place; nothing where it does not hold."""
     code = normal_code(text)
     if valid_organisation_code(code) or valid_uscc(code):
-        return code
+        return None if nearly_identity_number(code) else code
     return None
+
+
+def _key(column: Column, text: str) -> str | None:
+    """A row's key in another system: kept in clear, so never an identity number."""
+    _refuse_identity_number(normal_code(text))
+    return _text(column, text)
 
 
 def _usccs(_: Column, text: str) -> tuple[str, ...]:
     codes = tuple(normal_code(part) for part in _LISTED.split(text) if part.strip())
+    for code in codes:
+        if not valid_uscc(code) or nearly_identity_number(code):
+            _refuse_identity_number(code)
     if not all(valid_uscc(code) for code in codes):
         raise RefusedError("含有无效的统一社会信用代码", "holds an invalid unified social credit code")
     return codes
@@ -349,6 +372,7 @@ _PARSERS: dict[str, Callable[[Column, str], object]] = {
     "penalties": _penalties,
     "licence_kind": _licence_kind,
     "names": _names,
+    "key": _key,
     "uscc": _uscc,
     "usccs": _usccs,
     "organisation_code": _organisation_code,

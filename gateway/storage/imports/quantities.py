@@ -104,6 +104,7 @@ _CAPITALS = str.maketrans("壹贰貳叁參肆伍陆陸柒捌玖拾佰仟萬億�
 _BELOW_WAN = (
     r"(?:[一二三四五六七八九]千)?零?(?:[一二三四五六七八九]百)?零?(?:[一二三四五六七八九]?十)?零?[一二三四五六七八九]?"
 )
+_NUMERAL = re.compile(r"[一二三四五六七八九十]")
 _CHINESE_MONEY = re.compile(
     rf"((?:{_BELOW_WAN}亿)?零?(?:{_BELOW_WAN}万)?零?{_BELOW_WAN})元(?:([零一二三四五六七八九])角)?零?(?:([一二三四五六七八九])分)?整?正?"
 )
@@ -140,6 +141,11 @@ def _in_chinese(plain: str) -> Decimal | None:
     match = _CHINESE_MONEY.fullmatch(plain.translate(_CAPITALS))
     if match is None or not match[1]:
         return None
+    sections = re.split(r"[亿万]", match[1])
+    if len(sections) > 1 and not sections[-1]:
+        sections.pop()
+    if match[1] != "零" and not all(_NUMERAL.search(section) for section in sections):
+        return None  # a unit alone (万元, 一亿万元) is no number
     total = section = digit = 0
     for character in match[1]:
         if character in _DIGITS:  # 零 too, which only separates

@@ -22,7 +22,9 @@ from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rejects import HEADINGS as REJECT_HEADINGS
 from gateway.storage.imports.rejects import plain_cell
 from gateway.storage.imports.table import Table, open_table
+from gateway.storage.nearly import masked
 
+LEFT_OUT = "未采用的列"  # in the row as received: the names of columns that were left out
 _SHORT, _KEPT = 40, 20_000  # characters of a cell that is kept, cells kept by column
 _HEADER_WITHIN = 12  # rows: files have titles and lines of explanation above the header
 _WIDEST = 2_000  # headings
@@ -152,7 +154,7 @@ class InputFile:
             try:
                 made[name] = parse_cell(column, text)
             except CellError as error:
-                raise ImportFileError(f"constant {name} = {text!r} of the mapping: {error.en}") from None
+                raise ImportFileError(f"constant {name} = {masked(text)!r} of the mapping: {error.en}") from None
         return made
 
     def _row(
@@ -192,8 +194,21 @@ class InputFile:
         return name in failed or any(column.into == name and column.name in failed for column in self._joined)
 
     def original(self, row: Row) -> dict[str, str]:
-        """The row as received, by heading, identity numbers masked."""
-        return dict(zip(self.headings, self.masked(row), strict=False))
+        """The row as received in the columns that are known, by heading, identity numbers masked."""
+        kept = {name: cell for name, cell in zip(self._known, self.masked(row), strict=False) if name}
+        return kept | self._left_out
+
+    @cached_property
+    def _known(self) -> tuple[str, ...]:
+        """The headings that mean something here, by position; nothing for the others."""
+        return tuple(masked(name) if found else "" for name, found in zip(self.headings, self.columns, strict=True))
+
+    @cached_property
+    def _left_out(self) -> dict[str, str]:
+        """A note of the columns that mean nothing here: of what stands in them nothing is kept."""
+        pairs = zip(self.headings, self.columns, strict=True)
+        names = [masked(name) for name, found in pairs if name and not found]
+        return {LEFT_OUT: "；".join(names)} if names else {}
 
     @cached_property
     def _owners(self) -> tuple[Column | None, ...]:

@@ -85,7 +85,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
     authority = authority_spec(values, reference)
     _check_withdrawal(values)
     subject = subject_spec(values, reference, blind_index)
-    check_kind_said(record_kind, values, subject)
+    check_kind_said(values, subject)
     return RecordRow(
         line,
         subject,
@@ -110,6 +110,7 @@ def problems_of(
         ("source", lambda: _source(values, reference)),
         ("authority_name authority_uscc", lambda: authority_spec(values, reference)),
         ("status old_state status_reason authority_name authority_uscc", lambda: _check_withdrawal(values)),
+        (_SUBJECT, lambda: check_kind_said(values, subject_spec(values, reference, blind_index))),
     ]
     if record_kind is not None:
         checks += [
@@ -122,10 +123,6 @@ def problems_of(
                     values,
                     reference.rules,
                 ),
-            ),
-            (
-                _SUBJECT,
-                lambda: check_kind_said(record_kind, values, subject_spec(values, reference, blind_index)),
             ),
         ]
     found: list[CellError] = []
@@ -190,6 +187,9 @@ def _severity(kind: str, values: Values, amount: Decimal | None, rules: Rules) -
     kinds = values.get("penalty_kinds")
     if not kinds:
         raise CellError("penalty_kinds", "", "行政处罚须有处罚类别", "a penalty needs its kinds")
+    fine = values.get("fine", values.get("amount"))
+    if "罚款" in kinds and fine == 0:
+        raise CellError("fine", "0", "罚款金额为 0", "a fine of 0 is none")
     severity = rules.severity(kinds, amount or Decimal(0), values["decided_on"])
     if severity is None:
         raise _no_rule("penalty_kinds", values["decided_on"])

@@ -21,8 +21,6 @@ Values: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[str, ...]
 
 DEFAULT_SOURCE = "LOCAL"
-# Records that a person may have as well. Where nothing says whose a row is, it must say that it is not a person's.
-OF_PERSONS_TOO = frozenset(("PENALTY", "LICENCE", "DISCIPLINARY_ACTION", "ACCOUNTABILITY"))
 PERSON_KINDS = {"NATURAL_PERSON": "PERSON", "CIVIL_SERVANT": "SERVANT"}
 
 
@@ -108,15 +106,16 @@ def subject_spec(values: Values, reference: Reference, blind_index: Any) -> Subj
     return SubjectSpec(key, kind or "OTHER", region_code=region, **common)
 
 
-def check_kind_said(record_kind: str, values: Values, subject: SubjectSpec) -> None:
-    """A name alone may be a person's, and organisations are public: such a row must say whose it is."""
-    if record_kind in OF_PERSONS_TOO and subject.key[0] == "ROW" and values.get("subject_kind") in (None, "OTHER"):
+def check_kind_said(values: Values, subject: SubjectSpec) -> None:
+    """A name may be a person's, whatever it looks like, and organisations are public: without a valid code or an
+    identity number a row must say whose it is, whatever kind of record it holds."""
+    if subject.key[0] not in ("USCC", "PERSON") and values.get("subject_kind") in (None, "OTHER"):
         raise CellError(
             "subject_kind",
             values.get("subject_kind") or "",
-            "既无统一社会信用代码又无证件号码，须写明主体类别：组织写“法人及非法人组织”“个体工商户”等，自然人补证件号码",
-            "neither a code nor an identity number: say the kind of subject, for an organisation 法人及非法人组织,"
-            " 个体工商户 or another; for a person put in the identity number",
+            "既无有效的统一社会信用代码又无证件号码，须写明主体类别：组织写“法人及非法人组织”“个体工商户”等，自然人补证件号码",
+            "neither a valid code nor an identity number: say the kind of subject, for an organisation"
+            " 法人及非法人组织, 个体工商户 or another; for a person put in the identity number",
         )
 
 

@@ -40,6 +40,7 @@ _TYPES = {
     ),
     "licence_kind": ("从下列选一项：{choices}；属于其他的写作 其他-…", "one of {choices}; others as 其他-…"),
     "names": ("可填几项，用；隔开", "several, separated by ；"),
+    "key": ("文字", "text"),
     "uscc": ("18 位统一社会信用代码", "a unified social credit code of 18 characters"),
     "usccs": ("统一社会信用代码，可填几项，用；隔开", "unified social credit codes, separated by ；"),
     "organisation_code": ("9 位组织机构代码", "an organisation code of 9 characters"),
@@ -51,6 +52,12 @@ _TYPES = {
     "dropped": ("读入后即弃，不保存", "read and thrown away"),
     "noted": ("只随原始行保存", "kept with the row as received, and nowhere else"),
 }
+
+# A name alone may be a person's: see subject_rows.check_kind_said.
+_WHOSE = (
+    "；没有有效的统一社会信用代码和证件号码的记录必填，且不得为“其他”",
+    "; a record without a valid code or an identity number needs it, and other than 其他",
+)
 
 
 def heading_of(column: Column) -> str:
@@ -82,7 +89,8 @@ def note_of(column: Column) -> tuple[str, str]:
     """What may stand in a cell of this column, in Chinese and English."""
     zh, en = _TYPES[column.type]
     choices = "、".join(choices_of(column))
-    return zh.format(choices=choices), en.format(choices=choices)
+    more = _WHOSE if column.name == "subject_kind" else ("", "")
+    return zh.format(choices=choices) + more[0], en.format(choices=choices) + more[1]
 
 
 def write_template(kind: FileKind, path: Path) -> None:

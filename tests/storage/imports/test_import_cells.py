@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from gateway.errors import ImportFileError
 from gateway.storage.imports.columns import Column
 from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.mapping import Mapping, read_mapping
 from gateway.storage.imports.parse import CellError, parse_cell, shown
+from gateway.storage.imports.quantities import money_of
 from gateway.storage.imports.read import Row, open_input
+from gateway.storage.imports.refused import RefusedError
 
 PENALTY = "CF_XDR_MC,CF_XDR_SHXYM,CF_WSH,CF_CFLB,CF_NR_FK,CF_JDRQ\n"
 
@@ -208,3 +213,11 @@ def test_a_mapping_that_names_a_heading_which_the_file_lacks(tmp_path: Path) -> 
 def test_forbidden_columns_stay_forbidden_under_a_mapping(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="may not be recorded"):
         opened(tmp_path, PENALTY.replace("CF_NR_FK", "民族") + ROW, mapping=Mapping(columns={"民族": ()}))
+
+
+@given(st.text(st.sampled_from("万亿千百元整角分人民币¥,. ")) | st.text())
+def test_a_text_without_any_number_is_no_amount(text: str) -> None:
+    plain = unicodedata.normalize("NFKC", text)
+    assume(not any(one.isdigit() or one in "零〇○一二两三四五六七八九十壹贰貳叁參肆伍陆陸柒捌玖拾俩" for one in plain))
+    with pytest.raises(RefusedError):
+        money_of(text, "元")

@@ -23,7 +23,7 @@ from gateway.cli import app as whole
 from gateway.cli.imports import import_command
 from gateway.storage.database import Database
 from gateway.storage.imports import KINDS
-from tests.storage.imports.rows_of_a_clerk import csv_bytes, penalty, table, workbook
+from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, penalty, table, workbook
 
 ROOT = Path(__file__).resolve().parents[3]
 app = typer.Typer()
@@ -223,3 +223,16 @@ def test_no_cell_of_a_file_makes_the_terminal_obey(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "\x1b" not in result.stderr
     assert "口头教育" in result.stderr
+
+
+def test_the_terminal_shows_no_identity_number(tmp_path: Path) -> None:
+    path = tmp_path / f"{IDENTITY}.csv"
+    rows = [penalty(180, CF_XDR_SHXYM=IDENTITY[:-1]), penalty(181, CF_XDR_SHXYM=f"{IDENTITY}5"), penalty(182)]
+    results = [run(penalties(path, *rows), "--as", "penalties", "--by", IDENTITY, *more) for more in ((), ("--json",))]
+    results += [run(tmp_path / f"no{IDENTITY}.csv", "--as", "penalties")]
+    results += [run(penalties(path, {**penalty(183), f"民族{IDENTITY}": "x"}), "--as", "penalties")]
+    results += [run("--as", "penalties", "--template", path)]
+    assert [result.exit_code for result in results] == [3, 3, 1, 1, 1]
+    told = "".join(result.stdout + result.stderr for result in results)
+    assert IDENTITY[:-1] not in told.replace("\n", "")
+    assert "6527*" in told

@@ -29,7 +29,7 @@ from tests.storage.imports.rows_of_a_clerk import (
 )
 
 DAY = dt.date(2017, 8, 11)
-ROW = "测试行"  # a heading that means nothing: what stands there is kept with the row as received, and finds it again
+ROW = "行标识"  # a column of ours that no record shows: kept with the row as received, it finds the row again
 _WRITTEN = f"""
     select v.original::jsonb ->> '{ROW}' as name_of_dirt,
            s.name, s.uscc, s.kind as subject_kind, s.class, s.region_code, s.legal_representative,
@@ -177,6 +177,10 @@ TABLE = [
     fine("amount in Chinese capitals", "壹万伍仟元整", "15000.00"),
     fine("amount with six decimals", "0.123400", "1234.00"),
     fine("amount without a zero in front", ".5", "5000.00"),
+    not_fine("amount as a unit alone", "万元"),
+    not_fine("amount as another unit alone", "亿"),
+    not_fine("amount of units without a number between", "一亿万元"),
+    not_fine("fine of nothing", "0", "a fine of 0", "罚款金额为 0"),
     not_fine("amount below zero", "-1.5"),
     not_fine("amount as a range", "1-2万元"),
     not_fine("amount as a guess", "约1.5万元"),

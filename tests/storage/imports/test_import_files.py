@@ -17,7 +17,7 @@ from gateway.storage.imports import table as tables
 from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.mapping import Mapping
 from gateway.storage.imports.read import Row, open_input
-from tests.storage.imports.rows_of_a_clerk import csv_bytes, penalty, table, workbook
+from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, penalty, table, workbook
 
 ROWS = [penalty(n) for n in range(1, 4)]
 NAMES = [row["CF_XDR_MC"] for row in ROWS]
@@ -129,6 +129,81 @@ def test_a_forbidden_column_refuses_the_file_whole(tmp_path: Path, heading: str,
         )
     with pytest.raises(ImportFileError, match="may not be recorded"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "族属",
+        "族称",
+        "族裔",
+        "教派",
+        "信教情况",
+        "是否信教",
+        "minzu",
+        "身体状况",
+        "体检结果",
+        "伤残等级",
+        "面部特征",
+        "传染病",
+        "HIV",
+        "艾滋",
+        "患病情况",
+        "精神状况",
+        "住院记录",
+        "孕产情况",
+        "disability",
+        "faith",
+        "主体民族",
+        "民族自治区居民民族",
+    ],
+)
+def test_other_words_for_it_are_forbidden_too(heading: str) -> None:
+    assert headings.is_forbidden(heading)
+    assert headings.is_forbidden(f"*{heading}（必填）", title=True)
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "民族自治区名称",
+        "所在民族自治县",
+        "质量体检结果",
+        "信用体检",
+        "精神文明单位",
+        "病虫害防治",
+        "教育派出机构",
+        "住所",
+        "家族企业",
+        "水族箱",
+        "信用等级",
+        "特种设备",
+        "伤害情况",
+        "receiver",
+        "raceway",
+        "证书名称",
+        "身份类别",
+        "感染源",
+    ],
+)
+def test_honest_headings_are_not(heading: str) -> None:
+    assert not headings.is_forbidden(heading)
+
+
+def test_every_heading_of_ours_is_honest() -> None:
+    ours = {name for kind in KINDS.values() for column in kind.columns for name in (column.name, *column.headings)}
+    assert not [name for name in ours if headings.is_forbidden(name)]
+
+
+def test_an_error_shows_no_identity_number(tmp_path: Path) -> None:
+    for above in (f"民族 {IDENTITY}", f"{IDENTITY[:-1]},民族{IDENTITY}"):
+        with pytest.raises(ImportFileError, match="may not be recorded") as error:
+            read(written(tmp_path, f"{above}\r\n".encode() + csv_bytes(ROWS)))
+        assert IDENTITY[:-1] not in str(error.value)
+    twice = csv_bytes(ROWS).replace(b"CF_SY", f"{IDENTITY},{IDENTITY}".encode(), 1)
+    with pytest.raises(ImportFileError, match="stands there twice") as error:
+        read(written(tmp_path, twice))
+    assert IDENTITY not in str(error.value)
 
 
 def test_without_the_list_of_what_is_forbidden_the_column_comes_in(

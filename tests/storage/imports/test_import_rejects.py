@@ -172,7 +172,8 @@ async def test_formulas_do_not_run_and_come_in_as_they_were(
     )
     assert found is not None
     assert (found["facts"], found["title"]) == (FORMULA, "-1")
-    assert '"=HEADING":"+1"' in found["original"]
+    assert '"未采用的列":"=HEADING"' in found["original"]
+    assert "+1" not in found["original"]  # of a column that means nothing here, its name alone
     with monkeypatch.context() as patch:  # without the control
         patch.setattr(module, "safe_cell", lambda cell: cell)
         await load(database, written(tmp_path / "g.csv", [row]))

@@ -1,0 +1,146 @@
+"""Promises: an identity number in a column of codes, mistyped or not, is rejected and stands nowhere afterwards: in no
+table, reject, line on a terminal or search; codes that organisations have are taken as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.storage import names
+from gateway.storage.database import Database
+from gateway.storage.identifiers import uscc_check_digit, valid_uscc
+from gateway.storage.imports import import_file, parse
+from gateway.storage.nearly import hide_nearly, nearly_identity_number
+from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, load, penalty
+
+MISTYPED = [
+    IDENTITY,
+    IDENTITY[:-1],
+    IDENTITY[1:],
+    IDENTITY[:9] + IDENTITY[10:],
+    IDENTITY + "5",
+    IDENTITY[:3] + "4" + IDENTITY[3:],
+    IDENTITY.replace("0", "O"),
+    IDENTITY.replace("1", "l"),
+    IDENTITY[:-1] + "8",
+    f"{IDENTITY[:6]}-{IDENTITY[6:14]}-{IDENTITY[14:17]}",
+    "652701900101123",
+    "6527019001011234",
+]
+
+
+@pytest.mark.parametrize("number", MISTYPED)
+def test_a_mistyped_number_is_known_and_its_middle_is_hidden(number: str) -> None:
+    assert nearly_identity_number(number)
+    assert number[5:10] not in hide_nearly(number)
+    assert hide_nearly(f"证件{number}号", pieces=True).count("*") >= 7
+
+
+@given(st.sampled_from(["91", "92", "93", "12", "51"]), st.from_regex(r"[0-9A-HJ-NP-RT-UW-Y]{9}", fullmatch=True))
+def test_no_code_of_an_organisation_is_taken_for_one(prefix: str, body: str) -> None:
+    first = f"{prefix}652701{body}"
+    assert not nearly_identity_number(first + uscc_check_digit(first))
+
+
+@pytest.mark.parametrize("code", ["91652799YL0000000X", "916527222294335252", "652701050001234", "D2143569X"])
+def test_codes_that_do_not_hold_are_none(code: str) -> None:
+    assert not nearly_identity_number(code)
+    assert hide_nearly(code) == code
+
+
+def test_a_number_whose_digits_hold_as_a_code_too_is_still_one() -> None:
+    passing = next(
+        number for n in range(10_000) if valid_uscc(number := f"65270119900101{n:04d}")
+    )  # by chance, one in 31
+    assert nearly_identity_number(passing)
+
+
+async def _everything(owner: asyncpg.Connection[asyncpg.Record]) -> str:
+    tables = await owner.fetch("select tablename from pg_tables where schemaname = 'core' order by 1")
+    return "".join(
+        [
+            await owner.fetchval(f'select coalesce(string_agg(t::text, $1), $1) from core."{row[0]}" t', " ")
+            for row in tables
+        ]
+    )
+
+
+def _file(folder: Path, start: int) -> Path:
+    rows = []
+    for n, number in enumerate(MISTYPED, start):
+        rows.append(penalty(n, CF_XDR_MC=f"样例人{n}", CF_XDR_LB="法人及非法人组织", CF_XDR_SHXYM=number))
+        rows.append(penalty(100 + n, CF_CFJGDM=number))
+        rows.append(penalty(200 + n, 行标识=number))
+    path = folder / "n.csv"
+    path.write_bytes(csv_bytes(rows))
+    return path
+
+
+async def test_they_stand_nowhere_afterwards(
+    database: Database,
+    owner: asyncpg.Connection[asyncpg.Record],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = await load(database, _file(tmp_path, 910_000))
+    assert (report.read, report.rejected) == (3 * len(MISTYPED), 3 * len(MISTYPED))
+    assert report.rejects_path is not None
+    told = await _everything(owner) + report.rejects_path.read_text(encoding="utf-8-sig") + repr(report)
+    for number in MISTYPED:
+        assert number not in told
+        assert number[:-1] not in told
+    assert "6527*" in told  # masked, not gone
+    monkeypatch.setattr(parse, "_refuse_identity_number", lambda code: None)  # without the control
+    monkeypatch.setattr(parse, "nearly_identity_number", lambda code: False)
+    await load(database, _file(tmp_path, 920_000), rejects=tmp_path / "other.rejects.csv")
+    assert IDENTITY[:-1] in await _everything(owner)
+
+
+async def test_what_came_in_before_is_not_found_by_its_number(
+    owner: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    subject = await owner.fetchval(
+        "insert into core.subject (external_id, class, kind, name, name_folded)"
+        " values (gen_random_uuid(), 'ORGANISATION', 'OTHER', '样例旧人', '样例旧人') returning id"
+    )
+    await owner.execute(
+        "insert into core.identifier (subject_id, scheme, value) values ($1, 'USCC_INVALID', $2),"
+        " ($1, 'ORGANISATION_CODE', 'G12345679')",
+        subject,
+        IDENTITY[:-1],
+    )
+    await names.index_names(owner, [subject])
+    found = [row[0] for row in await owner.fetch("select suffix from core.name_part where subject_id = $1", subject)]
+    assert all("旧人" in one for one in found)
+    assert found
+
+
+async def test_names_of_files_and_people_are_masked_in_the_journal(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    path = tmp_path / f"样例{IDENTITY}.csv"
+    path.write_bytes(csv_bytes([penalty(930_000)]))
+    options: dict[str, Any] = {"mapping": None, "rejects": None, "progress": None}
+    await import_file(database, path, "penalties", entered_by=f"样例{IDENTITY[:-1]}", **options)
+    run = await owner.fetchrow("select file_name, entered_by from core.import_run order by id desc limit 1")
+    assert run is not None
+    assert (run["file_name"], run["entered_by"]) == ("样例6527**********0017.csv", "样例6527*********9001")
+    assert (
+        await owner.fetchval("select count(*) from core.record_version where entered_by = '样例6527*********9001'") == 1
+    )
+
+
+async def test_of_a_column_that_means_nothing_only_the_name_is_kept(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    path = tmp_path / "left.csv"
+    path.write_bytes(csv_bytes([penalty(940_000, 家庭成员="样例私事")]))
+    await load(database, path)
+    originals = await owner.fetchval("select string_agg(original, ' ') from core.record_version")
+    assert '"未采用的列":"家庭成员"' in originals
+    assert "样例私事" not in originals
