@@ -315,7 +315,7 @@ async def test_settings(data_dir: Path) -> None:
     with ensure_running(data_dir, extra_settings={"work_mem": "7MB", "shared_buffers": "24MB"}) as server:
         names = "fsync synchronous_commit timezone jit max_connections work_mem shared_buffers password_encryption"
         values = [await query(server.dsn(), f"show {name}") for name in names.split()]
-    assert values == ["on", "on", "UTC", "off", "100", "7MB", "24MB", "scram-sha-256"]
+    assert values == ["on", "on", "UTC", "off", "500", "7MB", "24MB", "scram-sha-256"]
 
 
 @pytest.mark.parametrize("setting", [{"listen_addresses": "*"}, {"work_mem": "1MB\nfsync=off"}, {"Work Mem": "1"}])
