@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,6 +40,13 @@ _NOT_SEEN = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+")
 _MARKS = re.compile(r"[_\-‐-―−*★☆※·.、，,:;\"'“”‘’()\[\]〔〕【】<>《》]+")
 _NUMBERED = re.compile(r"^(?:\(?\d{1,2}\)|\d{1,2}[.、](?=[^\d]))")
 
+_UNIT = re.compile(r"([百千万亿]*)元(?:人民币)?$")  # at the end of a folded heading
+_UNIT_SAID = re.compile(r"/?(?:单位)?(?=[百千万亿]*元(?:人民币)?$)")
+_MONEY = frozenset(("yuan", "wan"))
+_UNITS = {"": "yuan", "万": "wan"}
+# A heading with one of these that means nothing here is an amount that would be lost.
+_OF_MONEY = re.compile(r"金额|罚款|没收")
+
 Columns = tuple[tuple[Column, ...], ...]  # by position
 
 
@@ -48,7 +56,18 @@ def fold_heading(heading: str) -> str:
     folded = _NOT_SEEN.sub("", unicodedata.normalize("NFKC", heading)).casefold()
     folded = _NOTES.sub("", _NUMBERED.sub("", folded.lstrip("*★※")))
     folded = _MARKS.sub("", folded)
-    return re.sub(r"^行政相对人代码\d(?=\D)", "行政相对人代码", folded)
+    return _UNIT_SAID.sub("", re.sub(r"^行政相对人代码\d(?=\D)", "行政相对人代码", folded), count=1)
+
+
+def in_unit(column: Column, heading: str, *, mapped: bool = False) -> Column:
+    """The column with the unit of the heading that was used. A Chinese heading that names none, but 金额, leaves it to
+    the cells; under a mapping file it is that of the column."""
+    if column.type not in _MONEY:
+        return column
+    folded = fold_heading(heading)
+    if (unit := _UNIT.search(folded)) is not None:
+        return replace(column, type=_UNITS.get(unit[1], "money"))
+    return column if mapped or folded.isascii() or folded == "金额" else replace(column, type="money")
 
 
 class Headings:
@@ -74,9 +93,14 @@ class Headings:
     def _meant(self, heading: str, generation: str) -> tuple[Column, ...]:
         if heading in self.mapping.columns:
             found = (self.kind.column(name) for name in self.mapping.columns[heading])
-            return tuple(column for column in found if column is not None)
+            return tuple(in_unit(column, heading, mapped=True) for column in found if column is not None)
         known = self._known.get(fold_heading(heading), ())
-        return tuple(column for column in known if column.generation in ("", generation))
+        return tuple(in_unit(column, heading) for column in known if column.generation in ("", generation))
+
+    def not_read(self, headings: Sequence[str], columns: Columns) -> tuple[str, ...]:
+        """The headings that mean nothing here, without those that the mapping leaves out."""
+        pairs = zip(headings, columns, strict=True)
+        return tuple(name for name, found in pairs if name and not found and name not in self.mapping.columns)
 
     def missing(self, columns: Columns) -> list[Column]:
         """The columns that a row must have and this header lacks."""
@@ -95,7 +119,8 @@ class Headings:
                 filled, (b for c, b in zip(cells, below, strict=False) if c.strip()), strict=True
             )
         ]
-        return all(names and names == found for names, found in meant if found) and any(names for names, _ in meant)
+        named = [({one.name for one in names}, {one.name for one in found}) for names, found in meant]
+        return all(names and names == found for names, found in named if found) and any(names for names, _ in named)
 
 
 def check_header(path: Path, line: int, headings: Sequence[str], columns: Columns, mapping: Mapping) -> None:
@@ -118,6 +143,18 @@ def check_header(path: Path, line: int, headings: Sequence[str], columns: Column
     lost = [theirs for theirs in mapping.columns if theirs not in headings]
     if lost:
         raise ImportFileError(f"{path}: the mapping names headings that the file hasn't: {', '.join(lost)}")
+
+
+def refuse_lost_money(path: Path, line: int, unread: Sequence[str], kind: FileKind) -> None:
+    """ImportFileError where a heading that means nothing speaks of money: the amounts would be lost without a word."""
+    money = [column.name for column in kind.columns if column.type in _MONEY]
+    lost = [heading for heading in unread if _OF_MONEY.search(fold_heading(heading))]
+    if money and lost:
+        raise ImportFileError(
+            f"{path}: line {line}: the column {lost[0][:60]!r} speaks of money and is none that is known; say what it"
+            f' means in a mapping file: [columns] "{lost[0][:60]}" = "{"fine" if "fine" in money else money[0]}"'
+            f' (one of {", ".join(money)}), or "" to leave it out'
+        )
 
 
 def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool = False) -> None:

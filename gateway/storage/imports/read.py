@@ -15,7 +15,14 @@ from pathlib import Path
 
 from gateway.errors import ImportFileError
 from gateway.storage.imports.columns import Column, FileKind
-from gateway.storage.imports.headings import Columns, Headings, check_header, explain_missing, refuse_forbidden
+from gateway.storage.imports.headings import (
+    Columns,
+    Headings,
+    check_header,
+    explain_missing,
+    refuse_forbidden,
+    refuse_lost_money,
+)
 from gateway.storage.imports.mapping import Mapping
 from gateway.storage.imports.parse import parse_cell, shown
 from gateway.storage.imports.refused import CellError
@@ -95,12 +102,21 @@ class InputFile:
     skip: int  # cells in front that a rejects file added
     columns: Columns  # by position
     total: int = 0
+    unread: tuple[str, ...] = ()  # headings that mean nothing here
     _headings: Headings = field(repr=False, kw_only=True)
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.table.path
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the file: its other sheets, the columns that are not read."""
+        if not self.unread:
+            return self.table.notes
+        names = ", ".join(name[:60] for name in self.unread[:20]) + (", …" if len(self.unread) > 20 else "")
+        return (*self.table.notes, f"columns not read: {names} / 未读取的列：{names}")
 
     @cached_property
     def required(self) -> tuple[Column, ...]:
@@ -183,8 +199,18 @@ class InputFile:
             _older_state(values)
         for column in self.required:
             if column.name not in values and not self._has_failed(column.name, errors):
-                errors.append(CellError(column.name, "", "必填项为空", "is required and empty"))
+                told = self._cell_meant(column.name, cells)  # 1900-1-1 is no day, but a clerk sees it there
+                errors.append(CellError(column.name, told, "必填项为空", "is required and empty"))
         return Row(number, line, cells, values, tuple(errors))
+
+    def _cell_meant(self, name: str, cells: tuple[str, ...]) -> str:
+        """What stands in the cell of a column, or of one whose values go to it; masked."""
+        found = (
+            shown(owners[0], cells[position]).strip()
+            for position, owners in enumerate(self.columns)
+            if any(name in (one.name, one.meaning) for one in owners)
+        )
+        return next((text for text in found if text), "")
 
     def _has_failed(self, name: str, errors: Sequence[CellError]) -> bool:
         """Is something wrong with the column, or with one whose values go to it?"""
@@ -286,8 +312,18 @@ def _with_header(table: Table, headings: Headings) -> InputFile:
             columns = headings.columns(names)
             if not headings.missing(columns):
                 _check(table.path, head[:index], line, names, columns, headings.mapping)
+                unread = headings.not_read(names, columns)
+                refuse_lost_money(table.path, line, unread, headings.kind)
                 return InputFile(
-                    table, headings.kind, headings.mapping, names, index, skip, columns, _headings=headings
+                    table,
+                    headings.kind,
+                    headings.mapping,
+                    names,
+                    index,
+                    skip,
+                    columns,
+                    unread=unread,
+                    _headings=headings,
                 )
     if wrong is not None:
         raise wrong

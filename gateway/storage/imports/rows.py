@@ -45,6 +45,7 @@ class RecordRow:
     withdrawn_on: dt.date | None
     reason: str | None
     content_hash: bytes
+    fine_unknown: bool = False
 
 
 def record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
@@ -97,6 +98,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
         values.get("withdrawn_on"),
         values.get("status_reason"),
         _content_hash(record_kind, kind, values),
+        record_kind == "PENALTY" and fine_unknown(values),
     )
 
 
@@ -161,16 +163,17 @@ def _source(values: Values, reference: Reference) -> str:
 def _term(severity: str | None, values: Values, rules: Rules) -> Term | None:
     term = rules.term(severity, values["decided_on"]) if severity else None
     if severity and term is None:
-        raise _no_rule("severity", values["decided_on"])
+        raise _no_rule(values["decided_on"])
     return term
 
 
-def _no_rule(column: str, day: dt.date) -> CellError:
+def _no_rule(day: dt.date) -> CellError:
     return CellError(
-        column,
+        "decided_on",
         str(day),
-        f"{day} 没有可适用的等级和期限规则，请先补充规则数据",
-        f"no rule on class and term is in force on {day}; add one to core.penalty_class_rule or publication_term",
+        f"决定日期 {day} 没有可适用的等级和期限规则；日期无误的，请系统管理员补充规则数据",
+        f"no rule on class and term is in force on {day}, the day of the decision; if the day is right, the operator"
+        " adds one to core.penalty_class_rule or publication_term",
     )
 
 
@@ -179,6 +182,12 @@ def _amount(kind: str, values: Values) -> Decimal | None:
         return Decimal(values["amount"])
     parts = [values[name] for name in ("fine", "confiscated") if values.get(name) is not None]
     return sum(parts, Decimal(0)) if parts and kind == "PENALTY" else None
+
+
+def fine_unknown(values: Values) -> bool:
+    """Is it a fine of which no amount is known? The older generation has amounts in the text of CF_JG alone."""
+    known = values.get("fine") is not None or values.get("amount") is not None
+    return not known and "罚款" in values.get("penalty_kinds", ())
 
 
 def _severity(kind: str, values: Values, amount: Decimal | None, rules: Rules) -> str | None:
@@ -190,9 +199,9 @@ def _severity(kind: str, values: Values, amount: Decimal | None, rules: Rules) -
     kinds = values.get("penalty_kinds")
     if not kinds:
         raise CellError("penalty_kinds", "", "行政处罚须有处罚类别", "a penalty needs its kinds")
-    severity = rules.severity(kinds, amount or Decimal(0), values["decided_on"])
+    severity = rules.severity(kinds, amount, values["decided_on"], fine_known=not fine_unknown(values))
     if severity is None:
-        raise _no_rule("penalty_kinds", values["decided_on"])
+        raise _no_rule(values["decided_on"])
     return severity
 
 
