@@ -33,12 +33,14 @@ def reported() -> Iterator[None]:
     except ClientError as error:
         fail(error.en)
     except OperatorError as error:
-        fail(str(error))
+        fail(str(error), getattr(error, "zh", ""))
 
 
-def fail(message: str) -> NoReturn:
-    """One line on stderr, exit status 1."""
+def fail(message: str, zh: str = "") -> NoReturn:
+    """One line on stderr, and one in Chinese where there is one; exit status 1."""
     typer.echo(f"error: {message}", err=True)
+    if zh:
+        typer.echo(f"错误：{zh}", err=True)
     raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -129,7 +129,10 @@ def check_header(path: Path, line: int, headings: Sequence[str], columns: Column
     for heading in headings:
         folded = fold_heading(heading)
         if folded and folded in seen:
-            raise ImportFileError(f"{path}: line {line}: the heading {heading!r} stands there twice")
+            raise ImportFileError(
+                f"{path}: line {line}: the heading {heading!r} stands there twice",
+                f"{path}：第 {line} 行：列名“{heading}”重复",
+            )
         seen.add(folded)
     owner: dict[str, str] = {}
     for heading, found in zip(headings, columns, strict=True):
@@ -137,12 +140,17 @@ def check_header(path: Path, line: int, headings: Sequence[str], columns: Column
             if column.name in owner:
                 raise ImportFileError(
                     f"{path}: line {line}: {owner[column.name]!r} and {heading!r} both mean {column.name};"
-                    " leave one out by a mapping file"
+                    " leave one out by a mapping file",
+                    f"{path}：第 {line} 行：“{owner[column.name]}”和“{heading}”是同一列（{column.chinese}），"
+                    "请删去一列",
                 )
             owner[column.name] = heading
     lost = [theirs for theirs in mapping.columns if theirs not in headings]
     if lost:
-        raise ImportFileError(f"{path}: the mapping names headings that the file hasn't: {', '.join(lost)}")
+        raise ImportFileError(
+            f"{path}: the mapping names headings that the file hasn't: {', '.join(lost)}",
+            f"{path}：映射文件中的列名在文件中没有：{'、'.join(lost)}",
+        )
 
 
 def refuse_lost_money(path: Path, line: int, unread: Sequence[str], kind: FileKind) -> None:
@@ -153,7 +161,9 @@ def refuse_lost_money(path: Path, line: int, unread: Sequence[str], kind: FileKi
         raise ImportFileError(
             f"{path}: line {line}: the column {lost[0][:60]!r} speaks of money and is none that is known; say what it"
             f' means in a mapping file: [columns] "{lost[0][:60]}" = "{"fine" if "fine" in money else money[0]}"'
-            f' (one of {", ".join(money)}), or "" to leave it out'
+            f' (one of {", ".join(money)}), or "" to leave it out',
+            f"{path}：第 {line} 行：列“{lost[0][:60]}”涉及金额但无法识别，为免漏记，整个文件拒收；请改用模板的列名，"
+            f'或在映射文件中写明其含义（{"、".join(money)}），不需要的写 ""',
         )
 
 
@@ -164,7 +174,9 @@ def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool
         if is_forbidden(cell, title=title):
             raise ImportFileError(
                 f"{path}: line {line}: the column {cell.strip()[:40]!r} may not be recorded (religion, ethnicity,"
-                " biometrics or health of persons); the file is refused whole: take the column out"
+                " biometrics or health of persons); the file is refused whole: take the column out",
+                f"{path}：第 {line} 行：列“{cell.strip()[:40]}”属于禁止采集的信息（宗教、民族、生物识别、健康等），"
+                "整个文件拒收，请先删去该列",
             )
 
 
@@ -178,11 +190,30 @@ def is_forbidden(cell: str, *, title: bool = False) -> bool:
     return any(part in squeezed for part in FORBIDDEN_PARTS) or bool(words & FORBIDDEN_WORDS)
 
 
-def explain_missing(path: Path, line: int, headings: Headings, cells: Sequence[str]) -> ImportFileError:
-    """Why no row of the file is its header."""
-    missing = headings.missing(headings.columns([cell.strip() for cell in cells]))
+def explain_missing(
+    path: Path, rows: Sequence[tuple[int, Sequence[str]]], headings: Headings, kinds: Iterable[FileKind]
+) -> ImportFileError:
+    """Why no row of the file is its header: what the most likely one lacks, and the kinds whose header it would be."""
+
+    def known(row: tuple[int, Sequence[str]]) -> tuple[int, int]:
+        return sum(1 for found in headings.columns(row[1]) if found), sum(1 for cell in row[1] if cell.strip())
+
+    line, cells = max(rows, key=known)
+    missing = headings.missing(headings.columns(cells))
     named = "; ".join(" / ".join((column.name, *column.headings)) for column in missing)
+    said = ", ".join(cell[:20] for cell in cells if cell)[:120]
+    fitting = [kind.name for kind in kinds if _fits(Headings(kind, headings.mapping), cells)]
     return ImportFileError(
-        f"{path}: line {line} is not a header of {headings.kind.name}: no column for {named}."
-        " If headings differ, give a mapping file; `--template FILE` shows what is expected"
+        f"{path}: no header of {headings.kind.name}. Line {line} was taken for it ({said}), which has no column for"
+        f" {named}."
+        + (f" It is a header of: {', '.join(fitting)} (--as)." if fitting else "")
+        + " If headings differ, give a mapping file; `--template FILE` shows what is expected",
+        f"{path}：没有找到“{headings.kind.title}”的表头。最接近的是第 {line} 行（{said}），缺少列："
+        + "、".join(column.chinese for column in missing)
+        + (f"。该表头适用于：{'、'.join(fitting)}（--as）" if fitting else "")
+        + "。列名不同的请用映射文件，或用 --template 取模板",
     )
+
+
+def _fits(headings: Headings, cells: Sequence[str]) -> bool:
+    return not headings.missing(headings.columns(cells))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway.errors import ImportFileError
 from gateway.storage.imports.columns import Column, FileKind
+from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.headings import (
     Columns,
     Headings,
@@ -168,7 +169,10 @@ class InputFile:
             try:
                 made[name] = parse_cell(column, text)
             except CellError as error:
-                raise ImportFileError(f"constant {name} = {text!r} of the mapping: {error.en}") from None
+                raise ImportFileError(
+                    f"constant {name} = {text!r} of the mapping: {error.en}",
+                    f"映射文件中的常量 {name} = {text!r}：{error.zh}",
+                ) from None
         return made
 
     def _row(
@@ -233,10 +237,13 @@ class InputFile:
         return tuple([shown(column, text) if text else text for column, text in zip(owners, row.cells, strict=False)])
 
     def heading_of(self, column: str) -> str:
-        """The heading under which a column of ours stands in this file, else its own name."""
+        """The heading under which a column of ours stands in this file, else the one that it would have."""
         found = (i for i, owners in enumerate(self.columns) if any(column in (c.name, c.meaning) for c in owners))
         position = next(found, None)
-        return column if position is None else self.headings[position]
+        if position is not None:
+            return self.headings[position]
+        ours = self.kind.column(column)
+        return column if ours is None else ours.chinese
 
     def cell_of(self, column: str, row: Row) -> str:
         """The cell of a row that stands for a column, masked; nothing where the row is not as wide as the header."""
@@ -296,7 +303,7 @@ def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None =
 
 
 def _with_header(table: Table, headings: Headings) -> InputFile:
-    widest: tuple[int, list[str]] = (1, [])
+    seen: list[tuple[int, tuple[str, ...]]] = []
     wrong: ImportFileError | None = None
     for delimiter in table.delimiters:
         table.delimiter = delimiter
@@ -304,12 +311,15 @@ def _with_header(table: Table, headings: Headings) -> InputFile:
         wrong = wrong or error
         for index, (line, cells) in enumerate(head):
             if len(cells) > _WIDEST:
-                raise ImportFileError(f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}")
-            if len(cells) > len(widest[1]) and not _is_blank(cells):
-                widest = (line, cells)
+                raise ImportFileError(
+                    f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}",
+                    f"{table.path}：第 {line} 行：列数过多（最多 {_WIDEST} 列）",
+                )
             skip = len(REJECT_HEADINGS) if tuple(cells[: len(REJECT_HEADINGS)]) == REJECT_HEADINGS else 0
             names = tuple((plain_cell(cell) if skip else cell).strip() for cell in cells[skip:])
             columns = headings.columns(names)
+            if not _is_blank(cells):
+                seen.append((line, names))
             if not headings.missing(columns):
                 _check(table.path, head[:index], line, names, columns, headings.mapping)
                 unread = headings.not_read(names, columns)
@@ -327,9 +337,9 @@ def _with_header(table: Table, headings: Headings) -> InputFile:
                 )
     if wrong is not None:
         raise wrong
-    if not widest[1]:
-        raise ImportFileError(f"{table.path} is empty")
-    raise explain_missing(table.path, widest[0], headings, widest[1])
+    if not seen:
+        raise ImportFileError(f"{table.path} is empty", f"{table.path} 是空文件")
+    raise explain_missing(table.path, seen, headings, KINDS.values())
 
 
 def _head(table: Table) -> tuple[list[tuple[int, list[str]]], ImportFileError | None]:

@@ -51,7 +51,7 @@ class Remarks:
             first = "; ".join(f"{code} {name}" for code, name in self.doubled[:_SHOWN])
             made.append(
                 f"{len(self.doubled)} organisations are on record twice, once by organisation code alone: what is said"
-                f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独入库，"
-                f"按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {first}"
+                f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独"
+                f"入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {first}"
             )
         return tuple(made)

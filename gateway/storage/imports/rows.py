@@ -58,7 +58,7 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
 
 def _record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
     record_kind = kind.record_kind or values["kind"]
-    _check_days(values, reference)
+    _check_days(record_kind, values, reference)
     source = _source(values, reference)
     decided_on: dt.date = values["decided_on"]
     amount = _amount(record_kind, values)
@@ -84,6 +84,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
         "detail": _detail(kind, values),
     }
     authority = authority_spec(values, reference)
+    _check_decided_by(record_kind, values)
     _check_withdrawal(values)
     subject = subject_spec(values, reference, blind_index)
     check_kind_said(record_kind, values, subject)
@@ -108,13 +109,14 @@ def problems_of(
     """Everything that is wrong with a row beside its `failed` columns: each check by itself, where it can be made."""
     record_kind = kind.record_kind or values.get("kind")
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("decided_on published_until", lambda: _check_days(values, reference)),
+        ("decided_on published_until valid_until", lambda: _check_days(record_kind, values, reference)),
         ("source", lambda: _source(values, reference)),
         ("authority_name authority_uscc", lambda: authority_spec(values, reference)),
         ("status old_state status_reason authority_name authority_uscc", lambda: _check_withdrawal(values)),
     ]
     if record_kind is not None:
         checks += [
+            ("authority_name authority_uscc", lambda: _check_decided_by(record_kind, values)),
             ("catalogue_item kind", lambda: _catalogue_item(record_kind, values, reference)),
             ("title offence document_number", lambda: _title(record_kind, values)),
             (
@@ -143,7 +145,7 @@ def problems_of(
 _SUBJECT = "name uscc organisation_code subject_kind region_code identity_type identity_number"
 
 
-def _check_days(values: Values, reference: Reference) -> None:
+def _check_days(kind: str | None, values: Values, reference: Reference) -> None:
     decided_on, until = values["decided_on"], values.get("published_until")
     if decided_on > reference.received_on:
         raise CellError("decided_on", str(decided_on), "决定日期晚于接收日期", "decided after it was received")
@@ -151,6 +153,9 @@ def _check_days(values: Values, reference: Reference) -> None:
         raise CellError(
             "published_until", str(until), "公示截止日期早于决定日期", "publication ends before the decision"
         )
+    ends = values.get("valid_until")
+    if kind == "PENALTY" and ends is not None and ends < decided_on:
+        raise CellError("valid_until", str(ends), "处罚有效期早于决定日期", "it ends before the day of the decision")
 
 
 def _source(values: Values, reference: Reference) -> str:
@@ -214,6 +219,13 @@ def _catalogue_item(kind: str, values: Values, reference: Reference) -> str:
     if not reference.rules.allows(item, reference.received_on):
         raise CellError("catalogue_item", item, "目录中没有这一项或已失效", "no such item in a catalogue in force")
     return str(item)
+
+
+def _check_decided_by(kind: str, values: Values) -> None:
+    """A penalty is somebody's decision. Of a revoked one `_check_withdrawal` says it, a code alone `authority_spec`."""
+    named = values.get("authority_name") or values.get("authority_uscc")
+    if kind == "PENALTY" and named is None and values.get("status") != "REVOKED":
+        raise CellError("authority_name", "", "行政处罚须有处罚机关", "a penalty needs the authority that decided it")
 
 
 def _check_withdrawal(values: Values) -> None:

@@ -8,7 +8,6 @@ says the same in a table. `note_of` is also what docs/import.md says of a column
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ _TYPES = {
 
 def heading_of(column: Column) -> str:
     """What a template calls the column: its first Chinese heading."""
-    return next((name for name in column.headings if re.search(r"[一-鿿]", name)), column.name)
+    return column.chinese
 
 
 def template_columns(kind: FileKind) -> tuple[Column, ...]:
@@ -97,16 +96,20 @@ def write_template(kind: FileKind, path: Path) -> None:
     ImportFileError for other endings, for a file that is there already, and for a place that can't be written.
     """
     if path.exists():
-        raise ImportFileError(f"{path} is there already; a template never replaces a file")
+        raise ImportFileError(
+            f"{path} is there already; a template never replaces a file", f"{path} 已存在，模板不会覆盖已有文件"
+        )
     try:
         if path.suffix.lower() == ".xlsx":
             _workbook(kind, path)
         elif path.suffix.lower() == ".csv":
             _csv(kind, path)
         else:
-            raise ImportFileError(f"{path}: a template is a workbook (.xlsx) or a CSV file (.csv)")
+            raise ImportFileError(
+                f"{path}: a template is a workbook (.xlsx) or a CSV file (.csv)", f"{path}：模板只能是 .xlsx 或 .csv"
+            )
     except (OSError, xlsxwriter.exceptions.FileCreateError) as error:
-        raise ImportFileError(f"cannot write {path}: {error}") from error
+        raise ImportFileError(f"cannot write {path}: {error}", f"无法写入 {path}") from error
 
 
 def _starred(column: Column) -> str:
