@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from gateway.errors import ImportFileError
+from gateway.storage.identifiers import mask_identity_numbers
 from gateway.storage.imports.columns import Column, FileKind
 from gateway.storage.imports.mapping import Mapping
 
@@ -156,7 +157,7 @@ def check_header(path: Path, line: int, headings: Sequence[str], columns: Column
 def refuse_lost_money(path: Path, line: int, unread: Sequence[str], kind: FileKind) -> None:
     """ImportFileError where a heading that means nothing speaks of money: the amounts would be lost without a word."""
     money = [column.name for column in kind.columns if column.type in _MONEY]
-    lost = [heading for heading in unread if _OF_MONEY.search(fold_heading(heading))]
+    lost = [mask_identity_numbers(heading) for heading in unread if _OF_MONEY.search(fold_heading(heading))]
     if money and lost:
         raise ImportFileError(
             f"{path}: line {line}: the column {lost[0][:60]!r} speaks of money and is none that is known; say what it"
@@ -201,7 +202,8 @@ def explain_missing(
     line, cells = max(rows, key=known)
     missing = headings.missing(headings.columns(cells))
     named = "; ".join(" / ".join((column.name, *column.headings)) for column in missing)
-    said = ", ".join(cell[:20] for cell in cells if cell)[:120]
+    # It may be a row of somebody's data: numbers of persons are masked.
+    said = ", ".join(mask_identity_numbers(cell)[:20] for cell in cells if cell)[:120]
     fitting = [kind.name for kind in kinds if _fits(Headings(kind, headings.mapping), cells)]
     return ImportFileError(
         f"{path}: no header of {headings.kind.name}. Line {line} was taken for it ({said}), which has no column for"

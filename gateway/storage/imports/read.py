@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from gateway.errors import ImportFileError
+from gateway.storage.identifiers import mask_identity_numbers
 from gateway.storage.imports.columns import Column, FileKind
 from gateway.storage.imports.definitions import KINDS
 from gateway.storage.imports.headings import (
@@ -116,7 +117,9 @@ class InputFile:
         """What people should know of the file: its other sheets, the columns that are not read."""
         if not self.unread:
             return self.table.notes
-        names = ", ".join(name[:60] for name in self.unread[:20]) + (", …" if len(self.unread) > 20 else "")
+        names = ", ".join(mask_identity_numbers(name)[:60] for name in self.unread[:20]) + (
+            ", …" if len(self.unread) > 20 else ""
+        )
         return (*self.table.notes, f"columns not read: {names} / 未读取的列：{names}")
 
     @cached_property

@@ -17,6 +17,7 @@ from gateway.storage.imports.mapping import Mapping
 from gateway.storage.imports.parse import CellError, parse_cell
 from gateway.storage.imports.read import InputFile, Row, open_input
 from gateway.storage.imports.template import write_template
+from tests.storage.imports.rows_of_a_clerk import IDENTITY
 
 PENALTY = {"CF_XDR_MC": "样例有限公司", "CF_WSH": "样例〔2026〕1号", "CF_CFLB": "罚款", "CF_JDRQ": "2026-01-01"}
 JUDGMENT = {"当事人": "样例有限公司", "案号": "（2023）新2701民初123号", "裁判日期": "2026-01-01"}
@@ -130,6 +131,18 @@ def test_a_column_of_money_that_is_not_known_refuses_the_file(tmp_path: Path, he
 def test_a_kind_without_money_has_none_to_lose(tmp_path: Path) -> None:
     file, _ = opened(tmp_path, "organisations", {"名称": "样例有限公司", "注册金额": "1"})
     assert file.unread == ("注册金额",)
+
+
+def test_what_is_quoted_of_headings_shows_nobodys_identity_number(tmp_path: Path) -> None:
+    """A file without its header has the data of persons there."""
+    file, _ = opened(tmp_path, "penalties", {**PENALTY, f"甲{IDENTITY}": "1"})
+    with pytest.raises(ImportFileError) as lost:
+        opened(tmp_path, "penalties", {**PENALTY, f"罚款{IDENTITY}": "1"})
+    with pytest.raises(ImportFileError) as without:
+        opened(tmp_path, "penalties", {"样例甲": "1", IDENTITY: "2"})
+    for told in (str(file.notes), str(lost.value), lost.value.zh, str(without.value), without.value.zh):
+        assert "6527**********0017" in told
+        assert IDENTITY[6:14] not in told
 
 
 # Days
