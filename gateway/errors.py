@@ -206,4 +206,9 @@ class MigrationError(StorageError):
 
 
 class ImportFileError(OperatorError):
-    """A file that can't be imported as a whole (a forbidden column, no header, unknown kind)."""
+    """A file that can't be imported as a whole (forbidden column, no header, unknown kind). `zh`: the same in Chinese,
+    for the clerks who send files."""
+
+    def __init__(self, en: str, zh: str = "") -> None:
+        super().__init__(en)
+        self.zh = zh

@@ -34,12 +34,15 @@ def reported() -> Iterator[None]:
     except ClientError as error:
         fail(error.en)
     except OperatorError as error:
-        fail(str(error))
+        fail(str(error), getattr(error, "zh", ""))
 
 
-def fail(message: str) -> NoReturn:
-    """One line on stderr, without identity numbers that stood in a name of a file, and exit status 1."""
+def fail(message: str, zh: str = "") -> NoReturn:
+    """One line on stderr, and one in Chinese where there is one; exit status 1. Names of files may have identity
+    numbers in them: they are masked."""
     typer.echo(f"error: {masked(message)}", err=True)
+    if zh:
+        typer.echo(f"错误：{masked(zh)}", err=True)
     raise typer.Exit(1)
 
 

@@ -131,7 +131,7 @@ def _import(
 ) -> None:
     """Import each; the first failure of a file keeps none of the others out."""
     done: list[tuple[str, ImportReport]] = []
-    failed: list[tuple[str, str]] = []
+    failed: list[tuple[str, ImportFileError]] = []
 
     async def work(database: Database) -> None:
         for name, path, aside in found:
@@ -142,8 +142,10 @@ def _import(
                     )
                 done.append((name, made))
             except ImportFileError as error:
-                failed.append((name, masked(str(error))))
+                failed.append((name, error))
                 note(f"error: {_shown(error)}")
+                if error.zh:
+                    note(f"错误：{_shown(error.zh)}")
 
     try:
         run_with_database(work)
@@ -193,7 +195,7 @@ def _shown(text: object) -> str:
     return "".join(character if character.isprintable() else "␦" for character in masked(str(text)))
 
 
-def _as_json(done: list[tuple[str, ImportReport]], failed: list[tuple[str, str]]) -> dict[str, object]:
+def _as_json(done: list[tuple[str, ImportReport]], failed: list[tuple[str, ImportFileError]]) -> dict[str, object]:
     rows = []
     for name, made in done:
         row = asdict(made) | {
@@ -206,7 +208,10 @@ def _as_json(done: list[tuple[str, ImportReport]], failed: list[tuple[str, str]]
             for one in made.first_rejects
         ]
         rows.append(row)
-    return {"files": rows, "failed": [{"file": name, "error": why} for name, why in failed]}
+    return {
+        "files": rows,
+        "failed": [{"file": name, "error": masked(str(why)), "error_zh": masked(why.zh)} for name, why in failed],
+    }
 
 
 def _received(text: str | None) -> dt.datetime | None:
@@ -240,7 +245,10 @@ def _found(files: list[Path]) -> Iterator[list[tuple[str, Path, Path | None]]]:
             else:
                 made.append((masked(path.name), path, None))
         if not made:
-            raise ImportFileError(f"no file to import in {', '.join(map(str, files))} ({', '.join(_ENDINGS)})")
+            raise ImportFileError(
+                f"no file to import in {', '.join(map(str, files))} ({', '.join(_ENDINGS)})",
+                f"{'、'.join(map(str, files))} 中没有可导入的文件（{'、'.join(_ENDINGS)}）",
+            )
         yield made
 
 

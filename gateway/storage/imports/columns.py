@@ -6,6 +6,7 @@ names, and the codes of 双公示 in both generations (CF_…, XK_…); `heading
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -132,6 +133,11 @@ class Column:
     into: str = ""
     generation: str = ""
     note: str = ""
+
+    @property
+    def chinese(self) -> str:
+        """Its first Chinese heading: what people call it. Its own name where it has none."""
+        return next((name for name in self.headings if re.search(r"[一-鿿]", name)), self.name)
 
     def choice_codes(self) -> frozenset[str]:
         """The codes that a cell may have, besides its labels."""

@@ -105,9 +105,17 @@ PENALTIES = FileKind(
             "basis": {"headings": ("处罚依据", "CF_YJ")},
             "penalty_kinds": {"headings": ("处罚类别", "CF_CFLB"), "required": True},
             "content": {"headings": ("处罚内容", "CF_NR", "处罚结果", "CF_JG")},
-            "fine": {"headings": ("罚款金额（万元）", "CF_NR_FK"), "type": "wan"},
+            # A unit in the heading goes before the type; where it has none, the cells must name it (headings.py).
+            "fine": {
+                "headings": ("罚款金额（万元）", "CF_NR_FK", "罚款（万元）", "罚款（元）", "罚款金额", "罚款"),
+                "type": "wan",
+            },
+            "amount": {
+                "headings": ("金额（元）", "处罚金额（元）", "处罚金额（万元）", "处罚金额", "金额（万元）"),
+            },
             "confiscated": {
-                "headings": ("没收违法所得、没收非法财物的金额（万元）", "没收金额（万元）", "CF_NR_WFFF"),
+                "headings": ("没收违法所得、没收非法财物的金额（万元）", "没收金额（万元）", "CF_NR_WFFF",
+                             "没收违法所得、没收非法财物的金额", "没收违法所得、没收非法财物的金额（元）", "没收金额"),
                 "type": "wan",
             },
             "licence_effect": {"headings": ("暂扣或吊销证照名称及编号", "CF_NR_ZKDX")},
@@ -173,7 +181,17 @@ JUDGMENTS = FileKind(
             "case_number": {"headings": ("案号", "裁判文书号"), "required": True},
             "court": {"headings": ("审理法院", "执行法院", "法院名称")},
             "decided_on": {"headings": ("裁判日期", "判决日期", "生效日期")},
-            "amount": {"headings": ("判决金额（元）", "标的金额（元）")},
+            "amount": {
+                "headings": (
+                    "判决金额（元）",
+                    "标的金额（元）",
+                    "判决金额（万元）",
+                    "标的金额（万元）",
+                    "判决金额",
+                    "标的金额",
+                    "金额（万元）",
+                )
+            },
         },
     ),
     "JUDGMENT",
@@ -221,7 +239,7 @@ BREACHES = FileKind(
                 "title": {"headings": ("事项名称",), "required": True},
                 "contract": {"headings": ("合同名称", "合同编号")},
                 "breach": {"headings": ("失信情形",)},
-                "amount": {"headings": ("涉及金额（元）",)},
+                "amount": {"headings": ("涉及金额（元）", "涉及金额（万元）", "涉及金额", "金额（万元）")},
             },
         ),
     ),
@@ -262,7 +280,13 @@ RECORDS = FileKind(
     (
         Column("kind", "choice", ("信息类别",), required=True, choices=RECORD_KINDS),
         *more(RECORD_COLUMNS, {"title": {"required": True}}),
-        *DETAIL_COLUMNS,
+        *more(
+            DETAIL_COLUMNS,
+            {
+                "fine": {"headings": ("罚款金额（元）", "罚款金额（万元）", "罚款（万元）", "罚款（元）", "罚款金额")},
+                "confiscated": {"headings": ("没收金额（元）", "没收金额（万元）", "没收金额")},
+            },
+        ),
     ),
     title="各类记录",
 )

@@ -45,7 +45,7 @@ def digest_of(path: Path, *, lines: bool) -> bytes:
     try:
         if not path.is_file():
             reason = "it is not a file" if path.exists() else "there is no such file"
-            raise ImportFileError(f"cannot read {path}: {reason}")
+            raise ImportFileError(f"cannot read {path}: {reason}", f"无法读取 {path}：没有这个文件，或不是普通文件")
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hashing.update(chunk)
@@ -53,9 +53,12 @@ def digest_of(path: Path, *, lines: bool) -> bytes:
                 end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
                 since = since + len(chunk) if end < 0 else len(chunk) - end - 1
                 if lines and since > _LONGEST_LINE:
-                    raise ImportFileError(f"{path}: line {line} is longer than {_LONGEST_LINE >> 20} MB: not a table")
+                    raise ImportFileError(
+                        f"{path}: line {line} is longer than {_LONGEST_LINE >> 20} MB: not a table",
+                        f"{path}：第 {line} 行过长，不是表格",
+                    )
     except OSError as error:
-        raise ImportFileError(f"cannot read {path}: {error.strerror}") from error
+        raise ImportFileError(f"cannot read {path}: {error.strerror}", f"无法读取 {path}") from error
     return hashing.digest()
 
 
@@ -67,20 +70,27 @@ def find_encoding(path: Path) -> Encoding:
     if mark.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         bad = _first_bad(path, "utf-16")
         if bad is not None:
-            raise ImportFileError(f"{path}: line {bad.line}: UTF-16 that breaks off; save the file anew")
+            raise ImportFileError(
+                f"{path}: line {bad.line}: UTF-16 that breaks off; save the file anew",
+                f"{path}：第 {bad.line} 行：UTF-16 编码不完整，请重新保存文件",
+            )
         return Encoding("utf-16", digest)
     utf8 = _first_bad(path, "utf-8")
     if utf8 is None:
         return Encoding("utf-8-sig", digest)
     if mark.startswith(codecs.BOM_UTF8) or _begins_as_utf8(utf8.before):
         # GB18030 would read such a file, too, and make other characters of it.
-        raise ImportFileError(f"{path}: line {utf8.line}: a byte that is not UTF-8, in a file that is; save it anew")
+        raise ImportFileError(
+            f"{path}: line {utf8.line}: a byte that is not UTF-8, in a file that is; save it anew",
+            f"{path}：第 {utf8.line} 行有不属于 UTF-8 的字节，请重新保存文件",
+        )
     gb18030 = _first_bad(path, "gb18030")
     if gb18030 is None:
         return Encoding("gb18030", digest)
     line = max(utf8, gb18030, key=lambda bad: bad.offset).line
     raise ImportFileError(
-        f"{path}: line {line}: a byte that is neither UTF-8 nor GB18030; save the file as UTF-8 (CSV UTF-8 in Excel)"
+        f"{path}: line {line}: a byte that is neither UTF-8 nor GB18030; save the file as UTF-8 (CSV UTF-8 in Excel)",
+        f"{path}：第 {line} 行有既非 UTF-8 也非 GB18030 的字节；请在 Excel 中另存为“CSV UTF-8”",
     )
 
 

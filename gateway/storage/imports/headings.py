@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from gateway.errors import ImportFileError
+from gateway.storage.identifiers import mask_identity_numbers
 from gateway.storage.imports.columns import Column, FileKind
 from gateway.storage.imports.mapping import Mapping
 from gateway.storage.nearly import masked
@@ -47,6 +49,13 @@ _NOT_SEEN = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]+")
 _MARKS = re.compile(r"[_\-‐-―−*★☆※·.、，,:;\"'“”‘’()\[\]〔〕【】<>《》]+")
 _NUMBERED = re.compile(r"^(?:\(?\d{1,2}\)|\d{1,2}[.、](?=[^\d]))")
 
+_UNIT = re.compile(r"([百千万亿]*)元(?:人民币)?$")  # at the end of a folded heading
+_UNIT_SAID = re.compile(r"/?(?:单位)?(?=[百千万亿]*元(?:人民币)?$)")
+_MONEY = frozenset(("yuan", "wan"))
+_UNITS = {"": "yuan", "万": "wan"}
+# A heading with one of these that means nothing here is an amount that would be lost.
+_OF_MONEY = re.compile(r"金额|罚款|没收")
+
 Columns = tuple[tuple[Column, ...], ...]  # by position
 
 
@@ -56,7 +65,18 @@ def fold_heading(heading: str) -> str:
     folded = _NOT_SEEN.sub("", unicodedata.normalize("NFKC", heading)).casefold()
     folded = _NOTES.sub("", _NUMBERED.sub("", folded.lstrip("*★※")))
     folded = _MARKS.sub("", folded)
-    return re.sub(r"^行政相对人代码\d(?=\D)", "行政相对人代码", folded)
+    return _UNIT_SAID.sub("", re.sub(r"^行政相对人代码\d(?=\D)", "行政相对人代码", folded), count=1)
+
+
+def in_unit(column: Column, heading: str, *, mapped: bool = False) -> Column:
+    """The column with the unit of the heading that was used. A Chinese heading that names none, but 金额, leaves it to
+    the cells; under a mapping file it is that of the column."""
+    if column.type not in _MONEY:
+        return column
+    folded = fold_heading(heading)
+    if (unit := _UNIT.search(folded)) is not None:
+        return replace(column, type=_UNITS.get(unit[1], "money"))
+    return column if mapped or folded.isascii() or folded == "金额" else replace(column, type="money")
 
 
 class Headings:
@@ -82,9 +102,14 @@ class Headings:
     def _meant(self, heading: str, generation: str) -> tuple[Column, ...]:
         if heading in self.mapping.columns:
             found = (self.kind.column(name) for name in self.mapping.columns[heading])
-            return tuple(column for column in found if column is not None)
+            return tuple(in_unit(column, heading, mapped=True) for column in found if column is not None)
         known = self._known.get(fold_heading(heading), ())
-        return tuple(column for column in known if column.generation in ("", generation))
+        return tuple(in_unit(column, heading) for column in known if column.generation in ("", generation))
+
+    def not_read(self, headings: Sequence[str], columns: Columns) -> tuple[str, ...]:
+        """The headings that mean nothing here, without those that the mapping leaves out."""
+        pairs = zip(headings, columns, strict=True)
+        return tuple(name for name, found in pairs if name and not found and name not in self.mapping.columns)
 
     def missing(self, columns: Columns) -> list[Column]:
         """The columns that a row must have and this header lacks."""
@@ -103,7 +128,8 @@ class Headings:
                 filled, (b for c, b in zip(cells, below, strict=False) if c.strip()), strict=True
             )
         ]
-        return all(names and names == found for names, found in meant if found) and any(names for names, _ in meant)
+        named = [({one.name for one in names}, {one.name for one in found}) for names, found in meant]
+        return all(names and names == found for names, found in named if found) and any(names for names, _ in named)
 
 
 def check_header(path: Path, line: int, headings: Sequence[str], columns: Columns, mapping: Mapping) -> None:
@@ -113,21 +139,42 @@ def check_header(path: Path, line: int, headings: Sequence[str], columns: Column
         folded = fold_heading(heading)
         if folded and folded in seen:
             told = masked(heading)
-            raise ImportFileError(f"{path}: line {line}: the heading {told!r} stands there twice")
+            raise ImportFileError(
+                f"{path}: line {line}: the heading {told!r} stands there twice",
+                f"{path}：第 {line} 行：列名“{told}”重复",
+            )
         seen.add(folded)
     owner: dict[str, str] = {}
     for heading, found in zip(headings, columns, strict=True):
         for column in found:
             if column.name in owner:
+                one, other = masked(owner[column.name]), masked(heading)
                 raise ImportFileError(
-                    f"{path}: line {line}: {masked(owner[column.name])!r} and"
-                    f" {masked(heading)!r} both mean {column.name};"
-                    " leave one out by a mapping file"
+                    f"{path}: line {line}: {one!r} and {other!r} both mean {column.name};"
+                    " leave one out by a mapping file",
+                    f"{path}：第 {line} 行：“{one}”和“{other}”是同一列（{column.chinese}），请删去一列",
                 )
             owner[column.name] = heading
     lost = [theirs for theirs in mapping.columns if theirs not in headings]
     if lost:
-        raise ImportFileError(f"{path}: the mapping names headings that the file hasn't: {masked(', '.join(lost))}")
+        raise ImportFileError(
+            f"{path}: the mapping names headings that the file hasn't: {masked(', '.join(lost))}",
+            f"{path}：映射文件中的列名在文件中没有：{masked('、'.join(lost))}",
+        )
+
+
+def refuse_lost_money(path: Path, line: int, unread: Sequence[str], kind: FileKind) -> None:
+    """ImportFileError where a heading that means nothing speaks of money: the amounts would be lost without a word."""
+    money = [column.name for column in kind.columns if column.type in _MONEY]
+    lost = [masked(heading) for heading in unread if _OF_MONEY.search(fold_heading(heading))]
+    if money and lost:
+        raise ImportFileError(
+            f"{path}: line {line}: the column {lost[0][:60]!r} speaks of money and is none that is known; say what it"
+            f' means in a mapping file: [columns] "{lost[0][:60]}" = "{"fine" if "fine" in money else money[0]}"'
+            f' (one of {", ".join(money)}), or "" to leave it out',
+            f"{path}：第 {line} 行：列“{lost[0][:60]}”涉及金额但无法识别，为免漏记，整个文件拒收；请改用模板的列名，"
+            f'或在映射文件中写明其含义（{"、".join(money)}），不需要的写 ""',
+        )
 
 
 def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool = False) -> None:
@@ -138,7 +185,9 @@ def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool
             told = masked(cell.strip())[:40]
             raise ImportFileError(
                 f"{path}: line {line}: the column {told!r} may not be recorded (religion, ethnicity,"
-                " biometrics or health of persons); the file is refused whole: take the column out"
+                " biometrics or health of persons); the file is refused whole: take the column out",
+                f"{path}：第 {line} 行：列“{told}”属于禁止采集的信息（宗教、民族、生物识别、健康等），"
+                "整个文件拒收，请先删去该列",
             )
 
 
@@ -153,11 +202,31 @@ def is_forbidden(cell: str, *, title: bool = False) -> bool:
     return any(part in squeezed for part in FORBIDDEN_PARTS) or bool(words & FORBIDDEN_WORDS)
 
 
-def explain_missing(path: Path, line: int, headings: Headings, cells: Sequence[str]) -> ImportFileError:
-    """Why no row of the file is its header."""
-    missing = headings.missing(headings.columns([cell.strip() for cell in cells]))
+def explain_missing(
+    path: Path, rows: Sequence[tuple[int, Sequence[str]]], headings: Headings, kinds: Iterable[FileKind]
+) -> ImportFileError:
+    """Why no row of the file is its header: what the most likely one lacks, and the kinds whose header it would be."""
+
+    def known(row: tuple[int, Sequence[str]]) -> tuple[int, int]:
+        return sum(1 for found in headings.columns(row[1]) if found), sum(1 for cell in row[1] if cell.strip())
+
+    line, cells = max(rows, key=known)
+    missing = headings.missing(headings.columns(cells))
     named = "; ".join(" / ".join((column.name, *column.headings)) for column in missing)
+    # It may be a row of somebody's data: numbers of persons are masked.
+    said = ", ".join(mask_identity_numbers(cell)[:20] for cell in cells if cell)[:120]
+    fitting = [kind.name for kind in kinds if _fits(Headings(kind, headings.mapping), cells)]
     return ImportFileError(
-        f"{path}: line {line} is not a header of {headings.kind.name}: no column for {named}."
-        " If headings differ, give a mapping file; `--template FILE` shows what is expected"
+        f"{path}: no header of {headings.kind.name}. Line {line} was taken for it ({said}), which has no column for"
+        f" {named}."
+        + (f" It is a header of: {', '.join(fitting)} (--as)." if fitting else "")
+        + " If headings differ, give a mapping file; `--template FILE` shows what is expected",
+        f"{path}：没有找到“{headings.kind.title}”的表头。最接近的是第 {line} 行（{said}），缺少列："
+        + "、".join(column.chinese for column in missing)
+        + (f"。该表头适用于：{'、'.join(fitting)}（--as）" if fitting else "")
+        + "。列名不同的请用映射文件，或用 --template 取模板",
     )
+
+
+def _fits(headings: Headings, cells: Sequence[str]) -> bool:
+    return not headings.missing(headings.columns(cells))

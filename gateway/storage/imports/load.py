@@ -49,7 +49,7 @@ class ImportReport:
 
     `uncoded`: organisations that this run made without a valid code. A mistyped code makes a second organisation, and
     a question about the first does not find its record. `first_rejects`: line, headings, values and reasons in Chinese
-    and English of the first few. `notes`: what the reader of the file has to say.
+    and English of the first few. `notes`: what people should know of the file and of its rows.
     """
 
     read: int
@@ -103,7 +103,7 @@ async def import_file(
         report,
         rejects_path=rejects_path if report.rejected else None,
         first_rejects=tuple(rejected.first),
-        notes=file.table.notes,
+        notes=(*file.notes, *report.notes),
     )
 
 
@@ -181,9 +181,10 @@ async def _run(
         total.new += outcome.new
         total.changed += outcome.changed
         total.same += outcome.same
+        total.remarks.add(outcome.remarks)
         if progress is not None:
             progress(done, file.total)
-    return ImportReport(done, total.new, total.changed, total.same, rejects.count, None)
+    return ImportReport(done, total.new, total.changed, total.same, rejects.count, None, notes=total.remarks.told())
 
 
 async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outcome:
@@ -204,11 +205,13 @@ async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outc
         raise
     first = await _load(connection, loader, rows[: len(rows) // 2])
     second = await _load(connection, loader, rows[len(rows) // 2 :])
+    first.remarks.add(second.remarks)
     return Outcome(
         first.new + second.new,
         first.changed + second.changed,
         first.same + second.same,
         [*first.rejected, *second.rejected],
+        first.remarks,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.storage.imports.connection import Connection
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.refused import CellError
+from gateway.storage.imports.remarks import Remarks
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Outcome:
     changed: int = 0
     same: int = 0
     rejected: list[tuple[Row, tuple[CellError, ...]]] = field(default_factory=list)
+    remarks: Remarks = field(default_factory=Remarks)
 
     def reject(self, row: Row, *errors: CellError) -> None:
         """This row is not taken."""

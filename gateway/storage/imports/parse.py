@@ -365,6 +365,7 @@ _PARSERS: dict[str, Callable[[Column, str], object]] = {
     "until": lambda _, text: until_of(text),
     "yuan": lambda _, text: money_of(text, "元"),
     "wan": lambda _, text: money_of(text, "万元"),
+    "money": lambda _, text: money_of(text, None),
     "flag": _flag,
     "integer": _integer,
     "choice": _choice,

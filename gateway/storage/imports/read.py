@@ -14,8 +14,17 @@ from itertools import islice
 from pathlib import Path
 
 from gateway.errors import ImportFileError
+from gateway.storage.identifiers import mask_identity_numbers
 from gateway.storage.imports.columns import Column, FileKind
-from gateway.storage.imports.headings import Columns, Headings, check_header, explain_missing, refuse_forbidden
+from gateway.storage.imports.definitions import KINDS
+from gateway.storage.imports.headings import (
+    Columns,
+    Headings,
+    check_header,
+    explain_missing,
+    refuse_forbidden,
+    refuse_lost_money,
+)
 from gateway.storage.imports.mapping import Mapping
 from gateway.storage.imports.parse import parse_cell, shown
 from gateway.storage.imports.refused import CellError
@@ -97,12 +106,23 @@ class InputFile:
     skip: int  # cells in front that a rejects file added
     columns: Columns  # by position
     total: int = 0
+    unread: tuple[str, ...] = ()  # headings that mean nothing here
     _headings: Headings = field(repr=False, kw_only=True)
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.table.path
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the file: its other sheets, the columns that are not read."""
+        if not self.unread:
+            return self.table.notes
+        names = ", ".join(mask_identity_numbers(name)[:60] for name in self.unread[:20]) + (
+            ", …" if len(self.unread) > 20 else ""
+        )
+        return (*self.table.notes, f"columns not read: {names} / 未读取的列：{names}")
 
     @cached_property
     def required(self) -> tuple[Column, ...]:
@@ -154,7 +174,10 @@ class InputFile:
             try:
                 made[name] = parse_cell(column, text)
             except CellError as error:
-                raise ImportFileError(f"constant {name} = {masked(text)!r} of the mapping: {error.en}") from None
+                raise ImportFileError(
+                    f"constant {name} = {masked(text)!r} of the mapping: {error.en}",
+                    f"映射文件中的常量 {name} = {masked(text)!r}：{error.zh}",
+                ) from None
         return made
 
     def _row(
@@ -185,8 +208,18 @@ class InputFile:
             _older_state(values)
         for column in self.required:
             if column.name not in values and not self._has_failed(column.name, errors):
-                errors.append(CellError(column.name, "", "必填项为空", "is required and empty"))
+                told = self._cell_meant(column.name, cells)  # 1900-1-1 is no day, but a clerk sees it there
+                errors.append(CellError(column.name, told, "必填项为空", "is required and empty"))
         return Row(number, line, cells, values, tuple(errors))
+
+    def _cell_meant(self, name: str, cells: tuple[str, ...]) -> str:
+        """What stands in the cell of a column, or of one whose values go to it; masked."""
+        found = (
+            shown(owners[0], cells[position]).strip()
+            for position, owners in enumerate(self.columns)
+            if any(name in (one.name, one.meaning) for one in owners)
+        )
+        return next((text for text in found if text), "")
 
     def _has_failed(self, name: str, errors: Sequence[CellError]) -> bool:
         """Is something wrong with the column, or with one whose values go to it?"""
@@ -222,10 +255,13 @@ class InputFile:
         return tuple([shown(column, text) if text else text for column, text in zip(owners, row.cells, strict=False)])
 
     def heading_of(self, column: str) -> str:
-        """The heading under which a column of ours stands in this file, else its own name."""
+        """The heading under which a column of ours stands in this file, else the one that it would have."""
         found = (i for i, owners in enumerate(self.columns) if any(column in (c.name, c.meaning) for c in owners))
         position = next(found, None)
-        return column if position is None else self.headings[position]
+        if position is not None:
+            return self.headings[position]
+        ours = self.kind.column(column)
+        return column if ours is None else ours.chinese
 
     def cell_of(self, column: str, row: Row) -> str:
         """The cell of a row that stands for a column, masked; nothing where the row is not as wide as the header."""
@@ -285,7 +321,7 @@ def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None =
 
 
 def _with_header(table: Table, headings: Headings) -> InputFile:
-    widest: tuple[int, list[str]] = (1, [])
+    seen: list[tuple[int, tuple[str, ...]]] = []
     wrong: ImportFileError | None = None
     for delimiter in table.delimiters:
         table.delimiter = delimiter
@@ -293,22 +329,35 @@ def _with_header(table: Table, headings: Headings) -> InputFile:
         wrong = wrong or error
         for index, (line, cells) in enumerate(head):
             if len(cells) > _WIDEST:
-                raise ImportFileError(f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}")
-            if len(cells) > len(widest[1]) and not _is_blank(cells):
-                widest = (line, cells)
+                raise ImportFileError(
+                    f"{table.path}: line {line}: {len(cells)} headings, at most {_WIDEST}",
+                    f"{table.path}：第 {line} 行：列数过多（最多 {_WIDEST} 列）",
+                )
             skip = len(REJECT_HEADINGS) if tuple(cells[: len(REJECT_HEADINGS)]) == REJECT_HEADINGS else 0
             names = tuple((plain_cell(cell) if skip else cell).strip() for cell in cells[skip:])
             columns = headings.columns(names)
+            if not _is_blank(cells):
+                seen.append((line, names))
             if not headings.missing(columns):
                 _check(table.path, head[:index], line, names, columns, headings.mapping)
+                unread = headings.not_read(names, columns)
+                refuse_lost_money(table.path, line, unread, headings.kind)
                 return InputFile(
-                    table, headings.kind, headings.mapping, names, index, skip, columns, _headings=headings
+                    table,
+                    headings.kind,
+                    headings.mapping,
+                    names,
+                    index,
+                    skip,
+                    columns,
+                    unread=unread,
+                    _headings=headings,
                 )
     if wrong is not None:
         raise wrong
-    if not widest[1]:
-        raise ImportFileError(f"{table.path} is empty")
-    raise explain_missing(table.path, widest[0], headings, widest[1])
+    if not seen:
+        raise ImportFileError(f"{table.path} is empty", f"{table.path} 是空文件")
+    raise explain_missing(table.path, seen, headings, KINDS.values())
 
 
 def _head(table: Table) -> tuple[list[tuple[int, list[str]]], ImportFileError | None]:

@@ -146,6 +146,7 @@ class RecordLoader:
         await self._change(connection, changed)
         await self._versions(connection, [*new, *changed])
         await self._withdraw(connection, [*new, *changed])
+        outcome.remarks.unknown_fines += sum(one.record.fine_unknown for one in [*new, *changed])
         outcome.new += len(new)
         outcome.changed += len(changed)
         return outcome
@@ -155,6 +156,7 @@ class RecordLoader:
     ) -> list[_Planned]:
         specs = [spec for _, record in records for spec in (record.subject, record.authority) if spec is not None]
         known = await self.subjects.resolve(connection, specs)
+        outcome.remarks.doubled += self.subjects.doubled_now()
         planned = []
         for row, record in records:
             subject = known[record.subject.key]
@@ -179,6 +181,9 @@ class RecordLoader:
             except CellError as error:
                 outcome.reject(row, error)
                 continue
+            for spec, on in ((record.subject, subject), (record.authority, authority)):
+                if spec is not None and on is not None and spec.uscc is not None and not on.called(spec.folded):
+                    outcome.remarks.other_name(row.line, spec.uscc, on.name, spec.name)
             planned.append(_Planned(row, record, subject, authority, key, content_hash))
         return planned
 

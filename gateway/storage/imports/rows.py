@@ -45,6 +45,7 @@ class RecordRow:
     withdrawn_on: dt.date | None
     reason: str | None
     content_hash: bytes
+    fine_unknown: bool = False
 
 
 def record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
@@ -57,7 +58,7 @@ def record_row(line: int, kind: FileKind, values: Values, reference: Reference, 
 
 def _record_row(line: int, kind: FileKind, values: Values, reference: Reference, blind_index: Any) -> RecordRow:
     record_kind = kind.record_kind or values["kind"]
-    _check_days(values, reference)
+    _check_days(record_kind, values, reference)
     source = _source(values, reference)
     decided_on: dt.date = values["decided_on"]
     amount = _amount(record_kind, values)
@@ -83,6 +84,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
         "detail": _detail(kind, values),
     }
     authority = authority_spec(values, reference)
+    _check_decided_by(record_kind, values)
     _check_withdrawal(values)
     subject = subject_spec(values, reference, blind_index)
     check_kind_said(values, subject)
@@ -97,6 +99,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
         values.get("withdrawn_on"),
         values.get("status_reason"),
         _content_hash(record_kind, kind, values),
+        record_kind == "PENALTY" and fine_unknown(values),
     )
 
 
@@ -106,7 +109,7 @@ def problems_of(
     """Everything that is wrong with a row beside its `failed` columns: each check by itself, where it can be made."""
     record_kind = kind.record_kind or values.get("kind")
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("decided_on published_until", lambda: _check_days(values, reference)),
+        ("decided_on published_until valid_until", lambda: _check_days(record_kind, values, reference)),
         ("source", lambda: _source(values, reference)),
         ("authority_name authority_uscc", lambda: authority_spec(values, reference)),
         ("status old_state status_reason authority_name authority_uscc", lambda: _check_withdrawal(values)),
@@ -114,6 +117,7 @@ def problems_of(
     ]
     if record_kind is not None:
         checks += [
+            ("authority_name authority_uscc", lambda: _check_decided_by(record_kind, values)),
             ("catalogue_item kind", lambda: _catalogue_item(record_kind, values, reference)),
             ("title offence document_number", lambda: _title(record_kind, values)),
             (
@@ -138,7 +142,7 @@ def problems_of(
 _SUBJECT = "name uscc organisation_code subject_kind region_code identity_type identity_number"
 
 
-def _check_days(values: Values, reference: Reference) -> None:
+def _check_days(kind: str | None, values: Values, reference: Reference) -> None:
     decided_on, until = values["decided_on"], values.get("published_until")
     if decided_on > reference.received_on:
         raise CellError("decided_on", str(decided_on), "决定日期晚于接收日期", "decided after it was received")
@@ -146,6 +150,9 @@ def _check_days(values: Values, reference: Reference) -> None:
         raise CellError(
             "published_until", str(until), "公示截止日期早于决定日期", "publication ends before the decision"
         )
+    ends = values.get("valid_until")
+    if kind == "PENALTY" and ends is not None and ends < decided_on:
+        raise CellError("valid_until", str(ends), "处罚有效期早于决定日期", "it ends before the day of the decision")
 
 
 def _source(values: Values, reference: Reference) -> str:
@@ -158,16 +165,17 @@ def _source(values: Values, reference: Reference) -> str:
 def _term(severity: str | None, values: Values, rules: Rules) -> Term | None:
     term = rules.term(severity, values["decided_on"]) if severity else None
     if severity and term is None:
-        raise _no_rule("severity", values["decided_on"])
+        raise _no_rule(values["decided_on"])
     return term
 
 
-def _no_rule(column: str, day: dt.date) -> CellError:
+def _no_rule(day: dt.date) -> CellError:
     return CellError(
-        column,
+        "decided_on",
         str(day),
-        f"{day} 没有可适用的等级和期限规则，请先补充规则数据",
-        f"no rule on class and term is in force on {day}; add one to core.penalty_class_rule or publication_term",
+        f"决定日期 {day} 没有可适用的等级和期限规则；日期无误的，请系统管理员补充规则数据",
+        f"no rule on class and term is in force on {day}, the day of the decision; if the day is right, the operator"
+        " adds one to core.penalty_class_rule or publication_term",
     )
 
 
@@ -176,6 +184,12 @@ def _amount(kind: str, values: Values) -> Decimal | None:
         return Decimal(values["amount"])
     parts = [values[name] for name in ("fine", "confiscated") if values.get(name) is not None]
     return sum(parts, Decimal(0)) if parts and kind == "PENALTY" else None
+
+
+def fine_unknown(values: Values) -> bool:
+    """Is it a fine of which no amount is known? The older generation has amounts in the text of CF_JG alone."""
+    known = values.get("fine") is not None or values.get("amount") is not None
+    return not known and "罚款" in values.get("penalty_kinds", ())
 
 
 def _severity(kind: str, values: Values, amount: Decimal | None, rules: Rules) -> str | None:
@@ -190,9 +204,9 @@ def _severity(kind: str, values: Values, amount: Decimal | None, rules: Rules) -
     fine = values.get("fine", values.get("amount"))
     if "罚款" in kinds and fine == 0:
         raise CellError("fine", "0", "罚款金额为 0", "a fine of 0 is none")
-    severity = rules.severity(kinds, amount or Decimal(0), values["decided_on"])
+    severity = rules.severity(kinds, amount, values["decided_on"], fine_known=not fine_unknown(values))
     if severity is None:
-        raise _no_rule("penalty_kinds", values["decided_on"])
+        raise _no_rule(values["decided_on"])
     return severity
 
 
@@ -205,6 +219,13 @@ def _catalogue_item(kind: str, values: Values, reference: Reference) -> str:
     if not reference.rules.allows(item, reference.received_on):
         raise CellError("catalogue_item", item, "目录中没有这一项或已失效", "no such item in a catalogue in force")
     return str(item)
+
+
+def _check_decided_by(kind: str, values: Values) -> None:
+    """A penalty is somebody's decision. Of a revoked one `_check_withdrawal` says it, a code alone `authority_spec`."""
+    named = values.get("authority_name") or values.get("authority_uscc")
+    if kind == "PENALTY" and named is None and values.get("status") != "REVOKED":
+        raise CellError("authority_name", "", "行政处罚须有处罚机关", "a penalty needs the authority that decided it")
 
 
 def _check_withdrawal(values: Values) -> None:

@@ -32,12 +32,24 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class ClassRule:
-    """A penalty of this kind (None: any) of at least this much money (yuan; None: any) has this class."""
+    """A penalty of this kind (None: any) of at least this much money (yuan; None: any) has this class.
+
+    `amount_unknown`: the rule is for penalties whose fine is not known, and for no others.
+    """
 
     penalty_kind: str | None
     fine_from: Decimal | None
     severity: str
     period: Period
+    amount_unknown: bool = False
+
+    def fits(self, kinds: Iterable[str], money: Decimal | None, fine_known: bool) -> bool:
+        """Is it about such a penalty? An amount that is not known reaches none of the amounts of rules."""
+        if self.penalty_kind is not None and self.penalty_kind not in kinds:
+            return False
+        if self.amount_unknown and fine_known:
+            return False
+        return self.fine_from is None or (money is not None and money >= self.fine_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +72,14 @@ class Rules:
     defaults: tuple[tuple[str, str, Period], ...]  # kind, item, when
     items: dict[str, Period]
 
-    def severity(self, kinds: Iterable[str], money: Decimal, day: dt.date) -> str | None:
-        """The class of a penalty: the gravest rule that fits. `money`: fine and confiscation together, yuan."""
+    def severity(
+        self, kinds: Iterable[str], money: Decimal | None, day: dt.date, *, fine_known: bool = True
+    ) -> str | None:
+        """The class of a penalty: the gravest rule that fits. `money`: fine and confiscation together, yuan, as far as
+        they are known."""
         wanted = set(kinds)
         fitting = [
-            rule.severity
-            for rule in self.classes
-            if rule.period.holds(day)
-            and (rule.penalty_kind is None or rule.penalty_kind in wanted)
-            and (rule.fine_from is None or money >= rule.fine_from)
+            rule.severity for rule in self.classes if rule.period.holds(day) and rule.fits(wanted, money, fine_known)
         ]
         return max(fitting, key=_GRAVITY.__getitem__, default=None)
 
@@ -105,7 +116,10 @@ async def load_rules(connection: asyncpg.Connection[asyncpg.Record]) -> Rules:
     defaults = await connection.fetch("select * from core.catalogue_default order by valid_from desc")
     items = await connection.fetch("select code, valid_from, valid_to from core.catalogue_item")
     return Rules(
-        tuple(ClassRule(r["penalty_kind"], r["fine_from"], r["severity"], _period(r)) for r in classes),
+        tuple(
+            ClassRule(r["penalty_kind"], r["fine_from"], r["severity"], _period(r), r["amount_unknown"])
+            for r in classes
+        ),
         tuple(
             Term(r["severity"], r["shortest_months"], r["longest_months"], r["published_by_default"], _period(r))
             for r in terms

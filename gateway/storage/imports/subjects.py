@@ -1,16 +1,17 @@
 """Finding and making subjects, set by set: no round trip for a single row.
 
 In: `SubjectSpec`s of a batch. Out: their ids. Codes decide first; an invalid code or an organisation code together with
-the name; without any code the source's own key of the row, else the name within that source: never a name alone across
-sources, since that would lay one firm's record at another's door. An authority without a code is the one organ of that
-exact folded name, else a new one; several of that name are ambiguous and the row is rejected.
+the name (an organisation code is also that of the USCC around it, made before or by the same batch); without any code
+the source's own key of the row, else the name within that source: never a name alone across sources, since that would
+lay one firm's record at another's door. An authority without a code is the one organ of that exact folded name, else a
+new one; several of that name are ambiguous and the row is rejected.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 
@@ -21,7 +22,11 @@ from gateway.storage.persons import IdentityKeys
 
 ORGANS = ("ORGAN", "PUBLIC_INSTITUTION", "MASS_ORGANISATION", "TOWNSHIP", "PARK_COMMITTEE")
 
-_BY_ID = "select id, external_id, class from core.subject where external_id = any ($1::uuid[])"
+_BY_ID = """
+    select s.id, s.external_id, s.class, s.name, s.name_folded,
+           array (select f.name_folded from core.former_name f where f.subject_id = s.id) as former
+    from core.subject s where s.external_id = any ($1::uuid[])
+"""
 _BY_IDENTIFIER = """
     select i.scheme, i.value, s.name_folded, s.id, s.external_id, s.class
     from unnest($1::text[], $2::text[]) w (scheme, value)
@@ -34,6 +39,14 @@ _BY_ORGANISATION_CODE = """
     select w.code, w.folded, s.id, s.external_id, s.class
     from unnest($1::text[], $2::text[]) w (code, folded)
     join core.subject s on s.name_folded = w.folded and substr(s.uscc, 9, 9) = w.code
+"""
+# Subjects that were made of an organisation code alone, before their USCC came. They keep their ids and their records:
+# what was answered under an id must stay there.
+_DOUBLED = """
+    select w.uscc, s.name
+    from unnest($1::text[], $2::text[]) w (uscc, folded)
+    join core.identifier i on i.scheme = 'ORGANISATION_CODE' and i.value = substr(w.uscc, 9, 9)
+    join core.subject s on s.id = i.subject_id and s.name_folded = w.folded and s.uscc is null
 """
 _BY_BLIND_INDEX = """
     select p.blind_index, s.id, s.external_id, s.class
@@ -63,12 +76,19 @@ _INSERT_IDENTITIES = """
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A subject on record. `made`: by this batch."""
+    """A subject on record. `made`: by this batch. `name`, `folded`: its name, and all that it has had, folded; of one
+    that was found by its USCC."""
 
     id: int
     external_id: uuid.UUID
     subject_class: str
     made: bool = False
+    name: str = ""
+    folded: tuple[str, ...] = ()
+
+    def called(self, folded: str) -> bool:
+        """Is that its name, or one that it has had? Where no name is known, nothing speaks against it."""
+        return not self.folded or folded in self.folded
 
 
 @dataclass
@@ -78,10 +98,18 @@ class Subjects:
     keys: IdentityKeys = field(repr=False)
     known: dict[Key, Known] = field(default_factory=dict)
     ambiguous: set[Key] = field(default_factory=set)
+    _doubled: list[tuple[str, str]] = field(default_factory=list)
 
     def forget(self) -> None:
         """After a transaction that was rolled back."""
         self.known.clear()
+        self._doubled.clear()
+
+    def doubled_now(self) -> list[tuple[str, str]]:
+        """Code and name of those that were made since the last call, and that are on record by organisation code alone
+        as well."""
+        found, self._doubled = self._doubled, []
+        return found
 
     async def resolve(self, connection: Connection, specs: Iterable[SubjectSpec]) -> dict[Key, Known]:
         """Every subject of these specs, the missing ones made from the first spec that names them. A key that several
@@ -94,13 +122,17 @@ class Subjects:
         unknown = [spec for key, spec in wanted.items() if key not in self.known]
         await self._find(connection, unknown)
         missing = [s for s in unknown if s.key not in self.known and s.key not in self.ambiguous]
-        # An authority named without code may be made by this very batch under its code.
-        coded = [spec for spec in missing if spec.key[0] != "ORGAN"]
-        await self._make(connection, coded)
-        named = [spec for spec in missing if spec.key[0] == "ORGAN"]
-        if named:
-            await self._find(connection, named)
-            await self._make(connection, [s for s in named if s.key not in self.known and s.key not in self.ambiguous])
+        # What is named without a USCC may be made by this very batch under one: an organisation code is within it, an
+        # authority has its name.
+        later = ("ORGANISATION_CODE", "ORGAN")
+        await self._make(connection, [spec for spec in missing if spec.key[0] not in later])
+        for scheme in later:
+            waiting = [spec for spec in missing if spec.key[0] == scheme]
+            if waiting:
+                await self._find(connection, waiting)
+                await self._make(
+                    connection, [s for s in waiting if s.key not in self.known and s.key not in self.ambiguous]
+                )
         return {key: self.known[key] for key in wanted if key in self.known}
 
     async def _find(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
@@ -110,7 +142,9 @@ class Subjects:
         if codes := by_kind.pop("USCC", None):
             ids = {external_id_of(key): key for key in codes}
             for row in await connection.fetch(_BY_ID, list(ids)):
-                self.known[ids[row["external_id"]]] = _known(row)
+                self.known[ids[row["external_id"]]] = replace(
+                    _known(row), name=row["name"], folded=(row["name_folded"], *row["former"])
+                )
         if persons := by_kind.pop("PERSON", None):
             for row in await connection.fetch(_BY_BLIND_INDEX, [bytes.fromhex(key[1]) for key in persons]):
                 self.known[("PERSON", row["blind_index"].hex())] = _known(row)
@@ -158,7 +192,13 @@ class Subjects:
         )
         for row in rows:
             spec = made[row["external_id"]]
-            self.known[spec.key] = Known(row["id"], row["external_id"], spec.subject_class, made=True)
+            self.known[spec.key] = Known(
+                row["id"], row["external_id"], spec.subject_class, True, spec.name, (spec.folded,)
+            )
+        coded = [spec for spec in specs if spec.uscc is not None]
+        if coded:
+            found = await connection.fetch(_DOUBLED, [s.uscc for s in coded], [s.folded for s in coded])
+            self._doubled += [(row["uscc"], row["name"]) for row in found]
         await self._identify(connection, specs)
         await index_names(connection, [row["id"] for row in rows], new=True)
 

@@ -64,13 +64,17 @@ class Table:
                     yield line + 1, cells
                     line = reader.line_num
         except UnicodeDecodeError as error:
-            raise ImportFileError(f"{self.path}: after line {line}: the file was changed while it was read") from error
+            raise ImportFileError(
+                f"{self.path}: after line {line}: the file was changed while it was read",
+                f"{self.path}：第 {line} 行之后：读取时文件被改动，请重新导入",
+            ) from error
         except csv.Error as error:
             raise ImportFileError(
-                f"{self.path}: row after line {line}: {error}; is a quotation mark never closed?"
+                f"{self.path}: row after line {line}: {error}; is a quotation mark never closed?",
+                f"{self.path}：第 {line} 行之后的一行无法读取，可能有引号没有闭合",
             ) from error
         except OSError as error:
-            raise ImportFileError(f"cannot read {self.path}: {error.strerror}") from error
+            raise ImportFileError(f"cannot read {self.path}: {error.strerror}", f"无法读取 {self.path}") from error
 
     def _of_workbook(self, rows: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
         rows.seek(0)
@@ -79,7 +83,10 @@ class Table:
                 for cells in csv.reader(file):
                     yield int(cells[0]), cells[1:]
             except csv.Error as error:
-                raise ImportFileError(f"{self.path}: a cell is longer than {_LONGEST_CELL:,} characters") from error
+                raise ImportFileError(
+                    f"{self.path}: a cell is longer than {_LONGEST_CELL:,} characters",
+                    f"{self.path}：有单元格超过 {_LONGEST_CELL:,} 字",
+                ) from error
 
 
 def open_table(path: Path, sheet: str | None = None) -> Table:
@@ -88,9 +95,14 @@ def open_table(path: Path, sheet: str | None = None) -> Table:
     if begin.startswith(_WORKBOOK):
         return _workbook(path, sheet)
     if begin.startswith(_OLD_WORKBOOK):
-        raise ImportFileError(f"{path}: a workbook of Excel 97 or with a password; save it as .xlsx without one")
+        raise ImportFileError(
+            f"{path}: a workbook of Excel 97 or with a password; save it as .xlsx without one",
+            f"{path}：是 Excel 97（.xls）或带密码的工作簿，请另存为不带密码的 .xlsx",
+        )
     if sheet is not None:
-        raise ImportFileError(f"{path} is no workbook: it has no sheet {sheet!r}")
+        raise ImportFileError(
+            f"{path} is no workbook: it has no sheet {sheet!r}", f"{path} 不是工作簿，没有工作表“{sheet}”"
+        )
     encoding = find_encoding(path)
     return Table(path, encoding.sha256, encoding.codec)
 
@@ -102,7 +114,7 @@ def _beginning(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(8)
     except OSError as error:
-        raise ImportFileError(f"cannot read {path}: {error.strerror}") from error
+        raise ImportFileError(f"cannot read {path}: {error.strerror}", f"无法读取 {path}") from error
 
 
 def _workbook(path: Path, sheet: str | None) -> Table:
@@ -115,7 +127,9 @@ def _workbook(path: Path, sheet: str | None) -> Table:
         told = _told(done.stderr)
         if done.returncode or "error" in told:
             why = told.get("error") or "reading it takes too much memory or time; save it as CSV"
-            raise ImportFileError(f"{path}: {why}")
+            raise ImportFileError(
+                f"{path}: {why}", f"{path}：无法读取该工作簿，请另存为 .xlsx 或 CSV 后再导入（{why}）"
+            )
         others = told["others"]
         notes = (f"only the sheet {told['sheet']!r} is imported; others have rows: {', '.join(others)}",) * bool(others)
         return Table(path, digest, sheet=str(told["sheet"]), notes=notes, _rows=unpacked)

@@ -8,7 +8,6 @@ says the same in a table. `note_of` is also what docs/import.md says of a column
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,14 @@ _TYPES = {
     "name": ("名称，写全称", "a name, in full"),
     "date": ("日期，如 2026-03-01", "a date, such as 2026-03-01"),
     "until": ("日期，如 2026-03-01；没有期限的写 长期", "a date, such as 2026-03-01; 长期 where there is no end"),
-    "yuan": ("金额，单位元，如 1500.00", "an amount in yuan, such as 1500.00"),
-    "wan": ("金额，单位万元，如 0.15", "an amount in units of 10,000 yuan (万元), such as 0.15"),
+    "yuan": (
+        "金额，单位元（列名写“万元”的为万元），如 1500.00",
+        "an amount in yuan, such as 1500.00; 万元 if the heading says so",
+    ),
+    "wan": (
+        "金额，单位万元（列名写“元”的为元），如 0.15",
+        "an amount in 万元 (10,000 yuan), such as 0.15; 元 if the heading says so",
+    ),
     "flag": ("是 或 否", "是 or 否"),
     "integer": ("整数", "a whole number"),
     "choice": ("从下列选一项：{choices}", "one of {choices}"),
@@ -62,7 +67,7 @@ _WHOSE = (
 
 def heading_of(column: Column) -> str:
     """What a template calls the column: its first Chinese heading."""
-    return next((name for name in column.headings if re.search(r"[一-鿿]", name)), column.name)
+    return column.chinese
 
 
 def template_columns(kind: FileKind) -> tuple[Column, ...]:
@@ -99,16 +104,20 @@ def write_template(kind: FileKind, path: Path) -> None:
     ImportFileError for other endings, for a file that is there already, and for a place that can't be written.
     """
     if path.exists():
-        raise ImportFileError(f"{path} is there already; a template never replaces a file")
+        raise ImportFileError(
+            f"{path} is there already; a template never replaces a file", f"{path} 已存在，模板不会覆盖已有文件"
+        )
     try:
         if path.suffix.lower() == ".xlsx":
             _workbook(kind, path)
         elif path.suffix.lower() == ".csv":
             _csv(kind, path)
         else:
-            raise ImportFileError(f"{path}: a template is a workbook (.xlsx) or a CSV file (.csv)")
+            raise ImportFileError(
+                f"{path}: a template is a workbook (.xlsx) or a CSV file (.csv)", f"{path}：模板只能是 .xlsx 或 .csv"
+            )
     except (OSError, xlsxwriter.exceptions.FileCreateError) as error:
-        raise ImportFileError(f"cannot write {path}: {error}") from error
+        raise ImportFileError(f"cannot write {path}: {error}", f"无法写入 {path}") from error
 
 
 def _starred(column: Column) -> str:
@@ -117,7 +126,7 @@ def _starred(column: Column) -> str:
 
 def _csv(kind: FileKind, path: Path) -> None:
     columns = template_columns(kind)
-    told = "；".join(f"{heading_of(column)}：{note_of(column)[0].replace('；', '，')}" for column in columns)
+    told = "。".join(f"{heading_of(column)}：{note_of(column)[0]}" for column in columns)
     with path.open("x", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([f"表格说明：{kind.title}。带 * 的列必填，没有内容的留空；本行和下一行可以保留，导入时不读"])

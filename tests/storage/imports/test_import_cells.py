@@ -139,6 +139,11 @@ def test_lines_are_where_a_row_begins(tmp_path: Path) -> None:
         ("", "is empty"),
         ("\n\n", "is empty"),
         ("a,b\n1,2\n", "no column for name / "),
+        (
+            "样例表,,,,,\n\n姓名,处分日期,处分种类,序号\n",
+            r"Line 3 was taken for it \(姓名, 处分日期, .*no column for name",
+        ),
+        ("案号,当事人,裁判日期\n", r"is a header of: judgments \(--as\)"),
         (PENALTY.replace("CF_NR_FK", "CF_WSH") + ROW, "stands there twice"),
         (PENALTY.replace("CF_NR_FK", "文号") + ROW, "both mean document_number"),
         (PENALTY + ROW + '"never closed', "after line 2"),

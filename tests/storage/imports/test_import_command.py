@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import csv
 import io
@@ -62,15 +63,42 @@ def test_some_rejected(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "1 rows rejected" in result.stderr
     assert "3,code,8801" not in (tmp_path / "r.csv").read_text(encoding="utf-8-sig")  # the parent is what lacks
-    assert "3,parent,88," in (tmp_path / "r.csv").read_text(encoding="utf-8-sig")
+    assert "3,上级代码,88," in (tmp_path / "r.csv").read_text(encoding="utf-8-sig")
 
 
-def test_failures_are_one_line(tmp_path: Path) -> None:
+def test_failures_are_one_line_in_each_language(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.csv", file(tmp_path, "")):
         result = run(path, "--as", "divisions")
         assert result.exit_code == 1
-        assert result.stderr.startswith("error: ")
+        english, chinese = result.stderr.strip().split("\n")
+        assert (english[:7], chinese[:3]) == ("error: ", "错误：")
         assert "Traceback" not in result.stderr
+
+
+def test_every_failure_of_a_file_is_told_in_chinese(tmp_path: Path) -> None:
+    """Whatever raises it gives both languages; what no clerk can cause needs one."""
+    calls = [
+        node
+        for path in sorted((ROOT / "gateway" / "storage" / "imports").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ImportFileError"
+    ]
+    english = [ast.unparse(call) for call in calls if len(call.args) < 2]
+    assert len(calls) > 30
+    assert [call for call in english if "unknown kind" not in call and "a time zone" not in call] == []
+
+
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    path = penalties(tmp_path / "u.csv", penalty(190, 序号="1"))
+    for more in (("--dry-run",), ()):
+        result = run(path, "--as", "penalties", *more)
+        assert "columns not read: 序号 / 未读取的列：序号" in result.stderr
+    told = json.loads(run(path, "--as", "penalties", "--json").stdout)
+    assert told["files"][0]["notes"] == ["columns not read: 序号 / 未读取的列：序号"]
+    path = penalties(tmp_path / "m.csv", penalty(191, **{"罚款金额（千元）": "1"}))
+    told = json.loads(run(path, "--as", "penalties", "--json").stdout)
+    assert "speaks of money" in told["failed"][0]["error"]
+    assert "涉及金额但无法识别" in told["failed"][0]["error_zh"]
 
 
 def test_wrong_usage(tmp_path: Path) -> None:

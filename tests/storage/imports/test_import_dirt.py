@@ -107,7 +107,6 @@ def _sheet_with_error(folder: Path, row: dict[str, Any]) -> Path:
     return path
 
 
-# Rules begin in 2018: days of 2017 are tried on a column that no rule depends on.
 CHINESE = {
     "CF_XDR_MC": "行政相对人名称", "CF_XDR_LB": "行政相对人类别", "CF_XDR_SHXYM": "行政相对人代码_1(统一社会信用代码)",
     "CF_WSH": "行政处罚决定书文号", "CF_WFXW": "违法行为类型", "CF_CFLB": "处罚类别", "CF_SY": "违法事实",
@@ -117,7 +116,9 @@ FINE = {"CF_CFLB": "罚款"}
 
 
 def until(name: str, text: str, day: dt.date | None = DAY) -> Dirt:
-    return Dirt(name, {"CF_YXQ": text}, {"valid_until": None if day is None else day.isoformat()})
+    return Dirt(
+        name, {"CF_YXQ": text, "CF_JDRQ": "2017-01-01"}, {"valid_until": None if day is None else day.isoformat()}
+    )
 
 
 def fine(name: str, text: str, yuan: str) -> Dirt:
@@ -167,6 +168,14 @@ TABLE = [
     Dirt("day and month in doubt", {"CF_JDRQ": "3/5/2026"}, Rejected("CF_JDRQ", "not a date", "不是日期")),
     Dirt("month without a day", {"CF_JDRQ": "2026年3月"}, Rejected("CF_JDRQ", "not a date", "不是日期")),
     Dirt("day in the future", {"CF_JDRQ": "2026-06-03"}, Rejected("CF_JDRQ", "after it was received", "晚于接收")),
+    Dirt(
+        "day of an end before the decision",
+        {"CF_YXQ": "2026-03-14"},
+        Rejected("CF_YXQ", "it ends before", "处罚有效期早于"),
+    ),
+    Dirt(
+        "nobody who decided", {"CF_CFJG": "", "CF_CFJGDM": "/"}, Rejected("CF_CFJG", "needs the authority", "处罚机关")
+    ),
     # Money
     fine("amount in the column's 万元", "1.5", "15000.00"),
     fine("amount with unit 万元", "1.5万元", "15000.00"),
@@ -281,7 +290,7 @@ TABLE = [
     Dirt(
         "person without one",
         {"CF_XDR_LB": "自然人", "CF_XDR_SHXYM": ""},
-        Rejected("identity_number", "needs an identity number", "须有证件号码"),
+        Rejected("证件号码", "needs an identity number", "须有证件号码"),
     ),
     Dirt(
         "nobody's name alone",
@@ -384,7 +393,7 @@ TABLE = [
         without=("CF_CFLB",),
     ),
     Dirt("older: state 2 is an objection", {"CF_ZT": "2"}, {"under_objection": True, "status": "ACTIVE"}),
-    Dirt("older: state 1 needs its reason", {"CF_ZT": "1"}, Rejected("status_reason", "needs its reason", "理由")),
+    Dirt("older: state 1 needs its reason", {"CF_ZT": "1"}, Rejected("变更原因", "needs its reason", "理由")),
     Dirt("older: state 1 with a remark", {"CF_ZT": "1", "BZ": "样例：经复议撤销"}, {"status": "REVOKED"}),
     Dirt(
         "older: the case's name", {"CF_CFMC": "样例案"}, {"title": "样例案", "offence": "样例案"}, without=("CF_WFXW",)

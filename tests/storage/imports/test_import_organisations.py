@@ -167,8 +167,8 @@ async def test_rows_that_contradict_each_other_or_have_no_place(database: Databa
 async def test_civil_servants(database: Database, db: Any, tmp_path: Path) -> None:
     number = "652799197802210021"
     penalty = (
-        "CF_XDR_MC,CF_XDR_LB,CF_XDR_ZJHM,CF_WSH,CF_CFLB,CF_JDRQ\n"
-        f"示例公务员,自然人,{number},样例〔2026〕1号,警告,2026-01-05\n"
+        "CF_XDR_MC,CF_XDR_LB,CF_XDR_ZJHM,CF_WSH,CF_CFLB,CF_JDRQ,CF_CFJG\n"
+        f"示例公务员,自然人,{number},样例〔2026〕1号,警告,2026-01-05,示例博州财政局\n"
     )
     assert (await load(database, file(tmp_path, penalty), "penalties"))[1] == 1
     servants = f"姓名,身份证号,行政区划代码\n示例公务员,{number},652701\n无证件,,652701\n"

@@ -60,7 +60,7 @@ def test_keys_are_kept_and_never_printed(tmp_path: Path) -> None:
 
 # A row of each kind of record, as far as the kind asks for it.
 _EVERY_KIND = {
-    "penalties": {"document_number": "样例罚〔2026〕1号", "penalty_kinds": "警告"},
+    "penalties": {"document_number": "样例罚〔2026〕1号", "penalty_kinds": "警告", "authority_name": "样例局"},
     "licences": {"title": "样例许可"},
     "judgments": {"case_number": "（2026）新2701民初1号"},
     "disciplinary": {"sanction": "警告"},

@@ -247,7 +247,7 @@ async def test_rejects_say_why_and_can_be_mended(database: Database, db: Any, tm
         penalty(403, CF_JDRQ="2026-06-03"),
         penalty(404, 目录项="XX-99"),
         penalty(405, CF_WSH="无"),
-        penalty(406, CF_JDRQ="2017-12-31"),
+        penalty(406, CF_JDRQ="1996-09-30"),
         penalty(407, CF_SY="事" * 20_001),
         penalty(408, CF_SY="a\x00b"),
         penalty(400, CF_SY="另一种事实"),
@@ -268,7 +268,7 @@ async def test_rejects_say_why_and_can_be_mended(database: Database, db: Any, tm
         ("5", "CF_JDRQ", "decided after it was received"),
         ("6", "目录项", "no such item in a catalogue in force"),
         ("7", "CF_WSH", "is required and empty"),
-        ("8", "CF_CFLB", "no rule on class and term is in force on 2017-12-31"),
+        ("8", "CF_JDRQ", "no rule on class and term is in force on 1996-09-30, the day of the decision"),
         ("9", "CF_SY", "too long: 20001 characters, at most 20000"),
         ("10", "CF_SY", "contains a NUL character"),
         ("11", "", "is the same as line 2 of this file, with other content"),
@@ -338,13 +338,13 @@ async def test_authorities_by_name(database: Database, db: Any, tmp_path: Path) 
         penalty(701, CF_CFJGDM="", CF_CFJG="示例未入库机关"),
         penalty(702, CF_CFJGDM="", CF_CFJG=""),
     ]
-    assert counts(await load(database, write(tmp_path / "org.csv", rows))) == (3, 3, 0, 0, 0)
+    assert counts(await load(database, write(tmp_path / "org.csv", rows))) == (3, 2, 0, 0, 1)
     by_name = await record(db, "样例〔2026〕700号")
     organ = await db.fetchval("select id from core.subject where uscc = $1", ORGAN)
     assert by_name["authority_id"] == organ or organ is None
     made = await db.fetchrow("select kind, uscc from core.subject where name = '示例未入库机关'")
     assert tuple(made) == ("ORGAN", None)
-    assert (await record(db, "样例〔2026〕702号"))["authority_id"] is None
+    assert "须有处罚机关" in (tmp_path / "org.rejects.csv").read_text(encoding="utf-8-sig")
 
 
 async def test_a_row_that_only_the_database_refuses(database: Database, db: Any, tmp_path: Path) -> None:

@@ -93,6 +93,25 @@ async def test_mended_rejects_keep_the_lines_of_the_first_file(
     assert "reason" not in original
 
 
+async def test_columns_that_the_file_lacks_can_be_filled_in(database: Database, tmp_path: Path) -> None:
+    rows = [penalty(95, CF_ZT="1"), penalty(96, CF_ZT="", CF_JDRQ="昨天", CF_CFLB=""), penalty(97, CF_ZT="")]
+    content = csv_bytes(rows[:2]).decode() + csv_bytes([rows[2]]).decode().splitlines()[1] + ",too,many\r\n"
+    (tmp_path / "l.csv").write_text(content, encoding="utf-8", newline="")
+    report = await load(database, tmp_path / "l.csv")
+    assert report.rejects_path is not None
+    told = [(heading, value) for _, heading, value, _, _ in report.first_rejects]
+    assert told == [("变更原因", ""), ("CF_JDRQ | CF_CFLB", "昨天 | —"), ("", "")]
+    with report.rejects_path.open(encoding="utf-8-sig", newline="") as file:
+        header, first, second, third = csv.reader(file)
+    assert header[5:7] == ["变更原因", "CF_XDR_MC"]
+    assert (first[5], second[5], third[5], third[-2:]) == ("", "", "", ["too", "many"])
+    first[5] = "样例：经复议撤销"
+    second[header.index("CF_JDRQ")], second[header.index("CF_CFLB")] = "2026-03-15", "警告"
+    with report.rejects_path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([header, first, second, third[:-2]])
+    assert counts(await load(database, report.rejects_path)) == (3, 3, 0, 0, 0)
+
+
 async def test_rejects_that_are_no_longer_true_are_taken_away(database: Database, tmp_path: Path) -> None:
     path = written(tmp_path / "r.csv", [penalty(40, CF_JDRQ="昨天")])
     assert (await load(database, path)).rejected == 1

@@ -17,6 +17,7 @@ RULES = Rules(
         ClassRule("罚款", Decimal("0.00"), "MINOR", ALWAYS),
         ClassRule("罚款", Decimal("3000.01"), "GENERAL", OLD),
         ClassRule("罚款", Decimal("10000.00"), "GENERAL", NEW),
+        ClassRule("罚款", None, "GENERAL", ALWAYS, amount_unknown=True),
         ClassRule("吊销许可证件", None, "SERIOUS", ALWAYS),
         ClassRule(None, Decimal("5000000.00"), "SERIOUS", ALWAYS),
     ),
@@ -43,6 +44,22 @@ DAY = dt.date(2024, 6, 1)
 )
 def test_the_gravest_rule_in_force_decides(kinds: list[str], money: str, day: dt.date, severity: str | None) -> None:
     assert RULES.severity(kinds, Decimal(money), day) == severity
+
+
+@pytest.mark.parametrize(
+    ("kinds", "money", "severity"),
+    [
+        (["罚款"], None, "GENERAL"),
+        (["罚款", "警告"], None, "GENERAL"),
+        (["罚款", "吊销许可证件"], None, "SERIOUS"),
+        (["罚款"], "5000000", "SERIOUS"),  # what is known of it, the confiscation, is enough
+        (["警告"], None, "MINOR"),
+    ],
+)
+def test_a_fine_that_is_not_known_is_not_a_small_one(kinds: list[str], money: str | None, severity: str) -> None:
+    known = None if money is None else Decimal(money)
+    assert RULES.severity(kinds, known, DAY, fine_known=False) == severity
+    assert RULES.severity(["罚款"], Decimal("1"), DAY) == "MINOR"
 
 
 def test_terms_are_those_of_the_day_of_the_decision() -> None:
