@@ -6,15 +6,13 @@ InvalidAssertionError. What is wrong with the JWT itself is said; whether a clie
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.auth import jose
 from gateway.auth.clients import Client, valid_client_id
 from gateway.auth.jose import JwtError, Key
-from gateway.errors import StorageUnavailable
+from gateway.auth.sweep import Sweeper
 from gateway.storage.pool import Pool
 
 MAX_SECONDS = 300  # from iat to exp, and from now to exp
@@ -22,14 +20,11 @@ LEEWAY = 5.0  # seconds between the client's clock and ours
 
 # Signatures over other things (access tokens, receipts, events) name their type; they are no assertions.
 _TYPES = frozenset({"jwt", "client-authentication+jwt"})
-_SWEEP_SECONDS = 60.0
 
 _USE = """insert into auth.used_assertion (issuer, jti, expires_at) values ($1, $2, to_timestamp($3))
 on conflict do nothing returning 1"""
 # Kept for longer than any clock of ours may be wrong: whoever deletes too early lets an assertion in twice.
 _SWEEP = "delete from auth.used_assertion where expires_at < now() - interval '15 minutes'"
-
-logger = logging.getLogger(__name__)
 
 
 class InvalidAssertionError(Exception):
@@ -102,15 +97,10 @@ class UsedAssertions:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._swept_at = time.monotonic()
+        self._sweeper = Sweeper(pool, _SWEEP, "used assertions")
 
     async def use(self, assertion: Assertion) -> bool:
         """Mark as used; False if it was already. Raises StorageUnavailable, and then nobody is let in."""
         first = await self._pool.fetch(_USE, (assertion.client_id, assertion.jti, assertion.expires_at))
-        if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-            self._swept_at = time.monotonic()
-            try:
-                await self._pool.execute(_SWEEP)
-            except StorageUnavailable:
-                logger.warning("used assertions could not be swept; trying again in %.0f s", _SWEEP_SECONDS)
+        await self._sweeper.sweep()
         return bool(first)

@@ -10,22 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import logging
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gateway.auth import jose
 from gateway.auth.jose import JwtError
-from gateway.errors import StorageUnavailable
+from gateway.auth.sweep import Sweeper
 from gateway.storage.pool import Pool
 
 SECONDS = 60.0  # how old a proof may be
 LEEWAY = 5.0  # seconds that the client's clock may be ahead of ours
 _MAX_LENGTH = 4_096  # characters; a proof has about 500
-_SWEEP_SECONDS = 10.0
 
 _USE = """insert into auth.used_proof (hash, expires_at) values ($1, to_timestamp($2))
 on conflict do nothing returning 1"""
@@ -33,8 +30,6 @@ on conflict do nothing returning 1"""
 _SWEEP = "delete from auth.used_proof where expires_at < now() - interval '5 minutes'"
 _URL = re.compile(r"[!-~]+")  # RFC 3986 knows nothing else
 _PORTS = {"http": 80, "https": 443}
-
-logger = logging.getLogger(__name__)
 
 
 class InvalidProofError(Exception):
@@ -107,16 +102,11 @@ class UsedProofs:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._swept_at = time.monotonic()
+        self._sweeper = Sweeper(pool, _SWEEP, "used proofs", seconds=10.0)
 
     async def use(self, proof: Proof) -> bool:
         """Mark as used; False if it was already. Raises StorageUnavailable, and then nobody is let in."""
         name = hashlib.sha256(f"{proof.jkt} {proof.jti}".encode()).hexdigest()
         first = await self._pool.fetch(_USE, (name, proof.expires_at))
-        if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-            self._swept_at = time.monotonic()
-            try:
-                await self._pool.execute(_SWEEP)
-            except StorageUnavailable:
-                logger.warning("used proofs could not be swept; trying again in %.0f s", _SWEEP_SECONDS)
+        await self._sweeper.sweep()
         return bool(first)

@@ -10,17 +10,14 @@ Why these numbers: docs/decisions/0013-sender-constraint-and-guesses.md.
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
 
-from gateway.errors import StorageUnavailable
+from gateway.auth.sweep import Sweeper
 from gateway.storage.pool import Pool
 
 FREE = {"PAIR": 5, "ADDRESS": 50, "CLIENT": 100}  # wrong secrets within the window before anybody waits
 LONGEST = {"PAIR": 900, "ADDRESS": 900, "CLIENT": 60}  # seconds; each further one doubles the wait, up to this
 WINDOW_SECONDS = 900  # a count begins anew where nothing was wrong for so long
 KNOWN_DAYS = 30  # where a client came from with the right secret
-_SWEEP_SECONDS = 60.0
 
 _GIVEN = ", ".join(f"('{kind}', ${n})" for n, kind in enumerate(FREE, 1))
 _FREE, _LONGEST = (
@@ -47,15 +44,13 @@ where guess.succeeded_at is null or guess.succeeded_at < now() - interval '1 day
 _SWEEP = f"""delete from auth.guess where coalesce(failed_at, '-infinity') < now() - interval '{2 * WINDOW_SECONDS} s'
 and coalesce(succeeded_at, '-infinity') < now() - interval '{KNOWN_DAYS} days'"""
 
-logger = logging.getLogger(__name__)
-
 
 class Guesses:
     """The counts. Secrets are compared before they are asked, so that many tries at once can't outrun the counting."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._swept_at = time.monotonic()
+        self._sweeper = Sweeper(pool, _SWEEP, "counts of guesses")
 
     async def right(self, client_id: str, address: str) -> int:
         """Seconds that a right secret must wait all the same; 0: it is good. Raises StorageUnavailable."""
@@ -69,20 +64,11 @@ class Guesses:
         """Count a wrong secret; seconds to wait where it was not even looked at. Raises StorageUnavailable."""
         keys = _keys(client_id, address)
         counted = await self._pool.fetch(_COUNT, keys)
-        await self._sweep()
+        await self._sweeper.sweep()
         if {b"PAIR", b"ADDRESS"} <= {bytes(row["kind"]) for row in counted}:
             return 0
         row = await self._pool.fetchrow(_WAIT, keys)
         return max(1, int(row["wait"]))
-
-    async def _sweep(self) -> None:
-        if time.monotonic() - self._swept_at <= _SWEEP_SECONDS:
-            return
-        self._swept_at = time.monotonic()
-        try:
-            await self._pool.execute(_SWEEP)
-        except StorageUnavailable:
-            logger.warning("counts of guesses could not be swept; trying again in %.0f s", _SWEEP_SECONDS)
 
 
 def _keys(client_id: str, address: str) -> tuple[str, str, str]:

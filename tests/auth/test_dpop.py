@@ -388,7 +388,7 @@ async def test_a_used_proof_is_kept_for_as_long_as_it_holds(setting: Setting) ->
     token = await setting.bound_token("long", KEY)
     proof = prove(KEY, NOW, ath=token_hash(token), iat=int(NOW + LEEWAY))
     assert await use(setting, token, proof)
-    setting.authenticator._possession._used._swept_at = -1e9  # the next use sweeps
+    setting.authenticator._possession._used._sweeper._swept_at = -1e9  # the next use sweeps
     for now in (NOW, NOW + SECONDS, NOW + SECONDS + LEEWAY):
         setting.now = now
         await turned_away(setting, token, proof)
@@ -398,7 +398,7 @@ async def test_expired_proofs_are_swept_away(setting: Setting) -> None:
     used = setting.authenticator._possession._used
     pool = setting.store._pool
     await pool.execute("insert into auth.used_proof values ('old', now() - interval '1 hour'), ('new', now())")
-    used._swept_at = -1e9
+    used._sweeper._swept_at = -1e9
     await setting.client("sweep")
     assert await use(setting, await setting.bound_token("sweep", KEY))
     left = {bytes(row["hash"]) for row in await pool.fetch("select hash from auth.used_proof", ())}

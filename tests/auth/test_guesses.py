@@ -167,13 +167,13 @@ async def test_neither_ids_nor_addresses_are_kept_and_counts_are_swept(
     assert "told" not in text
     assert HERE not in text
     await pass_time(owner, 2 * guesses.WINDOW_SECONDS + 1)
-    setting.server._guesses._swept_at = -1e9
+    setting.server._guesses._sweeper._swept_at = -1e9
     await fail(setting, "other", 1, THERE)
     # The pair has succeeded lately, so it stays; the address stays as the one that has failed just now.
     kinds = [row["kind"] for row in await owner.fetch("select kind from auth.guess order by kind")]
     assert kinds == ["ADDRESS", "CLIENT", "PAIR", "PAIR"]
     await pass_time(owner, (guesses.KNOWN_DAYS + 1) * 86_400)
-    setting.server._guesses._swept_at = -1e9
+    setting.server._guesses._sweeper._swept_at = -1e9
     await fail(setting, "third", 1, "192.0.2.3")
     assert await owner.fetchval("select count(*) from auth.guess") == 3
 
