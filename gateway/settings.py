@@ -187,5 +187,4 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def _name(place: tuple[int | str, ...]) -> str:
     """The variable of a setting, without what pydantic says of its inside."""
     names = [str(part).upper() for part in place]
-    inner = place[0] in Settings.model_fields and place[0] == "courts"
-    return PREFIX + "__".join(names[: 2 if inner else 1])
+    return PREFIX + "__".join(names[: 2 if place[0] == "courts" else 1])

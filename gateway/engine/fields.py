@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Rows, SubjectKeys
-from gateway.engine.fragments import Row, Text, json_value, quoted
+from gateway.engine.fragments import Row, Text, below, json_value, quoted
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, Value
 from gateway.errors import Forbidden
@@ -186,10 +186,7 @@ class Fields:
             case "any":
                 return f"{column} = any ({values[0]})"
             case "below":
-                return (
-                    f"{column} = any (array (select c.code from {self._schema}.region_closure c"
-                    f" where c.ancestor = {values[0]}))"
-                )
+                return below(self._schema, column, values[0])
             case "after" | "before":
                 sign = ">" if condition.operator == "after" else "<"
                 return f"({column}, {own.column('external_id')}) {sign} ({values[0]}, {values[1]})"

@@ -13,6 +13,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def below(schema: str, column: str, ancestor: str) -> str:
+    """Whether `column` has a region or anything below it. Without a join: a barrier view is computed whole for one."""
+    return f"{column} = any (array (select c.code from {schema}.region_closure c where c.ancestor = {ancestor}))"
+
+
 class Text:
     """JSON in the making: literals and SQL expressions of type text, neighbours among the literals joined."""
 

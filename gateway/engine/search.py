@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.engine.bindings import Search
+from gateway.engine.fragments import below
 from gateway.engine.values import Value
 
 COUNTED = 1_000  # how far a total is exact
@@ -108,19 +109,13 @@ class _Sql:
         if self.search.kinds is not None:
             found.append(f"{alias}.kind = any ({self._parameter(self.search.kinds)})")
         if self.search.region is not None:
-            found.append(
-                f"{alias}.region_code = any (array (select c.code from {self._schema}.region_closure c"
-                f" where c.ancestor = {self._parameter(self.search.region)}))"
-            )
+            found.append(below(self._schema, f"{alias}.region_code", self._parameter(self.search.region)))
         return found
 
     def _of_names(self) -> list[str]:
         found = self._common("p")
         if self.search.roles is not None:
-            found.append(
-                f"exists (select from {self._schema}.subject_role r where r.subject_id = p.subject_id"
-                f" and r.role = any ({self._parameter(self.search.roles)}))"
-            )
+            found.append(f"exists ({self.holders()} and r.subject_id = p.subject_id)")
         return found
 
     def _of_subjects(self) -> list[str]:

@@ -140,19 +140,21 @@ class GraphQLEndpoint:
         that don't hold. A token of ours is not held back by its neighbours' that are none."""
         if headers.get(b"authorization") is None:
             self._throttle.stranger(scope)
-        elif self._throttle.any_failed:
-            client_id = self._authenticator.vouched_for(headers.only(b"authorization"), headers.only(b"credit-purpose"))
-            if wait := self._throttle.suspect(scope, client_id):
-                raise too_many(wait)
+        elif self._throttle.any_failed and (wait := self._throttle.suspect(scope, self._vouched_for(headers))):
+            raise too_many(wait)
 
     def _failed(self, scope: Scope, headers: _Headers) -> None:
         """A request was not let in: it counts for its address, and for whom its token names, if it is one of ours."""
-        authorization, purpose = headers.all(b"authorization"), headers.all(b"credit-purpose")
-        if len(authorization) == 1 and len(purpose) <= 1:
-            given = [values[0].decode("latin-1") if values else None for values in (authorization, purpose)]
-            self._throttle.failed(scope, self._authenticator.vouched_for(*given))
-        elif authorization:
-            self._throttle.failed(scope, "")
+        if headers.get(b"authorization") is None:
+            return
+        try:
+            client_id = self._vouched_for(headers)
+        except BadUserInput:  # a header that stands twice names nobody
+            client_id = ""
+        self._throttle.failed(scope, client_id)
+
+    def _vouched_for(self, headers: _Headers) -> str:
+        return self._authenticator.vouched_for(headers.only(b"authorization"), headers.only(b"credit-purpose"))
 
     async def _count(self, principal: Principal, request: Request) -> None:
         """Take one of a client's requests. Raises RateLimited; a row in the ledger stands for many such refusals."""
