@@ -10,42 +10,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import datetime as dt
 import json
-import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
 from joserfc.jwk import ECKey
 
-from gateway.auth import jose
-from gateway.auth.clients import ClientStore
-from gateway.auth.registration import Registration, register
 from gateway.settings import Settings
-from gateway.storage.database import Database, open_database, prepare
-from gateway.storage.imports import import_file
-from gateway.storage.pool import Pool
-from scripts import make_demo_data
+from gateway.storage.database import Database, open_database
+from scripts import served
+from scripts.served import SERVE, free_port, ready, start
 
-ROOT = Path(__file__).resolve().parents[1]
-SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
 QUESTION = """query Kill($uscc: Uscc!) { subject(uscc: $uscc) { name
   records(first: 20) { edges { node { title status } } } } }"""
-CLIENT = "kill"
+CLIENT, SCOPE = "kill", "view:restricted"
 CONNECTIONS = 32
-READY_SECONDS = 60
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
@@ -102,39 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def furnish(database: Database, data_dir: Path) -> tuple[list[str], ECKey]:
     """Migrations, synthetic data and a client; returns codes to ask for and the client's key."""
-    await prepare(database)
-    folder = data_dir / "demo"
-    with contextlib.redirect_stdout(sys.stderr):
-        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date().isoformat()
-        make_demo_data.main(["--today", today, "--out", str(folder)])
-    files = [ROOT / "data" / "divisions" / f"{name}.csv" for name in ("provinces", "cities", "areas", "local")]
-    wanted = [("divisions", path) for path in files]
-    wanted += [(kind, folder / f"{kind}.csv") for kind in ("organisations", "penalties")]
-    for kind, path in wanted:
-        await import_file(
-            database, path, kind, mapping=None, rejects=folder / "rejects.csv", entered_by="kill", progress=None
-        )
-    connection = await asyncpg.connect(database.migrate_dsn)
-    try:
-        rows = await connection.fetch("select uscc from core.subject where uscc is not null order by uscc limit 200")
-    finally:
-        await connection.close()
-    usccs = [row["uscc"] for row in rows]
-    key = ECKey.generate_key("P-256", {"kid": "k1"})
-    pool = Pool(database.dsn("service"), size=1)
-    try:
-        wanted_client = Registration(
-            id=CLIENT,
-            name=CLIENT,
-            organisation_uscc=usccs[0],
-            scopes=("view:restricted",),
-            matters=("GRANT",),
-            jwks={"keys": [key.as_dict(private=False)]},
-        )
-        await register(ClientStore(pool), wanted_client)
-    finally:
-        await pool.close()
-    return usccs, key
+    usccs, clients = await served.furnish(database, data_dir, ((CLIENT, SCOPE, "GRANT"),))
+    return list(usccs), clients[CLIENT][2]
 
 
 async def torment(serve: Sequence[str], data_dir: Path, usccs: list[str], key: ECKey, moments: list[float]) -> Counts:
@@ -143,7 +98,7 @@ async def torment(serve: Sequence[str], data_dir: Path, usccs: list[str], key: E
     base = f"http://127.0.0.1:{free_port()}"
     for number, seconds in enumerate(moments):
         before = len(counts.answers)
-        running = start(serve, data_dir, base)
+        running = start(serve, data_dir, base, GATEWAY_CLIENT_RATE="0")  # one client asks as fast as it can
         try:
             async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
                 await ready(session, base, running)
@@ -160,45 +115,9 @@ async def torment(serve: Sequence[str], data_dir: Path, usccs: list[str], key: E
     return counts
 
 
-def start(serve: Sequence[str], data_dir: Path, base: str, **settings: str) -> subprocess.Popen[bytes]:
-    """The gateway as a process; `settings` by their names in the environment."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
-        "GATEWAY_DATA_DIR": str(data_dir),
-        "GATEWAY_ISSUER": base,
-        "GATEWAY_ADMIN_PORT": "0",
-        "GATEWAY_CLIENT_RATE": "0",  # one client asks as fast as it can
-        **settings,
-    }
-    with (data_dir / "gateway.log").open("ab") as log:
-        command = [*serve, "--port", base.rpartition(":")[2]]
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-
-
-async def ready(session: aiohttp.ClientSession, base: str, running: subprocess.Popen[bytes]) -> None:
-    """Wait for /readyz. Raises SystemExit where the gateway ended or takes too long."""
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and running.poll() is None:
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with session.get(f"{base}/readyz") as reply:
-                if reply.status == 200:
-                    return
-        await asyncio.sleep(0.05)
-    raise SystemExit("the gateway did not start")
-
-
 async def fetch_token(session: aiohttp.ClientSession, base: str, key: ECKey) -> str:
     """An access token without a purpose: each question brings its own."""
-    now = int(time.time())
-    claims = {"iss": CLIENT, "sub": CLIENT, "aud": base, "iat": now, "exp": now + 60, "jti": random.randbytes(12).hex()}
-    form = {
-        "grant_type": "client_credentials",
-        "scope": "view:restricted",
-        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        "client_assertion": jose.sign(claims, key, algorithm="ES256", typ="JWT", kid="k1"),
-    }
-    async with session.post(f"{base}/oauth/token", data=form) as reply:
-        return str((await reply.json())["access_token"])
+    return await served.fetch_token(session, base, CLIENT, SCOPE, None, key)
 
 
 async def ask_until_dead(base: str, token: str, usccs: list[str], number: int, counts: Counts) -> None:
@@ -257,12 +176,6 @@ async def shown(database: Database, setting: str) -> str:
         return str(await connection.fetchval("select current_setting($1)", setting))
     finally:
         await connection.close()
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -68,9 +68,9 @@ def served(folder: Path, *, workers: int = 2) -> Iterator[Target]:
     """Serve in `folder` until the end of the block."""
     with open_database(Settings(data_dir=folder / "data")) as database:
         usccs, keys = asyncio.run(furnish(database, folder))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            base = f"http://127.0.0.1:{free.getsockname()[1]}"
-        running = _start(folder, base, workers)
+        base = f"http://127.0.0.1:{free_port()}"
+        settings = {"GATEWAY_WORKERS": str(workers), "GATEWAY_TOKEN_SECONDS": "900", **LIMITS_OFF}
+        running = start(SERVE, folder / "data", base, **settings)
         try:
             yield Target(base, running.pid, asyncio.run(_tokens(base, running, folder, keys)), usccs)
         finally:
@@ -86,12 +86,15 @@ async def _tokens(
     base: str, running: subprocess.Popen[bytes], folder: Path, keys: dict[str, tuple[str, str, ECKey]]
 ) -> dict[str, str]:
     async with aiohttp.ClientSession() as session:
-        await _ready(session, base, running, folder)
+        await ready(session, base, running, folder / "data" / "gateway.log")
         return {name: await fetch_token(session, base, name, *keys[name]) for name in keys}
 
 
-async def furnish(database: Database, folder: Path) -> tuple[tuple[str, ...], dict[str, tuple[str, str, ECKey]]]:
-    """Migrations, synthetic data and clients; returns codes on record, and scope, matter and key of each client."""
+async def furnish(
+    database: Database, folder: Path, clients: Iterable[tuple[str, str, str]] = CLIENTS
+) -> tuple[tuple[str, ...], dict[str, tuple[str, str, ECKey]]]:
+    """Migrations, synthetic data and `clients` (id, scope, matter); returns codes on record, and of each client scope,
+    matter and key."""
     await prepare(database)
     demo = folder / "demo"
     with contextlib.redirect_stdout(sys.stderr):
@@ -112,7 +115,7 @@ async def furnish(database: Database, folder: Path) -> tuple[tuple[str, ...], di
     pool = Pool(database.dsn("service"), size=1)
     made = {}
     try:
-        for name, scope, matter in CLIENTS:
+        for name, scope, matter in clients:
             key = ECKey.generate_key("P-256", {"kid": "k1"})
             jwks = {"keys": [key.as_dict(private=False)]}
             wanted = Registration(name, name, usccs[0], scopes=(scope,), matters=(matter,), jwks=jwks)
@@ -124,9 +127,9 @@ async def furnish(database: Database, folder: Path) -> tuple[tuple[str, ...], di
 
 
 async def fetch_token(
-    session: aiohttp.ClientSession, base: str, client: str, scope: str, matter: str, key: ECKey
+    session: aiohttp.ClientSession, base: str, client: str, scope: str, matter: str | None, key: ECKey
 ) -> str:
-    """An access token with a purpose."""
+    """An access token; without a matter it has no purpose, and each question brings its own."""
     now = int(time.time())
     claims = {"iss": client, "sub": client, "aud": base, "iat": now, "exp": now + 60, "jti": secrets.token_hex(16)}
     form = {
@@ -134,34 +137,49 @@ async def fetch_token(
         "scope": scope,
         "client_assertion_type": ASSERTION,
         "client_assertion": jose.sign(claims, key, algorithm="ES256", typ="JWT", kid="k1"),
-        "authorization_details": json.dumps([{"type": "credit_purpose", "matter": matter, "case_number": "2026-1"}]),
     }
+    if matter is not None:
+        purpose = [{"type": "credit_purpose", "matter": matter, "case_number": "2026-1"}]
+        form["authorization_details"] = json.dumps(purpose)
     async with session.post(f"{base}/oauth/token", data=form) as reply:
         found = await reply.json(content_type=None)
         assert reply.status == 200, found
         return str(found["access_token"])
 
 
-def _start(folder: Path, base: str, workers: int) -> subprocess.Popen[bytes]:
+def start(serve: Sequence[str], data_dir: Path, base: str, **settings: str) -> subprocess.Popen[bytes]:
+    """The gateway as a process; `settings` by their names in the environment. Its log is gateway.log in `data_dir`."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
-        "GATEWAY_DATA_DIR": str(folder / "data"),
+        "GATEWAY_DATA_DIR": str(data_dir),
         "GATEWAY_ISSUER": base,
         "GATEWAY_ADMIN_PORT": "0",
-        "GATEWAY_TOKEN_SECONDS": "900",
-        **LIMITS_OFF,
+        **settings,
     }
-    command = [*SERVE, "--workers", str(workers), "--port", base.rpartition(":")[2]]
-    with (folder / "gateway.log").open("wb") as log:
+    with (data_dir / "gateway.log").open("ab") as log:
+        command = [*serve, "--port", base.rpartition(":")[2]]
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
-async def _ready(session: aiohttp.ClientSession, base: str, running: subprocess.Popen[bytes], folder: Path) -> None:
+async def ready(
+    session: aiohttp.ClientSession, base: str, running: subprocess.Popen[bytes], log: Path | None = None
+) -> None:
+    """Wait for /readyz. Raises SystemExit, with the end of its log, where the gateway ended or takes too long."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and running.poll() is None:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with session.get(f"{base}/readyz") as reply:
                 if reply.status == 200:
                     return
-        await asyncio.sleep(0.1)
-    raise SystemExit(f"the gateway did not start: {(folder / 'gateway.log').read_text(encoding='utf-8')[-2_000:]}")
+        await asyncio.sleep(0.05)
+    raise SystemExit(f"the gateway did not start{_said(log)}")
+
+
+def _said(log: Path | None) -> str:
+    return "" if log is None else f": {log.read_text(encoding='utf-8')[-2_000:]}"
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        return int(made.getsockname()[1])

@@ -28,7 +28,8 @@ from benchmarks.load import Outcome, http, load
 from gateway.settings import Settings
 from gateway.storage.database import open_database
 from gateway.web.server import allow_files
-from scripts.kill_gateway import QUESTION, SERVE, fetch_token, free_port, furnish, ready, start
+from scripts.kill_gateway import QUESTION, fetch_token, furnish
+from scripts.served import SERVE, free_port, ready, start
 
 MOST = 1.5  # p99 beside the others over p99 alone
 HEADER = b"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 base,
                 GATEWAY_ADMIN_PORT=str(admin),
                 GATEWAY_MAX_CONNECTIONS_PER_ADDRESS="0",  # all of them come from one machine here
+                GATEWAY_CLIENT_RATE="0",
                 GATEWAY_PUBLIC_RATE="0",
             )
             try:

@@ -32,7 +32,8 @@ from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer, create_database, ensure_migrate_role, ensure_running
 from gateway.storage.secrets import SecretFiles
 from scripts.garbler import Garbler
-from scripts.kill_gateway import CLIENT, ROOT, SERVE, fetch_token, free_port, furnish, ready
+from scripts.kill_gateway import CLIENT, fetch_token, furnish
+from scripts.served import ROOT, SERVE, free_port, ready, start
 from scripts.storage_load import TIMEOUT, Load, Summary, summary
 
 DATABASE = "credit"
@@ -95,19 +96,13 @@ def gateway(data_dir: Path, dsn: str, workers: int, **settings: str) -> Iterator
     """A gateway on that database; its URL and its process."""
     base = f"http://127.0.0.1:{free_port()}"
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
-        "GATEWAY_DATA_DIR": str(data_dir),
         "GATEWAY_DATABASE_URL": dsn,
-        "GATEWAY_ISSUER": base,
-        "GATEWAY_ADMIN_PORT": "0",
         "GATEWAY_WORKERS": str(workers),
         "GATEWAY_CLIENT_RATE": "0",  # one client and one address ask as fast as they can
         "GATEWAY_PUBLIC_RATE": "0",
         **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()},
     }
-    command = [*SERVE, "--no-migrate", "--port", base.rpartition(":")[2]]
-    with (data_dir / "gateway.log").open("ab") as log:
-        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    running = start((*SERVE, "--no-migrate"), data_dir, base, **environment)
     try:
         yield base, running
     finally:

@@ -45,7 +45,7 @@ def test_a_thousand_malformed_requests(tmp_path: Path) -> None:
         "BAD_USER_INPUT", "GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "UNAUTHENTICATED", "invalid_client",
     }  # fmt: skip
     assert after - before < MOST_GROWTH
-    assert "Traceback" not in (tmp_path / "gateway.log").read_text(encoding="utf-8")
+    assert "Traceback" not in (tmp_path / "data" / "gateway.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.long

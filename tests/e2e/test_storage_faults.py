@@ -22,7 +22,8 @@ from e2e_stack import ROOT
 
 from scripts import storage_faults
 from scripts.garbler import Garbler
-from scripts.kill_gateway import SERVE, free_port, furnish, ready, start
+from scripts.kill_gateway import furnish
+from scripts.served import SERVE, free_port, ready, start
 from scripts.storage_faults import Fault, Row, Stage, endure, gateway, postgres
 from scripts.storage_load import Outcome, summary
 
@@ -102,7 +103,7 @@ def test_all_of_it() -> None:
 @pytest.mark.long
 async def test_a_gateway_starts_its_embedded_server_again(tmp_path: Path) -> None:
     base = f"http://127.0.0.1:{free_port()}"
-    running = start(SERVE, tmp_path, base)
+    running = start(SERVE, tmp_path, base, GATEWAY_CLIENT_RATE="0")
     try:
         async with aiohttp.ClientSession() as session:
             await ready(session, base, running)
