@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
 import re
 import subprocess
@@ -153,6 +154,7 @@ async def metrics(session: aiohttp.ClientSession, admin: int, refused: dict[str,
 
 async def attack(port: int, slow: int, idle: int) -> None:
     """Open and close all of them, as standard input says."""
+    os.nice(19)  # they are other machines: what they cost here themselves must not be taken for what the gateway does
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line == "open\n":
@@ -191,16 +193,15 @@ async def drip(port: int, in_header: bool, there: asyncio.Event) -> None:
 
 
 async def rest(port: int, there: asyncio.Event) -> None:
-    """One request, then nothing, until the server or its own patience ends it; then again."""
+    """One request, then nothing, until the server ends it; then again."""
     while True:
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 writer.write(IDLE_REQUEST)
                 await reader.readuntil(b"ok\n")
                 there.set()
-                async with asyncio.timeout(random.uniform(5, 60)):
-                    await reader.read()
+                await reader.read()
             finally:
                 writer.close()
 
