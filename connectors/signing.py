@@ -10,12 +10,16 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 _AES_KEY_BYTES: Final = 16
+_NONCE_CAP: Final = 64
+_DIGESTS: Final = {"SM3": hashes.SM3, "SHA256": hashes.SHA256}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,43 @@ class ExchangeSigner:
             "gjgxjhpt_sid": service_id,
             "gjgxjhpt_rtime": str(time_ms),
             "gjgxjhpt_sign": self.sign(service_id, time_ms),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AppKeySigner:
+    """Signed headers of a provincial platform (UPSTREAMS §3): HMAC over app key, time, nonce and the body's digest.
+
+    `algorithm` serves both for the HMAC (RFC 2104) and for the digest: SM3 (GB/T 32905) or SHA256.
+    """
+
+    app_key: str
+    secret: str = field(repr=False)
+    algorithm: Literal["SM3", "SHA256"] = "SM3"
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in _DIGESTS:
+            raise ValueError("the algorithm is neither SM3 nor SHA256")
+
+    def sign(self, body: bytes, time_ms: int, nonce: str) -> str:
+        """The signature in lower-case hex; `body` is the bytes sent, empty for GET."""
+        made = _DIGESTS[self.algorithm]
+        digest = hashes.Hash(made())
+        digest.update(body)
+        signature = HMAC(self.secret.encode(), made())
+        signature.update(f"{self.app_key}{time_ms}{nonce}{digest.finalize().hex()}".encode())
+        return signature.finalize().hex()
+
+    def headers(self, body: bytes, time_ms: int, nonce: str) -> dict[str, str]:
+        """The four headers of one call. `time_ms` is Unix time in ms and may be at most 5 minutes off; `nonce` has
+        1 to 64 characters and serves once: a repeated call is signed anew. Raises ValueError for another length."""
+        if not 1 <= len(nonce) <= _NONCE_CAP:
+            raise ValueError(f"a nonce has 1 to {_NONCE_CAP} characters")
+        return {
+            "X-App-Key": self.app_key,
+            "X-Request-Time": str(time_ms),
+            "X-Nonce": nonce,
+            "X-Sign": self.sign(body, time_ms, nonce),
         }
 
 

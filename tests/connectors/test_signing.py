@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import traceback
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from connectors.signing import ExchangeSigner, check_app_key, decrypt_secret
+from connectors.signing import AppKeySigner, ExchangeSigner, check_app_key, decrypt_secret
 
 KEY = "Hk3-vX9_test-app-key-0123456789ab"
 ENCRYPTED = "bJgQ6rQrY9JQkUcMzarSysADQ3wHPEwaWXzVpvDVs3gRXNsSG9Kjw2sg+JJCnF/2"
@@ -60,3 +62,28 @@ def test_a_short_app_key_is_refused() -> None:
 
 def test_the_key_is_not_in_the_repr() -> None:
     assert KEY not in repr(ExchangeSigner("gw", KEY))
+
+
+def test_app_key_signature_vector() -> None:
+    signer = AppKeySigner("gw-bortala-test", "platform-secret-7f3a")
+    assert signer.headers(b'{"a":1}', 1767225600000, "n1") == {
+        "X-App-Key": "gw-bortala-test",
+        "X-Request-Time": "1767225600000",
+        "X-Nonce": "n1",
+        "X-Sign": "5db10fa19d1b1a5a27544001273e04b5b967e7de8f09740326dcdd13802bbcbb",
+    }
+
+
+def test_app_key_signature_by_sha256_is_that_of_the_standard_library() -> None:
+    digest = hashlib.sha256(b"").hexdigest()
+    expected = hmac.new(b"s", f"k1767225600000n{digest}".encode(), hashlib.sha256).hexdigest()
+    assert AppKeySigner("k", "s", "SHA256").sign(b"", 1767225600000, "n") == expected
+
+
+def test_app_key_signer_shows_no_secret_and_refuses_what_the_contract_does_not_have() -> None:
+    assert "platform-secret" not in repr(AppKeySigner("k", "platform-secret-7f3a"))
+    with pytest.raises(ValueError, match="neither SM3 nor SHA256"):
+        AppKeySigner("k", "s", "MD5")  # type: ignore[arg-type]
+    for nonce in ("", "n" * 65):
+        with pytest.raises(ValueError, match="1 to 64"):
+            AppKeySigner("k", "s").headers(b"", 0, nonce)
