@@ -218,7 +218,10 @@ def test_the_help_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_import_that_is_stopped_says_so_and_goes_on_when_run_again(database: Database, tmp_path: Path) -> None:
     path = penalties(tmp_path / "long.csv", *(penalty(n) for n in range(300_000, 306_000)))
-    command = [sys.executable, "-c", "from gateway.cli import main; main()", "import", str(path), "--as", "penalties"]
+    # Tests that run in the background of a shell have SIGINT ignored, and so would what they start.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeds}; from gateway.cli import main; main()"]
+    command += ["import", str(path), "--as", "penalties"]
 
     async def begun() -> None:
         connection = await asyncpg.connect(database.migrate_dsn)
