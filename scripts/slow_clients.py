@@ -12,12 +12,13 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import random
 import re
+import select
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     allow_files(options.slow + options.idle)
     if options.attack is not None:
-        asyncio.run(attack(options.attack, options.slow, options.idle))
+        attack(options.attack, options.slow, options.idle)
         return 0
     with tempfile.TemporaryDirectory(prefix="slow-clients-") as folder:
         data_dir = Path(folder) / "data"
@@ -151,59 +152,89 @@ async def metrics(session: aiohttp.ClientSession, admin: int, refused: dict[str,
 
 # The others -----------------------------------------------------------------------------------------------------------
 
+TICK = 0.05  # s; a slow client's byte is due in one of the ticks of each second
 
-async def attack(port: int, slow: int, idle: int) -> None:
-    """Open and close all of them, as standard input says."""
-    os.nice(19)  # they are other machines: what they cost here themselves must not be taken for what the gateway does
-    loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        if line == "open\n":
-            there = [asyncio.Event() for _ in range(slow + idle)]
-            tasks = [asyncio.create_task(drip(port, number % 2 == 0, there[number])) for number in range(slow)]
-            for number in range(slow, slow + idle):
-                tasks.append(asyncio.create_task(rest(port, there[number])))
-                if number % 50 == 0:
-                    await asyncio.sleep(0.05)
-            for one in there:
-                await one.wait()
+
+class Others:
+    """Sockets without a task each: what they cost here, on the gateway's own processors, must stay next to nothing."""
+
+    def __init__(self, port: int, slow: int, idle: int) -> None:
+        self._address = ("127.0.0.1", port)
+        self._slow = slow
+        self._poll = select.epoll()
+        self._open: dict[int, tuple[socket.socket, int]] = {}  # file descriptor → socket, number of the client
+        self._by_number: dict[int, socket.socket] = {}
+        self._told: set[int] = set()  # numbers of the idle ones that have had their answer
+        for number in range(slow + idle):
+            self._connect(number)
+            if number % 50 == 0:
+                time.sleep(0.05)
+        while len(self._told) < idle:
+            self.heard(TICK)
+
+    def _connect(self, number: int) -> None:
+        client = socket.create_connection(self._address)
+        client.setblocking(False)
+        if number >= self._slow:
+            client.send(IDLE_REQUEST)
         else:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        print(line.strip(), flush=True)
+            client.send(HEADER if number % 2 == 0 else HEADER + b"content-length: 1000\r\n\r\n")
+        self._by_number[number] = client
+        self._open[client.fileno()] = (client, number)
+        self._poll.register(client, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def heard(self, seconds: float) -> None:
+        """For so long read what comes; who was sent away comes again."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            for descriptor, _ in self._poll.poll(left, 64):
+                client, number = self._open[descriptor]
+                with contextlib.suppress(OSError):
+                    if client.recv(65_536):
+                        self._told.add(number)
+                        continue
+                self._close(client, number)
+                self._connect(number)
+
+    def drip(self, tick: int) -> None:
+        """A byte from each slow client whose turn it is."""
+        ticks = round(1 / TICK)
+        for number in range(tick % ticks, self._slow, ticks):
+            with contextlib.suppress(OSError):
+                self._by_number[number].send(b"x")
+
+    def _close(self, client: socket.socket, number: int) -> None:
+        self._poll.unregister(client)
+        del self._open[client.fileno()]
+        client.close()
+
+    def close(self) -> None:
+        """All of them leave."""
+        for client, number in list(self._open.values()):
+            self._close(client, number)
+        self._poll.close()
 
 
-async def drip(port: int, in_header: bool, there: asyncio.Event) -> None:
-    """One byte a second, of a header or of a body; again from the beginning where the server has had enough."""
-    at_once = HEADER if in_header else HEADER + b"content-length: 1000\r\n\r\n"
-    await asyncio.sleep(random.random())
+def attack(port: int, slow: int, idle: int) -> None:
+    """Open and close all of them, as standard input says."""
+    others: Others | None = None
+    tick = 0
     while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            there.set()
-            heard = asyncio.ensure_future(reader.read())
-            try:
-                writer.write(at_once)
-                while not heard.done():
-                    await asyncio.wait([heard], timeout=1.0)
-                    writer.write(b"x")
-            finally:
-                heard.cancel()
-                writer.close()
-
-
-async def rest(port: int, there: asyncio.Event) -> None:
-    """One request, then nothing, until the server ends it; then again."""
-    while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(IDLE_REQUEST)
-                await reader.readuntil(b"ok\n")
-                there.set()
-                await reader.read()
-            finally:
-                writer.close()
+        ready, _, _ = select.select([sys.stdin], [], [], 0 if others else None)
+        if ready:
+            line = sys.stdin.readline()
+            if not line:
+                return
+            if line == "open\n":
+                others = Others(port, slow, idle)
+            elif others:
+                others.close()
+                others = None
+            print(line.strip(), flush=True)
+        elif others:
+            others.drip(tick)
+            others.heard(TICK)
+            tick += 1
 
 
 if __name__ == "__main__":
