@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
-Row: TypeAlias = Mapping[str, "str | int | None | list[str]"]
+Cell: TypeAlias = "None | bool | int | str | Sequence[Cell] | Mapping[str, Cell]"  # no float: amounts are decimal text
+Row: TypeAlias = Mapping[str, Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,28 @@ class SubjectRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """A subject's written consent to a query about it, as an upstream is told of it.
+
+    `document_sha256` is lower-case hex, `grantee` the USCC of the asking organisation, `valid_to` the last day
+    (YYYY-MM-DD).
+    """
+
+    id: str
+    document_sha256: str
+    grantee: str
+    valid_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Purpose:
-    """What the question is asked for: matter code, case number, USCC of the asking organisation."""
+    """What the question is asked for: matter code, case number, USCC of the asking organisation, and the consent where
+    the upstream wants one."""
 
     matter: str
     case_number: str
     on_behalf_of: str | None = None
+    consent: Consent | None = None
 
 
 class FailureKind(enum.StrEnum):
@@ -45,6 +62,7 @@ class FailureKind(enum.StrEnum):
     TOO_LARGE = "TOO_LARGE"  # body or pages beyond the limits
     CREDENTIALS = "CREDENTIALS"  # signature, clock, secret or token refused
     FORBIDDEN = "FORBIDDEN"  # no right to the service
+    CONSENT_REJECTED = "CONSENT_REJECTED"  # the upstream does not take the consent for one
     REJECTED = "REJECTED"  # any other refusal that the upstream words itself
 
 
@@ -66,7 +84,15 @@ class Failure:
     detail: str = ""
 
 
-Outcome: TypeAlias = Answer | Failure
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The upstream has taken the question and answers later; asking again takes the same request up. `retry_after` in
+    seconds where the upstream said so. Never "no record"."""
+
+    retry_after: float | None = None
+
+
+Outcome: TypeAlias = Answer | Pending | Failure
 
 
 class Connector(Protocol):
