@@ -28,9 +28,11 @@ from gateway.auth.issuers import ExternalIssuers
 from gateway.auth.keys import KeyStore
 from gateway.auth.possession import Possession
 from gateway.auth.server import MAX_BODY, AuthorizationServer
+from gateway.auth.sweep import Sweeper
 from gateway.auth.tokens import Tokens
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
+from gateway.engine.persisted import shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
@@ -42,6 +44,7 @@ from gateway.storage import working_days
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
+from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.door import KIB, Bounds, Door
@@ -155,7 +158,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
     )
-    engine = Engine(contracts, pools, parts.account or ledger, sources, limits)
+    engine = Engine(
+        contracts,
+        pools,
+        parts.account or ledger,
+        sources,
+        limits,
+        registered=shipped(),
+        sweep=Sweeper(service, SWEEP_REPLIES, "kept replies of mutations").sweep,
+    )
 
     keys = KeyStore(settings.data_dir / "keys")
     clients = ClientStore(service)

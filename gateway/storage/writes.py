@@ -15,6 +15,7 @@ from gateway.storage.conditions import conditions, narrowing
 from gateway.storage.levels import INTERNAL, RESTRICTED_SCOPED, SELF, Access
 
 MOST_YEARS = 3  # that a consent may hold
+SWEEP_REPLIES = "delete from core.idempotent_reply where expires_at <= now()"  # as the role `service`
 _CLIENT = f"({SCOPE} ->> 'client')"
 _CASE = f"({SCOPE} ->> 'case')"
 _MATTER = f"({SCOPE} ->> 'matter')"
