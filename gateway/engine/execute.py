@@ -26,7 +26,8 @@ from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.response import Found, introspect, read_row, response, without_rows
 from gateway.engine.together import Reader, Together
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
-from gateway.sources.ask import Consulted, Sources, Wanted
+from gateway.sources.ask import Sources
+from gateway.sources.wanted import Consulted, Wanted
 from gateway.storage.identifiers import mask_identity_numbers_in
 from gateway.storage.pool import same
 
@@ -265,7 +266,8 @@ class Engine:
         """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
         deadline = asyncio.get_running_loop().time() + self._limits.budget
         wanted = []
-        for source, keys in compiled.keys.items():
+        for feed, keys in compiled.keys.items():
+            consent = None if keys.consent is None else keys.consent.resolve(variables, principal, fed)
             by_subject: dict[str, dict[str, None]] = {}
             if keys.statement is None:
                 for value, is_list, parts in keys.given:
@@ -289,12 +291,15 @@ class Engine:
             grouped: dict[tuple[str, ...], list[str]] = {}
             for code, parts_of in by_subject.items():
                 grouped.setdefault(tuple(parts_of), []).append(code)
-            wanted += [Wanted(source, parts, tuple(codes)) for parts, codes in grouped.items()]
+            wanted += [
+                Wanted(keys.source, parts, tuple(codes), feed, consent, under_consent=keys.consent is not None)
+                for parts, codes in grouped.items()
+            ]
         began = time.monotonic()
         consulted = await self._sources.consult(wanted, principal, deadline)
         done.waited = time.monotonic() - began
-        for source in compiled.keys:
-            fed[f"answers:{source}"] = consulted.parameters.get(source, "{}")
+        for feed in compiled.keys:
+            fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")
         return consulted
 
     def _check_keys(self, count: int, principal: Principal) -> None:

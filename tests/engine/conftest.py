@@ -15,7 +15,7 @@ from gateway.engine.account import Disclosure
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.errors import Refused
 from gateway.schema.contracts import build_contracts
-from gateway.sources.ask import Consulted, Wanted
+from gateway.sources.wanted import Consulted, Wanted
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES, INTERNAL, RESTRICTED, RESTRICTED_SCOPED, SELF
 from gateway.storage.pool import Pool
