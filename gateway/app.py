@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
 from connectors.base import Connector
-from connectors.courts import CourtsConnector, CourtsSettings
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import ClientStore
@@ -30,6 +29,7 @@ from gateway.auth.possession import Possession
 from gateway.auth.server import MAX_BODY, AuthorizationServer
 from gateway.auth.sweep import Sweeper
 from gateway.auth.tokens import Tokens
+from gateway.connect import connectors_of
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
 from gateway.engine.persisted import shipped
@@ -37,10 +37,11 @@ from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
-from gateway.settings import CourtsSource, Settings
+from gateway.settings import Settings
 from gateway.sources.ask import Sources
-from gateway.sources.policy import courts_policy
+from gateway.sources.policy import policies
 from gateway.storage import working_days
+from gateway.storage.consents import StoredConsents
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
@@ -70,34 +71,6 @@ class Parts:
     account: Account | None = None
     connectors: Mapping[str, Connector] | None = None
     registry: CollectorRegistry | None = None
-
-
-def connectors_of(settings: Settings) -> dict[str, Connector]:
-    """The connectors that the operator has set up."""
-    made: dict[str, Connector] = {}
-    if settings.courts.base_url:
-        made["COURTS"] = CourtsConnector(courts_settings(settings.courts))
-    return made
-
-
-def courts_settings(source: CourtsSource) -> CourtsSettings:
-    """The courts connector's own settings."""
-    return CourtsSettings(
-        base_url=source.base_url,
-        requester_id=source.requester_id,
-        app_key=source.app_key.get_secret_value(),
-        service_ids={
-            "dishonest": source.service_dishonest,
-            "enforcement": source.service_enforcement,
-            "consumption": source.service_consumption,
-            "judgments": source.service_judgments,
-            "refresh": source.service_refresh,
-        },
-        connect_timeout=source.connect_timeout,
-        budget=source.budget,
-        concurrency=source.concurrency,
-        requests_per_second=source.requests_per_second,
-    )
 
 
 def lock_timeout_of(settings: Settings) -> float:
@@ -150,7 +123,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
-    sources = Sources([courts_policy(settings.courts, settings.workers)], connectors, service, registry)
+    sources = Sources(policies(settings), connectors, service, registry, consents=StoredConsents(service))
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,

@@ -18,8 +18,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotReadable
 
 from gateway.errors import SettingsError
+from gateway.source_settings import BanksSource, CourtsSource, PeerSource, PlatformSource
 
 PREFIX = "GATEWAY_"
+# Settings with a group of their own: GATEWAY_COURTS__BASE_URL.
+GROUPS: Mapping[str, type[BaseModel]] = {
+    "courts": CourtsSource,
+    "banks": BanksSource,
+    "region_platform": PlatformSource,
+}
+_OURS = frozenset({"LOCAL", "COURTS", "BANKS", "REGION_PLATFORM", "PEER_REGION", "WORLD_BANK"})
 
 
 def _listed(value: object) -> object:
@@ -32,32 +40,6 @@ def _listed(value: object) -> object:
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
-
-
-class CourtsSource(BaseModel):
-    """Court publications, asked by the national exchange platform's signed calls."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_url: str = Field("", description="Base URL of the exchange platform; empty: the source is not consulted")
-    requester_id: str = Field("", description="Our id there (gjgxjhpt_rid)")
-    app_key: SecretStr = Field(SecretStr(""), description="App key that signs the refresh of the secret")
-    service_dishonest: str = Field("", description="Service id of dishonest debtors")
-    service_enforcement: str = Field("", description="Service id of enforcement cases")
-    service_consumption: str = Field("", description="Service id of consumption orders")
-    service_judgments: str = Field("", description="Service id of judgments against organs")
-    service_refresh: str = Field("", description="Service id of the refresh of the secret")
-    connect_timeout: float = Field(1.0, gt=0, description="Seconds to connect")
-    budget: float = Field(4.0, gt=0, description="Seconds for all calls of one request")
-    concurrency: int = Field(8, gt=0, description="Calls in flight at most")
-    requests_per_second: float = Field(20.0, ge=0, description="Calls a second at most; 0: no limit")
-    fresh_seconds: int = Field(86_400, ge=0, description="How long an answer is fresh")
-    stale_seconds: int = Field(
-        604_800, ge=0, description="How old an answer may be shown, marked STALE, while the source is down"
-    )
-    negative_fresh_seconds: int = Field(14_400, ge=0, description="How long an answer without any row is fresh")
-    breaker_failures: int = Field(5, gt=0, description="Failures in a row that open the circuit breaker")
-    breaker_seconds: float = Field(10.0, gt=0, description="Seconds that the breaker stays open before one trial call")
 
 
 class TrustedIssuer(BaseModel):
@@ -162,14 +144,27 @@ class Settings(BaseSettings):
         50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read"
     )
     max_cost_public: int = Field(5_000, gt=0, description="Largest cost of a query in the public view")
-    courts: CourtsSource = Field(default_factory=lambda: CourtsSource(), description="Court publications")
+    courts: CourtsSource = Field(default_factory=CourtsSource, description="Court publications")
+    banks: BanksSource = Field(default_factory=BanksSource, description="Banks")
+    region_platform: PlatformSource = Field(default_factory=PlatformSource, description="Regional platform")
+    peers: tuple[PeerSource, ...] = Field(
+        (), description="Gateways of other regions: a JSON array of objects (see below); none is asked by default"
+    )
+
+    @field_validator("peers")
+    @classmethod
+    def _distinct(cls, value: tuple[PeerSource, ...]) -> tuple[PeerSource, ...]:
+        codes = [peer.code for peer in value]
+        if len({*codes}) < len(codes) or not _OURS.isdisjoint(codes):
+            raise ValueError("each peer must have a code of its own")
+        return value
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment. Raises SettingsError for an unknown name or a value that can't be."""
     environment = os.environ if environment is None else environment
     known = {name.upper() for name in Settings.model_fields}
-    nested = {f"COURTS__{name.upper()}" for name in CourtsSource.model_fields}
+    nested = {f"{group}__{name}".upper() for group, model in GROUPS.items() for name in model.model_fields}
     for name in environment:
         rest = name[len(PREFIX) :].upper()
         if name.upper().startswith(PREFIX) and rest not in known | nested:
@@ -187,4 +182,4 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def _name(place: tuple[int | str, ...]) -> str:
     """The variable of a setting, without what pydantic says of its inside."""
     names = [str(part).upper() for part in place]
-    return PREFIX + "__".join(names[: 2 if place[0] == "courts" else 1])
+    return PREFIX + "__".join(names[: 2 if place[0] in GROUPS else 1])

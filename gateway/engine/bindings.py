@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.engine.changes import Changes as Changes
-from gateway.engine.values import Arguments, Value
+from gateway.engine.values import Arguments, Convert, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +144,32 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A source's section of a subject: an object whose fields read the answers that came as a parameter."""
+    """A source's section of a subject: an object whose fields read the answers that came as a parameter.
+
+    `several`: a list, one object for each source of that kind (the peers). `consent`: name of the argument that has the
+    id of the consent under which the source may be asked, and `consent_id` what makes a UUID of it.
+    """
 
     source: str
     answer: str  # function of the catalogue with status, time and reason
     basic: str  # the part that is asked where a selection names no list, only the answer
+    several: bool = False
+    consent: str = ""
+    consent_id: Convert | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a source passed on of another source, an object in its section (a peer's courts).
+
+    `functions`: function of the other source's own section → the one that reads what was passed on. A list without one
+    was not asked for there: selected, it makes the answer `unasked`, since an empty list would say "no record".
+    """
+
+    functions: tuple[tuple[str, str], ...]
+    answer: str
+    unasked: str
+    presence: str  # column of the section that is null where nothing was passed on
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +189,7 @@ class Empty:
     """An object without a row of its own (viewer): its fields say where they live."""
 
 
-Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | SectionAnswer | Part | Empty | Changes
+Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty | Changes
 
 
 @dataclass(frozen=True, slots=True)

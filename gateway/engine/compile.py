@@ -41,8 +41,10 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """How a source's subjects are found: from the arguments (`given`), else by a statement."""
+    """What a feed's source is asked, and about whom: subjects from the arguments (`given`), else by a statement."""
 
+    source: str
+    consent: Value | None
     given: tuple[tuple[Value, bool, tuple[str, ...]], ...]  # codes, whether a list, parts
     statement: sql.Statement | None
     parts: tuple[str, ...]
@@ -74,7 +76,7 @@ def compile_operation(
 def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compiled:
     """The SQL of a plan, and what its request is checked for."""
     how = reading(principal, accounts=accounts)
-    keys = {source: _keys(made, how, source) for source in made.sources}
+    keys = {feed: _keys(made, how, feed) for feed in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
     body = sql.body_statement(made, how) if needs_rows else None
     taken = body.parameters if body is not None else ()
@@ -82,25 +84,25 @@ def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compi
     return Compiled(made, body, sizes(made), keys, subjects(made), checks)
 
 
-def _keys(made: p.Plan, how: Reading, source: str) -> Keys:
+def _keys(made: p.Plan, how: Reading, feed: str) -> Keys:
     """From the arguments where every section stands directly at a subject asked for by code; else by a statement.
 
     Under a narrowing always by a statement: a code passes the scope before any source is asked about it.
     """
-    sections = [f for f in p.walk(made.fields) if isinstance(f, p.Section) and f.source == source]
+    sections = [f for f in p.walk(made.fields) if isinstance(f, p.Section) and f.feed == feed]
     parts = tuple(dict.fromkeys(part for section in sections for part in section.parts))
     given = []
     direct = 0
     for root in made.fields:
         if isinstance(root, p.One | p.Many) and root.rows.keys is not None:
-            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.source == source]
+            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.feed == feed]
             direct += len(own)
             if own:
                 asked = tuple(dict.fromkeys(part for section in own for part in section.parts))
                 given.append((root.rows.keys.usccs, root.rows.keys.many, asked))
     if direct == len(sections) and not how.reports_denied:
-        return Keys(tuple(given), None, parts)
-    return Keys((), sql.keys_statement(made, how, source), parts)
+        return Keys(sections[0].source, sections[0].consent, tuple(given), None, parts)
+    return Keys(sections[0].source, sections[0].consent, (), sql.keys_statement(made, how, feed), parts)
 
 
 def refuse_bad_values(compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> None:

@@ -27,7 +27,8 @@ from gateway.engine.response import Found, introspect, read_row, response, witho
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
-from gateway.sources.ask import Consulted, Sources, Wanted
+from gateway.sources.ask import Sources
+from gateway.sources.wanted import Consulted, Wanted
 from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
@@ -210,7 +211,8 @@ class Engine:
         """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
         deadline = asyncio.get_running_loop().time() + budget(request, self._limits)
         wanted = []
-        for source, keys in compiled.keys.items():
+        for feed, keys in compiled.keys.items():
+            consent = None if keys.consent is None else keys.consent.resolve(variables, principal, fed)
             by_subject: dict[str, dict[str, None]] = {}
             if keys.statement is None:
                 for value, is_list, parts in keys.given:
@@ -234,12 +236,15 @@ class Engine:
             grouped: dict[tuple[str, ...], list[str]] = {}
             for code, parts_of in by_subject.items():
                 grouped.setdefault(tuple(parts_of), []).append(code)
-            wanted += [Wanted(source, parts, tuple(codes)) for parts, codes in grouped.items()]
+            wanted += [
+                Wanted(keys.source, parts, tuple(codes), feed, consent, under_consent=keys.consent is not None)
+                for parts, codes in grouped.items()
+            ]
         began = time.monotonic()
         consulted = await self._sources.consult(wanted, principal, deadline)
         done.waited = time.monotonic() - began
-        for source in compiled.keys:
-            fed[f"answers:{source}"] = consulted.parameters.get(source, "{}")
+        for feed in compiled.keys:
+            fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")
         return consulted
 
     def _check_keys(self, count: int, principal: Principal) -> None:

@@ -106,14 +106,21 @@ def _field(field: p.Field, depth: int) -> Iterator[str]:
         case p.Connection():
             yield from _connection(field, depth)
         case p.Section(key=key, source=source, parts=parts, fields=fields):
-            yield f"{indent}{key}: section of {source}, asks {', '.join(parts)}"
+            sections = "sections of each" if field.several else "section of"
+            under = f", under the consent {value(field.consent)}" if field.consent is not None else ""
+            yield f"{indent}{key}: {sections} {source}, asks {', '.join(parts)}{under}"
+            yield from _fields(fields, depth + 1)
+        case p.Passed(key=key, answer=answer, fields=fields):
+            yield f"{indent}{key}: passed on, {answer}"
             yield from _fields(fields, depth + 1)
         case p.SectionAnswer(key=key, fields=fields):
             yield f"{indent}{key}: the answer's status"
             yield from _fields(fields, depth + 1)
-        case p.PartRows(key=key, function=function, fields=fields):
+        case p.EmptyList(key=key):
+            yield f"{indent}{key}: nothing, since nobody was asked for it"
+        case p.PartRows(key=key, function=function, body=body):
             yield f"{indent}{key}: rows of {function}"
-            yield from _fields(fields, depth + 1)
+            yield from _body(body, depth + 1)
 
 
 def _connection(field: p.Connection, depth: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gateway.engine.fragments import Row, Text, below, json_value, quoted
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, Value
 from gateway.errors import Forbidden
-from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
+from gateway.storage.catalogue import RELATIONS
 from gateway.storage.views import CELLS
 
 # Evaluated only for a code that is not on record: the UUIDv5 of its hash (RFC 9562 §5.5), and as core.node_id, which
@@ -34,13 +34,13 @@ _NODE_ID = (
 class Fields:
     """What all statements of a plan share: aliases, parameters, and the SQL of each kind of field."""
 
-    def __init__(self, how: Reading, mode: str, source: str = "") -> None:
+    def __init__(self, how: Reading, mode: str, feed: str = "") -> None:
         self._how = how
         self._schema = how.access.schema
         self._accounts = how.accounts and mode == "shown"
         self._first = len(CELLS) + 1 if self._accounts else 1  # number of the first parameter that is not the account's
         self._mode = mode  # shown: UUIDs for the disclosure; refresh, keys: USCCs at sections
-        self._source = source
+        self._feed = feed
         self._parameters: dict[Value, int] = {}
         self._aliases = 0
         self._denied: list[tuple[str, str]] = []
@@ -99,10 +99,14 @@ class Fields:
                 return self._connection(field, row)
             case p.Section():
                 return self._section(field, row)
+            case p.Passed():
+                return self._passed(field, row)
             case p.SectionAnswer(fields=fields):
                 return self._object(fields, row)
             case p.PartRows():
                 return self._part(field, row)
+            case p.EmptyList():
+                return Text().literal("[]")
 
     def _same(self, body: p.Body, presence: str | None, row: Row) -> Text:
         if presence is None:
@@ -281,19 +285,38 @@ class Fields:
     def _section(self, field: p.Section, row: Row) -> Text:
         uscc = row.column("uscc")
         if self._mode == "keys":
-            if field.source == self._source:
+            if field.feed == self._feed:
                 row.shown.append(self._reachable(row, uscc))
             return Text().literal("null")
         if self._mode == "refresh":
             row.shown.append(self._reachable(row, uscc))
-        answers = self._parameter(Value(Fed(f"answers:{field.source}"), "jsonb"))
+        answers = self._parameter(Value(Fed(f"answers:{field.feed}"), "jsonb"))
         own = Row(self._alias("a"), field.answer)
+        own.answers, own.uscc = answers, uscc
+        called = f"{self._schema}.{field.answer}({answers}, {uscc}) {own.alias}"
+        if field.several:
+            own.source = f"{own.alias}.code"
+            text = self._object(field.fields, own)
+            alias = self._alias("x")
+            joins = "".join(f" {join}" for join in own.joins)
+            # In the order of the answers, which is that of the sources.
+            listed = f"string_agg({text.render()}, ',')"
+            row.joins.append(f"left join lateral (select {listed} as j from {called}{joins}) {alias} on true")
+            return aggregated(f"{alias}.j")
         own.optional = True
-        own.uscc = uscc
         text = self._object(field.fields, own)
-        row.joins.append(f"left join lateral {self._schema}.{field.answer}({answers}, {uscc}) {own.alias} on true")
+        row.joins.append(f"left join lateral {called} on true")
         row.joins.extend(own.joins)
         return text
+
+    def _passed(self, field: p.Passed, row: Row) -> Text:
+        """An object of what the source at hand passed on of another."""
+        own = Row(self._alias("a"), field.answer)
+        own.answers, own.uscc, own.source = row.answers, row.uscc, row.source
+        text = self._object(field.fields, own)
+        row.joins.append(f"left join lateral {self._schema}.{field.answer}({_of_source(own)}) {own.alias} on true")
+        row.joins.extend(own.joins)
+        return Text().sql(f"case when {row.column(field.presence)} is null then 'null' else {text.render()} end")
 
     def _reachable(self, row: Row, uscc: str) -> str:
         """The code at a section, if a source may be asked about it: not for rows that the asker doesn't have.
@@ -307,16 +330,20 @@ class Fields:
         return uscc
 
     def _part(self, field: p.PartRows, row: Row) -> Text:
-        source = SOURCE_FUNCTIONS[field.function].source
-        answers = self._parameter(Value(Fed(f"answers:{source}"), "jsonb"))
         own = Row(self._alias("f"), field.function)
-        text = self._object(field.fields, own)
+        text = self._body(field.body, own)
         alias = self._alias("x")
+        joins = "".join(f" {join}" for join in own.joins)
         row.joins.append(
             f"left join lateral (select string_agg({text.render()}, ',') as j"
-            f" from {self._schema}.{field.function}({answers}, {row.uscc}) {own.alias}) {alias} on true"
+            f" from {self._schema}.{field.function}({_of_source(row)}) {own.alias}{joins}) {alias} on true"
         )
         return aggregated(f"{alias}.j")
+
+
+def _of_source(row: Row) -> str:
+    """What a function of a source's answers takes: them, the subject, and the source where there are several."""
+    return ", ".join(part for part in (row.answers, row.uscc, row.source) if part)
 
 
 def aggregated(items: str) -> Text:

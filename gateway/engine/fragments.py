@@ -5,7 +5,8 @@ In: columns of the catalogue, literals. Out: SQL expressions of type text. Ident
 
 from __future__ import annotations
 
-from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Column
+from gateway.storage.catalogue import Column
+from gateway.storage.source_functions import column_of
 
 
 def quoted(text: str) -> str:
@@ -73,7 +74,7 @@ def json_value(kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:
 class Row:
     """The row at hand: alias, its relation, the columns used so far, what is joined to it, overridden columns."""
 
-    def __init__(self, alias: str, relation: str, uscc: str = "") -> None:
+    def __init__(self, alias: str, relation: str) -> None:
         self.alias = alias
         self.relation = relation
         self.used: dict[str, None] = {}
@@ -82,16 +83,11 @@ class Row:
         self.several = False  # `shown` has more than the row's own
         self.overrides: dict[str, str] = {}
         self.optional = False  # the row may be missing (a code that is not on record)
-        self.uscc = uscc
+        self.answers = self.uscc = self.source = ""  # of a section: what its functions take
 
     def definition(self, name: str) -> Column:
         """The column's definition in the catalogue (of a view or of a source's function)."""
-        if self.relation in SOURCE_FUNCTIONS:
-            for column in SOURCE_FUNCTIONS[self.relation].columns:
-                if column.name == name:
-                    return column
-            raise KeyError(f"{self.relation}.{name}")
-        return RELATIONS[self.relation].column(name)
+        return column_of(self.relation, name)
 
     def column(self, name: str) -> str:
         if name in self.overrides:

@@ -164,6 +164,13 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyList:
+    """`key`: a list that nobody was asked for; the answer beside it says so."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class SectionAnswer:
     """`key`: status, time, reason of a section's answer, and its source."""
 
@@ -177,22 +184,52 @@ class PartRows:
 
     key: str
     function: str
-    fields: tuple[Field, ...]
+    body: Body
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`key`: a source's section of the subject at hand; `parts` are what its fields make necessary to ask."""
+    """`key`: a source's section of the subject at hand; `parts` are what its fields make necessary to ask.
+
+    `feed` names the answers that it reads: sections of one source share them, unless they stand under different
+    consents. `several`: a list, an object for each source of that kind.
+    """
 
     key: str
     source: str
+    feed: str
     answer: str
     parts: tuple[str, ...]
+    fields: tuple[Field, ...]
+    several: bool = False
+    consent: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """`key`: what the source of the section at hand passed on of another; null where column `presence` is null."""
+
+    key: str
+    answer: str
+    presence: str
     fields: tuple[Field, ...]
 
 
 Field: TypeAlias = (
-    Leaf | TypeName | TypeNameOf | Given | Same | One | OneOf | Many | Connection | Section | SectionAnswer | PartRows
+    Leaf
+    | TypeName
+    | TypeNameOf
+    | Given
+    | Same
+    | One
+    | OneOf
+    | Many
+    | Connection
+    | Section
+    | Passed
+    | SectionAnswer
+    | PartRows
+    | EmptyList
 )
 
 
@@ -203,13 +240,13 @@ class Plan:
     operation: str | None
     fields: tuple[Field, ...]
     introspection: tuple[str, ...]  # response keys that graphql-core answers
-    sources: tuple[str, ...]  # sources whose sections stand somewhere in it
+    sources: tuple[str, ...]  # feeds of the sections that stand somewhere in it
 
 
 def children(field: Field) -> tuple[Field, ...]:
     """The fields directly below a field, whatever it is."""
     match field:
-        case Same(body=body) | One(body=body) | Many(body=body):
+        case Same(body=body) | One(body=body) | Many(body=body) | PartRows(body=body):
             return _fields(body)
         case OneOf(alternatives=alternatives):
             return alternatives
@@ -222,7 +259,7 @@ def children(field: Field) -> tuple[Field, ...]:
                 if isinstance(node, EdgeNode)
                 for f in _fields(node.body)
             )
-        case Section(fields=fields) | SectionAnswer(fields=fields) | PartRows(fields=fields):
+        case Section(fields=fields) | SectionAnswer(fields=fields) | Passed(fields=fields):
             return fields
         case _:
             return ()
@@ -234,12 +271,14 @@ def _fields(body: Body) -> tuple[Field, ...]:
 
 def values(plan: Plan) -> tuple[Value, ...]:
     """Every value of the plan's conditions, whether a statement needs it or not (a count needs no cursor)."""
-    return tuple(
-        value
-        for field in walk(plan.fields)
-        if isinstance(field, One | Many | Connection)
-        for value in _of_rows(field.rows)
-    )
+    return tuple(value for field in walk(plan.fields) for value in _of_field(field))
+
+
+def _of_field(field: Field) -> Iterator[Value]:
+    if isinstance(field, One | Many | Connection):
+        yield from _of_rows(field.rows)
+    elif isinstance(field, Section) and field.consent is not None:
+        yield field.consent
 
 
 def _of_rows(rows: Rows) -> Iterator[Value]:

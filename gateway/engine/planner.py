@@ -25,7 +25,8 @@ from gateway.engine import plan as p
 from gateway.engine.arguments import read_arguments
 from gateway.engine.selection import Document, collect, names_types
 from gateway.engine.values import Fed, Value
-from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS
+from gateway.errors import ValidationFailed
+from gateway.storage.source_functions import SOURCE_FUNCTIONS, columns_of
 
 _PAGE_INFO = ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor")
 
@@ -36,7 +37,7 @@ class Planner:
     def __init__(self, document: Document, given: Mapping[str, Any]) -> None:
         self._document = document
         self._given = given
-        self._sources: list[str] = []
+        self._feeds: dict[tuple[str, Value | None], str] = {}
 
     @property
     def _schema(self) -> GraphQLSchema:
@@ -55,14 +56,14 @@ class Planner:
             else:
                 fields.append(self._field(root, key, nodes, _Place("", "")))
         name = operation.name.value if operation.name else None
-        return p.Plan(name, tuple(fields), tuple(introspection), tuple(dict.fromkeys(self._sources)))
+        return p.Plan(name, tuple(fields), tuple(introspection), tuple(self._feeds.values()))
 
     def payload(self, key: str, nodes: list[FieldNode]) -> p.Plan:
         """The plan of what one field of a mutation answers."""
         root = self._schema.mutation_type
         assert root is not None
         field = self._field(root, key, nodes, _Place("", ""))
-        return p.Plan(None, (field,), (), tuple(dict.fromkeys(self._sources)))
+        return p.Plan(None, (field,), (), tuple(self._feeds.values()))
 
     # One field -------------------------------------------------------------------------------------------------------
 
@@ -89,12 +90,17 @@ class Planner:
             case b.Related(resolve, shown):
                 return self._related(resolve, shown, field, named, key, nodes)
             case b.Section():
-                return self._section(binding, named, key, nodes)
+                return self._section(binding, field, named, key, nodes)
+            case b.Passed():
+                return self._passed(binding, named, key, nodes, place)
             case b.SectionAnswer():
-                fields = self._fields(named, nodes, _Place("", place.relation, place.source))
-                return p.SectionAnswer(key, fields)
+                return p.SectionAnswer(key, self._fields(named, nodes, _Place("", place.relation)))
             case b.Part(function):
-                return p.PartRows(key, function, self._fields(named, nodes, _Place("", function)))
+                if place.functions is not None:
+                    if function not in place.functions:
+                        return p.EmptyList(key)
+                    function = place.functions[function]
+                return p.PartRows(key, function, self._body(named, nodes, _Place("", function)))
 
     def _fields(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> tuple[p.Field, ...]:
         assert isinstance(named, GraphQLObjectType | GraphQLInterfaceType)
@@ -106,7 +112,7 @@ class Planner:
         if not isinstance(named, GraphQLInterfaceType):
             return p.Body((p.Variant(None, self._fields(named, nodes, place)),))
         discriminator: b.Discriminator = named.extensions["discriminator"]
-        place = _Place(place.prefix, place.relation, place.source, discriminator)
+        place = _Place(place.prefix, place.relation, discriminator)
         if not names_types(self._document, _sets(nodes)):
             return p.Body((p.Variant(None, self._fields(named, nodes, place)),))
         by_fields: dict[tuple[p.Field, ...], list[str]] = {}
@@ -127,8 +133,10 @@ class Planner:
         nodes: list[FieldNode],
         at: _Place,
     ) -> p.Field:
-        place = _Place(at.prefix + binding.prefix, at.relation, at.source)
+        place = _Place(at.prefix + binding.prefix, at.relation)
         if binding.otherwise is not None and not self._stands_in_row(named, nodes, place):
+            if at.relation in SOURCE_FUNCTIONS:
+                raise _identity_alone(key)
             return self._related(binding.otherwise, binding.shown, field, named, key, nodes)
         presence = None if binding.presence is None else at.column(binding.presence)
         return p.Same(key, self._body(named, nodes, place), presence)
@@ -136,8 +144,7 @@ class Planner:
     def _stands_in_row(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> bool:
         """Whether all that is selected of an inlined object are columns of the row at hand."""
         assert isinstance(named, GraphQLObjectType)
-        relation = RELATIONS[place.relation]
-        names = {column.name for column in relation.columns}
+        names = {column.name for column in columns_of(place.relation)}
         for inner in collect(self._document, named, _sets(nodes)).values():
             name = inner[0].name.value
             if name == "__typename":
@@ -213,31 +220,60 @@ class Planner:
 
     # Sources ---------------------------------------------------------------------------------------------------------
 
-    def _section(self, binding: b.Section, named: GraphQLNamedType, key: str, nodes: list[FieldNode]) -> p.Section:
-        self._sources.append(binding.source)
-        fields = self._fields(named, nodes, _Place("", binding.answer, binding.source))
+    def _section(
+        self, binding: b.Section, field: GraphQLField, named: GraphQLNamedType, key: str, nodes: list[FieldNode]
+    ) -> p.Section:
+        consent = read_arguments(field, nodes[0], self._given).value(binding.consent) if binding.consent else None
+        if consent is not None:
+            consent = consent.typed("uuid", binding.consent_id)
+        # One consent is one feed: what is asked under it is not what is asked under another.
+        name = binding.source if consent is None else f"{binding.source}:{len(self._feeds)}"
+        feed = self._feeds.setdefault((binding.source, consent), name)
+        fields = self._fields(named, nodes, _Place("", binding.answer))
         parts = tuple(
             dict.fromkeys(SOURCE_FUNCTIONS[f.function].part for f in p.walk(fields) if isinstance(f, p.PartRows))
         )
-        return p.Section(key, binding.source, binding.answer, parts or (binding.basic,), fields)
+        return p.Section(
+            key, binding.source, feed, binding.answer, parts or (binding.basic,), fields, binding.several, consent
+        )
+
+    def _passed(
+        self, binding: b.Passed, named: GraphQLNamedType, key: str, nodes: list[FieldNode], at: _Place
+    ) -> p.Passed:
+        functions = dict(binding.functions)
+        fields = self._fields(named, nodes, _Place("", binding.answer, functions=functions))
+        answer = binding.unasked if any(isinstance(f, p.EmptyList) for f in fields) else binding.answer
+        return p.Passed(key, answer, at.column(binding.presence), fields)
 
 
 class _Place:
-    """Where fields are read: relation, prefix of an inlined object, source of a section, discriminator."""
+    """Where fields are read: relation, prefix of an inlined object, discriminator, and the functions that stand for
+    those which the lists of a section name."""
 
-    __slots__ = ("discriminator", "prefix", "relation", "source")
+    __slots__ = ("discriminator", "functions", "prefix", "relation")
 
     def __init__(
-        self, prefix: str, relation: str, source: str = "", discriminator: b.Discriminator | None = None
+        self,
+        prefix: str,
+        relation: str,
+        discriminator: b.Discriminator | None = None,
+        functions: Mapping[str, str] | None = None,
     ) -> None:
         self.prefix = prefix
         self.relation = relation
-        self.source = source
         self.discriminator = discriminator
+        self.functions = functions
 
     def column(self, name: str) -> str:
         """The full name of a column in the row at hand."""
         return self.prefix + name
+
+
+def _identity_alone(key: str) -> ValidationFailed:
+    return ValidationFailed(
+        f"{key} of a record that a source gave has its identity alone; ask for the rest by its code at the root",
+        f"来源答复的记录中，{key} 仅有身份信息，其余内容请在根字段按代码查询",
+    )
 
 
 def _sets(nodes: list[FieldNode]) -> list[SelectionSetNode]:

@@ -51,9 +51,9 @@ def body_statement(plan: p.Plan, how: Reading) -> Statement:
     return _Builder(how, "shown" if how.access.disclosed else "refresh").body(plan.fields)
 
 
-def keys_statement(plan: p.Plan, how: Reading, source: str) -> Statement:
-    """The statement that walks a plan only to the subjects at which `source` has a section: column `shown`, USCCs."""
-    return _Builder(how, "keys", source).body(towards(plan.fields, source))
+def keys_statement(plan: p.Plan, how: Reading, feed: str) -> Statement:
+    """The statement that walks a plan only to the subjects at which `feed` has a section: column `shown`, USCCs."""
+    return _Builder(how, "keys", feed).body(towards(plan.fields, feed))
 
 
 class _Builder(Pages):

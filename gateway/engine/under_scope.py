@@ -38,8 +38,8 @@ def without_scope(plan: p.Plan) -> tuple[p.Plan, tuple[Value, ...]] | None:
         return None
     if not left_out:
         return plan, ()
-    asked = {field.source for field in walked if isinstance(field, p.Section)}
-    sources = tuple(source for source in plan.sources if source in asked)
+    asked = {field.feed for field in walked if isinstance(field, p.Section)}
+    sources = tuple(feed for feed in plan.sources if feed in asked)
     values = tuple(value for one in left_out for condition in one.rows.where for value in condition.values)
     return replace(plan, fields=tuple(fields), sources=sources), values
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.engine.bindings import Choice, Condition, Rows
-from gateway.engine.values import Arguments, Constant, FromPrincipal, Value
+from gateway.engine.values import Arguments, FromPrincipal, Value
 from gateway.errors import BadUserInput
 from gateway.storage.identifiers import parse_node_id
 
@@ -19,13 +19,9 @@ def sources(_: Arguments) -> Rows:
     return Rows("source", sort=("position", "code"), cost=10)
 
 
-def source(code: str) -> Callable[[Arguments], Rows]:
-    """One source by its code."""
-
-    def resolve(_: Arguments) -> Rows:
-        return Rows("source", where=(Condition("code", "=", (Value(Constant(code)),)),))
-
-    return resolve
+def answering_source(_: Arguments) -> Rows:
+    """SourceAnswer.source: the one whose answer is at hand."""
+    return Rows("source", match=(("source_code", "code"),))
 
 
 def code_list(arguments: Arguments) -> Rows:

@@ -55,9 +55,28 @@ def related(
     return _field(description, level, b.Related(resolve, shown), arguments)
 
 
-def section(source: str, answer: str, basic: str, description: str, level: Level | None = None) -> Any:
-    """A source's section of a subject; `basic` is the part to ask where no list is selected."""
-    return _field(description, level, b.Section(source, answer, basic))
+def section(
+    source: str,
+    answer: str,
+    basic: str,
+    description: str,
+    level: Level | None = None,
+    *,
+    several: bool = False,
+    arguments: Callable[..., Any] | None = None,
+    consent: tuple[str, Callable[[Any], Any]] | None = None,
+) -> Any:
+    """A source's section of a subject, or the sections of `several` of a kind; `basic` is the part to ask where no list
+    is selected. `consent`: the argument that names the consent to ask under, and what makes a UUID of it."""
+    name, read = consent or ("", None)
+    return _field(description, level, b.Section(source, answer, basic, several, name, read), arguments)
+
+
+def passed_on(
+    functions: dict[str, str], answer: str, unasked: str, presence: str, description: str, level: Level | None = None
+) -> Any:
+    """What a source passed on of another; see bindings.Passed."""
+    return _field(description, level, b.Passed(tuple(functions.items()), answer, unasked, presence))
 
 
 def section_answer(description: str, level: Level | None = None) -> Any:

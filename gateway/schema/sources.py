@@ -1,4 +1,4 @@
-"""Types of sources and of the courts' section."""
+"""Types of sources, and of what courts and banks say. Sections with records stand in subjects.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Source:
     description="What a source said, or why nothing. An empty list means no record only beside ANSWERED or CACHED"
 )
 class SourceAnswer:
-    source: Source = related(reference.source("COURTS"), "The source", P)
+    source: Source = related(reference.answering_source, "The source", P)
     status: SourceStatus = column("status", "What it said, or why nothing", P)
     as_of: DateTime | None = column(
         "as_of", "When the oldest of what is shown was asked; null where nothing was answered", P
@@ -77,3 +77,25 @@ class CourtSection:
     enforcement_cases: list[EnforcementCase] = part("courts_enforcement", "Enforcement cases", R)
     consumption_orders: list[ConsumptionOrder] = part("courts_consumption", "Orders restricting consumption", R)
     judgments: list[CourtJudgment] = part("courts_judgments", "Cases in which it was found against", R)
+
+
+@strawberry.type(description="What happened to a loan")
+class BankEvent:
+    kind: str = column("kind", "违约, 展期, 代偿 or 核销", R)
+    amount: Decimal | None = column("amount", "Amount, yuan", R)
+    occurred_on: Date | None = column("occurred_on", "Day on which it happened", R)
+    settled_on: Date | None = column("settled_on", "Day on which it was settled; null while it is not", R)
+
+
+@strawberry.type(
+    description="What the banks say of a subject under its consent; shown once, kept nowhere. Null values beside an"
+    " answer mean that no bank knows the subject"
+)
+class BankSection:
+    answer: SourceAnswer = section_answer("What the banks said, or why nothing", R)
+    loan_balance: Decimal | None = column("loan_balance", "贷款余额, yuan", R)
+    overdue_balance: Decimal | None = column("overdue_balance", "逾期余额, yuan", R)
+    overdue_days: int | None = column("overdue_days", "逾期天数", R)
+    classification: str | None = column("classification", "五级分类: 正常, 关注, 次级, 可疑 or 损失", R)
+    guarantee_balance: Decimal | None = column("guarantee_balance", "担保余额, yuan", R)
+    events: list[BankEvent] = part("banks_events", "What happened to its loans", R)

@@ -8,6 +8,7 @@ import strawberry
 
 from gateway.resolvers import records as record_rows
 from gateway.resolvers import subjects
+from gateway.resolvers.sections import consent_uuid
 from gateway.schema.enums import (
     Area,
     Direction,
@@ -18,10 +19,23 @@ from gateway.schema.enums import (
     SubjectKind,
     SubjectRole,
 )
-from gateway.schema.fields import I, P, R, by_engine, column, inherits, inline, related, section
+from gateway.schema.fields import (
+    I,
+    P,
+    R,
+    by_engine,
+    column,
+    inherits,
+    inline,
+    part,
+    passed_on,
+    related,
+    section,
+    section_answer,
+)
 from gateway.schema.paging import PageInfo
 from gateway.schema.scalars import Date, DateTime, Decimal, Uscc
-from gateway.schema.sources import CourtSection, Source
+from gateway.schema.sources import BankSection, CourtSection, Source, SourceAnswer
 
 # An asker must not read "none" where there are some that its scope does not have.
 _NARROWED = "; under a client's narrowing those of its scope alone"
@@ -86,6 +100,12 @@ def _list_records(
     by_engine()
 
 
+def _bank(
+    consent_id: Annotated[strawberry.ID, strawberry.argument(description="Id of the consent: see recordConsent")],
+) -> BankSection:
+    by_engine()
+
+
 @strawberry.type(description="How many records of a kind there are in an area")
 class RecordCount:
     area: Area = column("area", "The area", P)
@@ -129,6 +149,21 @@ class Subject(Node):
         record_rows.withdrawals, "Publications about it that were revoked", P, shown=False
     )
     courts: CourtSection = section("COURTS", "courts_answer", "dishonest", "What the courts say of it", P)
+    region_platform: RegionPlatformSection = section(
+        "REGION_PLATFORM", "platform_answer", "records", "What the regional platform says of it", R
+    )
+    peers: list[PeerSection] = section(
+        "PEER_REGION", "peers", "subject", "What other regions say of it, one by one", R, several=True
+    )
+    bank: BankSection = section(
+        "BANKS",
+        "banks_answer",
+        "summary",
+        "What the banks say of it, under a consent that fits subject, asker, matter and day; else CONSENT_REQUIRED",
+        R,
+        arguments=_bank,
+        consent=("consentId", consent_uuid),
+    )
 
 
 @strawberry.type(description="One version of a record: what was known when")
@@ -244,6 +279,32 @@ class ListEntry(CreditRecord):
     list_name: str | None = column("list_name", "名单名称", P)
     grounds: str | None = column("grounds", "列入事由", P)
     removed_on: Date | None = column("removed_on", "移出日期", P)
+
+
+@strawberry.type(
+    description="What the regional platform says of a subject: its records there, of which some may be on record here"
+    " under the same id; counts and root lists have those alone"
+)
+class RegionPlatformSection:
+    answer: SourceAnswer = section_answer("What the platform said, or why nothing", R)
+    records: list[CreditRecord] = part("platform_records", "Its records there", R)
+
+
+@strawberry.type(description="What another region says of a subject")
+class PeerSection:
+    region: Region = inline("region_", "Which region", R)
+    on_record: bool | None = column("on_record", "Whether it is on record there; null where the region did not say", R)
+    courts: CourtSection | None = passed_on(
+        {"courts_dishonest": "peers_dishonest"},
+        "peers_courts",
+        "peers_courts_unasked",
+        "courts",
+        "What the region knows of the courts, of which it passes on listings as dishonest debtor alone: with any other"
+        " list selected the answer is NOT_CONSULTED",
+        R,
+    )
+    answer: SourceAnswer = section_answer("What the region said, or why nothing", R)
+    records: list[CreditRecord] = part("peers_records", "Its records there", R)
 
 
 RECORD_TYPES: tuple[tuple[str, type], ...] = (

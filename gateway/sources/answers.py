@@ -150,5 +150,5 @@ class KeptAnswers:
             if not 0 < row["i"] <= len(keys) or not isinstance(json.loads(text), list):
                 raise ValueError("not what was asked for, or no list")
             key = keys[row["i"] - 1]
-            found[key] = told(self._policies[key[0]], row["asked_at"], text)
+            found[key] = told(self._policies[key[0]], key[1], row["asked_at"], text)
         return found

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -20,13 +20,23 @@ from connectors.base import Connector, FailureKind, Purpose
 from gateway.auth.principal import Principal
 from gateway.sources.answers import KeptAnswers, Key
 from gateway.sources.breaker import State
+from gateway.sources.consented import by_consent
 from gateway.sources.flight import Flight, land
 from gateway.sources.lane import Lane
 from gateway.sources.metrics import SourceMetrics
-from gateway.sources.policy import SourcePolicy
-from gateway.sources.section import FreshSections, PartAnswer, Section, lines, parameter, section, settled
+from gateway.sources.policy import PEERS, SourcePolicy
+from gateway.sources.section import (
+    FreshSections,
+    PartAnswer,
+    Section,
+    at_once,
+    lines,
+    parameter,
+    parameter_of_several,
+    section,
+    settled,
+)
 from gateway.sources.told import (
-    ANSWERED,
     BUDGET,
     CACHED,
     HOPS,
@@ -40,35 +50,14 @@ from gateway.sources.told import (
     Reply,
     Told,
 )
+from gateway.sources.wanted import Consents, Consulted, NoConsents, Wanted, purpose_of
 from gateway.sources.writer import AnswerWriter, HealthWriter
 from gateway.storage import levels
 from gateway.storage.pool import Pool
 
 _Plan: TypeAlias = dict[str, dict[str, tuple[str, ...]]]  # source → USCC → parts
+_Sections: TypeAlias = "dict[str, dict[str, Section]]"  # source → USCC → section
 _UNMADE: Final = Section("", "", NOT_CONSULTED, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Parts of one source about subjects (18-character USCCs), in order. `parts` is never empty."""
-
-    source: str
-    parts: tuple[str, ...]
-    subjects: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Consulted:
-    """Answers by source as jsonb text, in the shape of catalogue.SOURCE_FUNCTIONS, and what the disclosure keeps.
-
-    `statuses` is JSON text {source: {USCC: {"status", "asOf", "reason"?, "parts"}}}; where all subjects of a source
-    have the same, one entry "*" stands for them. `behind` has, by source, the subjects without a fresh answer: in the
-    public view those of them that are on record are for `Sources.refresh`.
-    """
-
-    parameters: Mapping[str, str]
-    statuses: str
-    behind: Mapping[str, tuple[str, ...]]
 
 
 class Sources:
@@ -84,6 +73,7 @@ class Sources:
         pool: Pool,
         registry: CollectorRegistry,
         *,
+        consents: Consents | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         kept_entries: int = 50_000,
@@ -96,6 +86,12 @@ class Sources:
         self._writer = AnswerWriter(pool, self._metrics.lost)
         self._health = HealthWriter(pool)
         self._clock = clock
+        self._consents = consents or NoConsents()
+        self._policies = by_code
+        self._groups: dict[str, list[str]] = {}
+        for policy in by_code.values():
+            if policy.group:
+                self._groups.setdefault(policy.group, []).append(policy.code)
         self._lanes = {
             code: Lane(
                 policy,
@@ -117,15 +113,37 @@ class Sources:
 
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
         """
+        under = [want for want in wanted if want.under_consent]
+        if not under:
+            return self._consulted(await self._of_right(wanted, principal, deadline), {})
+        rest = [want for want in wanted if not want.under_consent]
+        found: list[_Sections | BaseException] = await asyncio.gather(
+            self._of_right(rest, principal, deadline),
+            *[self._by_consent(want, principal, deadline) for want in under],
+            return_exceptions=True,  # all are waited for: none may go on alone when the request has ended
+        )
+        made: list[_Sections] = []
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+            made.append(one)
+        consented: _Sections = {}
+        for of_feed in made[1:]:
+            for feed, sections in of_feed.items():
+                consented.setdefault(feed, {}).update(sections)
+        return self._consulted(made[0], consented)
+
+    async def _of_right(self, wanted: Sequence[Wanted], principal: Principal, deadline: float) -> _Sections:
+        """Sections of the sources that may be asked without a consent, by source and subject."""
         plan = self._plan(wanted)
-        sections: dict[str, dict[str, Section]] = {}
+        sections: _Sections = {}
         asked: list[Key] = []
         now = self._clock()
         for source, subjects in plan.items():
             refusal = self._refusal(source, principal)
             if refusal is not None:
                 none: PartAnswer = (NOT_CONSULTED, refusal, None, "[]", 0.0)
-                sections[source] = {uscc: section(uscc, parts, [none] * len(parts)) for uscc, parts in subjects.items()}
+                sections[source] = {uscc: section(parts, [none] * len(parts)) for uscc, parts in subjects.items()}
                 continue
             # In the order wanted: a subject that is asked for keeps its place with a section that is never read.
             ready = self._ready.find(source, subjects, now)
@@ -134,7 +152,16 @@ class Sources:
         if asked:
             board = await self._answer(asked, principal, deadline)
             self._compose(plan, board, sections)
-        return self._consulted(sections)
+        return sections
+
+    async def _by_consent(self, want: Wanted, principal: Principal, deadline: float) -> _Sections:
+        """Sections of a source that is asked under a consent alone."""
+        refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None)
+        if refusal is not None:
+            none = settled(None, NoAnswer(refusal))
+            return {want.name: {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}}
+        found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline)
+        return {want.name: found}
 
     def refresh(self, source: str, parts: Sequence[str], usccs: Sequence[str]) -> int:
         """Queue, at low priority, what has no fresh answer; returns how many questions were queued.
@@ -160,24 +187,32 @@ class Sources:
         """What is wanted, by source and subject; a source that is wanted at two places is asked once for both."""
         plan: _Plan = {}
         for want in wanted:
-            lane = self._lanes.get(want.source)
-            if not want.parts or (lane is not None and not lane.parts.issuperset(want.parts)):
-                raise ValueError(f"parts {want.parts} of source {want.source}")
-            subjects = plan.setdefault(want.source, {})
-            for uscc in want.subjects:
-                if not (uscc.isascii() and uscc.isalnum()):  # it is pasted into JSON
-                    raise ValueError("a subject that is not a code")
-                had = subjects.get(uscc)
-                subjects[uscc] = want.parts if had is None else tuple(dict.fromkeys(had + want.parts))
+            for source in self._members(want.source):
+                lane = self._lanes.get(source)
+                if not want.parts or (lane is not None and not lane.parts.issuperset(want.parts)):
+                    raise ValueError(f"parts {want.parts} of source {source}")
+                subjects = plan.setdefault(source, {})
+                for uscc in want.subjects:
+                    if not (uscc.isascii() and uscc.isalnum()):  # it is pasted into JSON
+                        raise ValueError("a subject that is not a code")
+                    had = subjects.get(uscc)
+                    subjects[uscc] = want.parts if had is None else tuple(dict.fromkeys(had + want.parts))
         return plan
+
+    def _members(self, source: str) -> Sequence[str]:
+        """The sources of a group, which may have none; any other source is its own."""
+        return self._groups.get(source, () if source == PEERS else (source,))
 
     def _refusal(self, source: str, principal: Principal) -> str | None:
         """Why neither the source nor its kept answers may be used for this request at all."""
         if source not in self._lanes:
             return NOT_CONFIGURED
-        if principal.access != levels.PUBLIC and source not in principal.sources:
-            return MATTER
-        return None
+        if principal.access == levels.PUBLIC:
+            return None
+        policy = self._policies[source]
+        allowed = source in principal.sources or policy.group in principal.sources
+        named = policy.matters is None or principal.matter in policy.matters
+        return None if allowed and named else MATTER
 
     def _compose(
         self, plan: _Plan, board: Mapping[Key, PartAnswer], sections: Mapping[str, dict[str, Section]]
@@ -187,20 +222,36 @@ class Sources:
             for uscc, one in made.items():
                 if one is _UNMADE:
                     parts = plan[source][uscc]
-                    one = section(uscc, parts, [board[source, part, uscc] for part in parts])
+                    one = section(parts, [board[source, part, uscc] for part in parts])
                     made[uscc] = one
                     if one.status == CACHED:
                         self._ready.put((source, parts, uscc), one)
 
-    def _consulted(self, sections: Mapping[str, Mapping[str, Section]]) -> Consulted:
+    def _consulted(self, sections: _Sections, under_consent: _Sections) -> Consulted:
         behind: dict[str, tuple[str, ...]] = {}
+        groups: dict[str, dict[str, tuple[str, Mapping[str, Section]]]] = {}
+        parameters: dict[str, str] = {}
         for source, made in sections.items():
-            for status, count in Counter([one.status for one in made.values()]).items():
-                self._metrics.answers.labels(source, STATUSES[status]).inc(count)
+            self._count(source, made)
             behind[source] = tuple([uscc for uscc, one in made.items() if one.status > CACHED])
-        statuses = ",".join([f'"{source}":{lines(made)}' for source, made in sections.items()])
-        parameters = {source: parameter(made.values()) for source, made in sections.items()}
+            policy = self._policies.get(source)
+            if policy is not None and policy.group:
+                code, name = policy.region
+                region = json.dumps({"code": code, "name": name}, ensure_ascii=False)
+                groups.setdefault(policy.group, {})[source] = (f'"region":{region},', made)
+            else:
+                parameters[source] = parameter(made)
+        for group, of_group in groups.items():
+            parameters[group] = parameter_of_several(of_group)
+        for feed, made in under_consent.items():
+            self._count(feed.partition(":")[0], made)
+            parameters[feed] = parameter(made)
+        statuses = ",".join([f'"{name}":{lines(made)}' for name, made in (sections | under_consent).items()])
         return Consulted(parameters, "{" + statuses + "}", behind)
+
+    def _count(self, source: str, made: Mapping[str, Section]) -> None:
+        for status, count in Counter([one.status for one in made.values()]).items():
+            self._metrics.answers.labels(source, STATUSES[status]).inc(count)
 
     async def _answer(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, PartAnswer]:
         """A part's answer for each key: kept and fresh, else asked where this asker may, else why not."""
@@ -227,10 +278,7 @@ class Sources:
         for key in rest:
             answer = kept.get(key)
             reply = replies.get(key, unasked if answer is None else expired)
-            if isinstance(reply, Told):
-                board[key] = (ANSWERED, None, reply.as_of, reply.rows, 0.0)
-            else:
-                board[key] = settled(answer, reply)
+            board[key] = at_once(reply) if isinstance(reply, Told) else settled(answer, reply)
         return board
 
     async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
@@ -273,6 +321,4 @@ class Sources:
 
 def _purpose(policy: SourcePolicy, principal: Principal) -> Purpose | None:
     """What a source is told; one that has no use for it is told nothing of the asker."""
-    if not policy.by_purpose:
-        return None
-    return Purpose(principal.matter or "", principal.case_number or "", principal.on_behalf_of)
+    return purpose_of(principal) if policy.by_purpose else None

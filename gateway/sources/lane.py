@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, SubjectRef
+from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Pending, Purpose, SubjectRef
 from gateway.sources.breaker import Breaker, State
 from gateway.sources.flight import Flight, FlightKey
 from gateway.sources.metrics import SourceMetrics
@@ -245,7 +245,10 @@ class Lane:
         try:
             outcomes = await self._ask(batch, loop.time() + self.policy.budget)
             now = self._clock()
-            replies = {flight.uscc: read(self.policy, outcomes.get(flight.uscc), now) for flight in batch}
+            replies = {
+                flight.uscc: read(self.policy, flight.part, flight.uscc, outcomes.get(flight.uscc), now)
+                for flight in batch
+            }
             self._judge(batch, outcomes, replies, ticket)
         except Exception:  # a connector promises not to raise: a fault of ours, not of the source
             logger.exception("sources: asking %s for %s", self.policy.code, batch[0].part)
@@ -296,8 +299,7 @@ class Lane:
         self._metrics.latency.labels(self.policy.code).observe(loop.time() - began)
         for uscc in usccs:
             outcome = outcomes.get(uscc)
-            name = outcome.kind.value if isinstance(outcome, Failure) else "ANSWERED" if outcome else "MALFORMED"
-            self._metrics.calls.labels(self.policy.code, first.part, name).inc()
+            self._metrics.calls.labels(self.policy.code, first.part, _name(outcome)).inc()
         return outcomes
 
     def _judge(
@@ -310,6 +312,8 @@ class Lane:
             if isinstance(reply, Told) and isinstance(outcome, Answer):
                 self._metrics.unreadable.labels(self.policy.code).inc(outcome.unreadable)
                 self._answered(flight.part, flight.uscc, reply)
+                continue
+            if isinstance(outcome, Pending):
                 continue
             failure = outcome if isinstance(outcome, Failure) else Failure(FailureKind.MALFORMED, detail="unusable")
             logger.warning("sources: %s %s: %s %s", self.policy.code, flight.part, failure.kind, failure.detail)
@@ -325,6 +329,15 @@ class Lane:
 def _together(first: Flight, second: Flight) -> bool:
     """Whether one call may ask for both."""
     return first.part == second.part and first.purpose == second.purpose
+
+
+def _name(outcome: Outcome | None) -> str:
+    """An outcome as the metrics have it."""
+    if isinstance(outcome, Failure):
+        return outcome.kind.value
+    if isinstance(outcome, Pending):
+        return "PENDING"
+    return "ANSWERED" if outcome else FailureKind.MALFORMED.value
 
 
 def _repeatable(outcome: Outcome | None) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from gateway.sources.told import CACHED, STALE, STATUSES, NoAnswer, Told
+from gateway.sources.told import ANSWERED, CACHED, STALE, STATUSES, NoAnswer, Reply, Told
 
 # status (position in STATUSES), reason, as_of, rows as JSON text, fresh until. A tuple: one request may have thousands.
 PartAnswer: TypeAlias = tuple[int, "str | None", "str | None", str, float]
@@ -17,7 +17,7 @@ _OVERHEAD: Final = 900  # bytes of an entry besides its text
 
 
 class Section(NamedTuple):
-    """One subject's part of the parameter, its line for the disclosure, its status, and how long it is fresh.
+    """One subject's object in the parameter, its line for the disclosure, its status, and how long it is fresh.
 
     Everything is pasted: codes are checked by `Sources`, reasons and parts are ours, rows are JSON already.
     """
@@ -38,7 +38,14 @@ def settled(kept: Told | None, reply: NoAnswer | None) -> PartAnswer:
     return reply.status, reply.reason, None, "[]", 0.0
 
 
-def section(uscc: str, parts: Sequence[str], answers: Sequence[PartAnswer]) -> Section:
+def at_once(reply: Reply) -> PartAnswer:
+    """A part that was asked for this request."""
+    if isinstance(reply, Told):
+        return ANSWERED, None, reply.as_of, reply.rows, 0.0
+    return settled(None, reply)
+
+
+def section(parts: Sequence[str], answers: Sequence[PartAnswer]) -> Section:
     """As good as the worst of the parts asked for, and as old as the oldest that was answered."""
     status, reason, _, _, _ = max(answers, key=_status)
     as_of = min((answer[2] for answer in answers if answer[2] is not None), default=None)
@@ -47,16 +54,26 @@ def section(uscc: str, parts: Sequence[str], answers: Sequence[PartAnswer]) -> S
     said = "" if reason is None else f',"reason":{because}'
     listed = '","'.join(parts)
     return Section(
-        f'"{uscc}":{{"answer":{{"status":"{STATUSES[status]}","as_of":{when},"reason":{because}}},{rows}}}',
+        f'{{"answer":{{"status":"{STATUSES[status]}","as_of":{when},"reason":{because}}},{rows}}}',
         f'{{"status":"{STATUSES[status]}","asOf":{when}{said},"parts":["{listed}"]}}',
         status,
         min(answer[4] for answer in answers),
     )
 
 
-def parameter(sections: Iterable[Section]) -> str:
-    """The jsonb text of one source."""
-    return "{" + ",".join([made.text for made in sections]) + "}"
+def parameter(sections: Mapping[str, Section]) -> str:
+    """The jsonb text of one source, by subject."""
+    return "{" + ",".join([f'"{uscc}":{made.text}' for uscc, made in sections.items()]) + "}"
+
+
+def parameter_of_several(sources: Mapping[str, tuple[str, Mapping[str, Section]]]) -> str:
+    """The jsonb text of several sources of a kind, by subject and source; each with what is to stand first in its
+    object (`"key":value,`)."""
+    by_subject: dict[str, list[str]] = {}
+    for code, (first, sections) in sources.items():
+        for uscc, made in sections.items():
+            by_subject.setdefault(uscc, []).append(f'"{code}":{{{first}{made.text[1:]}')
+    return "{" + ",".join([f'"{uscc}":{{{",".join(found)}}}' for uscc, found in by_subject.items()]) + "}"
 
 
 def lines(sections: Mapping[str, Section]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final, TypeAlias
 
-from connectors.base import Answer, Failure, FailureKind, Outcome
+from connectors.base import Answer, Failure, FailureKind, Outcome, Pending
 from gateway.sources.policy import SourcePolicy
 from gateway.storage.identifiers import mask_identity_numbers_in
 
@@ -31,7 +31,7 @@ STATUSES: Final = (
     "REFUSED",
     "UNAVAILABLE",
 )
-ANSWERED, CACHED, STALE, _, _, NOT_CONSULTED, REFUSED, UNAVAILABLE = range(len(STATUSES))
+ANSWERED, CACHED, STALE, PENDING, CONSENT_REQUIRED, NOT_CONSULTED, REFUSED, UNAVAILABLE = range(len(STATUSES))
 
 # Reasons besides the names of FailureKind. Of those here only the last three are of a source that was to be asked.
 NOT_CONFIGURED: Final = "NOT_CONFIGURED"  # no connector
@@ -40,6 +40,8 @@ PUBLIC_NOT_KEPT: Final = "PUBLIC_NOT_KEPT"  # the public view never calls, and n
 PUBLIC: Final = "PUBLIC"  # the public view never calls; what is kept is past its freshness
 HOPS: Final = "HOPS"  # asked by another gateway, which gets kept answers alone
 BUDGET: Final = "BUDGET"  # the call could not start within the budget
+NO_CONSENT: Final = "NO_CONSENT"  # none that fits subject, asker, matter, scope and day; which is not told
+LATER: Final = "LATER"  # the source has taken the question and answers later
 BREAKER_OPEN: Final = "BREAKER_OPEN"  # failures in a row: nothing is called for a while
 CONNECTOR: Final = "CONNECTOR"  # a fault of our own; the log has it
 
@@ -47,6 +49,9 @@ _STATUS: Final = {
     FailureKind.THROTTLED.value: REFUSED,
     FailureKind.FORBIDDEN.value: REFUSED,
     FailureKind.REJECTED.value: REFUSED,
+    FailureKind.CONSENT_REJECTED.value: CONSENT_REQUIRED,
+    NO_CONSENT: CONSENT_REQUIRED,
+    LATER: PENDING,
     NOT_CONFIGURED: NOT_CONSULTED,
     MATTER: NOT_CONSULTED,
     PUBLIC_NOT_KEPT: NOT_CONSULTED,
@@ -84,32 +89,35 @@ class NoAnswer:
 Reply: TypeAlias = "Told | NoAnswer"
 
 
-def told(policy: SourcePolicy, asked_at: float, rows: str) -> Told:
+def told(policy: SourcePolicy, part: str, asked_at: float, rows: str) -> Told:
     """An answer with its terms. `asked_at` in Unix seconds."""
-    fresh = policy.negative_fresh if rows == "[]" else policy.fresh
+    fresh, shown = policy.terms(part, rows)
     as_of = datetime.fromtimestamp(asked_at, SHANGHAI).isoformat(timespec="milliseconds")
-    return Told(asked_at, as_of, rows, asked_at + fresh, asked_at + max(fresh, policy.stale))
+    return Told(asked_at, as_of, rows, asked_at + fresh, asked_at + shown)
 
 
-def read(policy: SourcePolicy, outcome: Outcome | None, now: float) -> Reply:
+def read(policy: SourcePolicy, part: str, uscc: str, outcome: Outcome | None, now: float) -> Reply:
     """A connector's outcome as a reply; None is a subject that it left out. `now` in Unix seconds.
 
-    What PostgreSQL would not take as jsonb is a failure here, before it can fail a statement. Identity numbers in any
-    text of the rows are masked here, before anything is kept or shown.
+    Rows get what the gateway itself has to say of them (policy.complete). What PostgreSQL would not take as jsonb is a
+    failure here, before it can fail a statement. Identity numbers in any text of the rows are masked here, before
+    anything is kept or shown.
     """
     if isinstance(outcome, Failure):
         return NoAnswer(outcome.kind.value)
+    if isinstance(outcome, Pending):
+        return NoAnswer(LATER)
     if not isinstance(outcome, Answer):
         return NoAnswer(FailureKind.MALFORMED.value)
     try:
-        plain = [mask_identity_numbers_in(dict(row)) for row in outcome.rows]
+        plain = [policy.complete(policy.code, uscc, mask_identity_numbers_in(row)) for row in outcome.rows]
         rows = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(rows.encode())
-    except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
+    except (TypeError, ValueError, KeyError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
         return NoAnswer(FailureKind.MALFORMED.value)
     if _NUL.search(rows):
         return NoAnswer(FailureKind.MALFORMED.value)
     if size > LARGEST:
         return NoAnswer(FailureKind.TOO_LARGE.value)
     # A clock that runs ahead must not make an answer fresh for longer.
-    return told(policy, min(outcome.asked_at.timestamp(), now), rows)
+    return told(policy, part, min(outcome.asked_at.timestamp(), now), rows)

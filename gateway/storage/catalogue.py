@@ -29,6 +29,7 @@ class Column:
     null: bool = False
     masked: Mapping[Level, str] = field(default_factory=dict)
     empty: str = "null"  # the JSON that stands for a missing row (a code that is not on record)
+    type: str = "text"  # where a function returns it
 
     def at(self, level: Level) -> str | None:
         """The expression that a view of `level` has, None where it lacks the column."""
@@ -432,6 +433,22 @@ MATTER = Relation(
     ),
 )
 
+# Item that allows a kind of record where its source names none.
+CATALOGUE_DEFAULT = Relation(
+    "catalogue_default",
+    "core.catalogue_default d",
+    (
+        Column("kind", "d.kind", "key", level=R),
+        Column("item", "d.item", "text", level=R),
+        Column("valid_from", "d.valid_from", "key", level=R),
+    ),
+    level=R,
+    rows=dict.fromkeys(
+        ("restricted", "self", "internal"),
+        "d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today())",
+    ),
+)
+
 REQUIRED_SOURCE = Relation(
     "required_source",
     "auth.matter m cross join lateral unnest(m.sources_required) u(source_code)"
@@ -493,97 +510,8 @@ RELATIONS: dict[str, Relation] = {
         REGION_CLOSURE,
         CODE_LABEL,
         MATTER,
+        CATALOGUE_DEFAULT,
         REQUIRED_SOURCE,
         CONSENT,
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFunction:
-    """Rows out of a source's answers, which come as a jsonb parameter: {uscc: {part: [row, …]}}.
-
-    A function of the view's schema returns that view's columns and no others; below `level` there is no such function.
-    """
-
-    name: str
-    source: str
-    part: str
-    columns: tuple[Column, ...]
-    level: Level = P
-
-
-def _row(name: str, level: Level, null: bool = True) -> Column:
-    return Column(name, f"(x -> '{name}')::text", "json", level=level, null=null)
-
-
-SOURCE_FUNCTIONS: dict[str, SourceFunction] = {
-    function.name: function
-    for function in (
-        SourceFunction(
-            "courts_answer",
-            "COURTS",
-            "answer",
-            (
-                # No answer about this subject: nobody was asked, which is never the same as an empty list.
-                Column("status", "coalesce((x -> 'status')::text, '\"NOT_CONSULTED\"')", "json", level=P),
-                _row("as_of", P),
-                _row("reason", R),
-            ),
-        ),
-        SourceFunction(
-            "courts_dishonest",
-            "COURTS",
-            "dishonest",
-            (
-                _row("case_number", P, null=False),
-                _row("court", P, null=False),
-                _row("filed_on", P),
-                _row("published_on", P),
-                Column("grounds", "coalesce((x -> 'grounds')::text, '[]')", "json", level=P),
-                _row("performance", P),
-                _row("basis_document", P),
-                _row("duty", R),
-            ),
-        ),
-        SourceFunction(
-            "courts_enforcement",
-            "COURTS",
-            "enforcement",
-            (
-                _row("case_number", R, null=False),
-                _row("court", R, null=False),
-                _row("filed_on", R),
-                _row("state", R),
-                _row("amount", R),
-            ),
-            R,
-        ),
-        SourceFunction(
-            "courts_consumption",
-            "COURTS",
-            "consumption",
-            (
-                _row("case_number", R, null=False),
-                _row("court", R, null=False),
-                _row("ordered_on", R),
-            ),
-            R,
-        ),
-        SourceFunction(
-            "courts_judgments",
-            "COURTS",
-            "judgments",
-            (
-                _row("case_number", R, null=False),
-                _row("court", R, null=False),
-                _row("cause", R),
-                _row("judged_on", R),
-                _row("result", R),
-                _row("obligation", R),
-                _row("performance", R),
-            ),
-            R,
-        ),
     )
 }

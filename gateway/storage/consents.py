@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.base import Consent
 from gateway.storage.pool import Pool, same
 
 BANKS = "BANKS"  # the scope that lets banks be asked (codeList ConsentScope)
@@ -78,6 +79,25 @@ def _rows(rows: Iterable[Any]) -> dict[int, ConsentRow]:
         )
         for row in rows
     }
+
+
+class StoredConsents:
+    """The consents of the database, as sources/ asks for them (sources/wanted.Consents)."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def matching(
+        self, pairs: Sequence[tuple[str, str]], *, grantee: str, matter: str, scope: str
+    ) -> dict[tuple[str, str], Consent]:
+        """Of (UUID of a consent as text, USCC) those that match today. Raises StorageUnavailable."""
+        asked = [(uuid.UUID(consent), uscc) for consent, uscc in pairs]
+        rows = await match(self._pool, asked, grantee_uscc=grantee, matter=matter, scope=scope)
+        return {
+            pair: Consent(str(row.id), row.document_sha256, row.grantee_uscc, row.valid_to.isoformat())
+            for pair, row in zip(pairs, rows, strict=True)
+            if row is not None
+        }
 
 
 class PendingRequests:

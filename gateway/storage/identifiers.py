@@ -312,6 +312,19 @@ def organisation_hash(uscc: str) -> str:
     return hashing.hexdigest()
 
 
+_RECORD_NAMESPACE = uuid.UUID("0d5c1a7e-90fb-4b0e-8a55-6527c9e3b7d4")
+
+
+def live_record_id(source: str, natural_key: str) -> uuid.UUID:
+    """The UUIDv5 of a record that a source gave: over the source and what makes its row the same row again."""
+    return uuid.uuid5(_RECORD_NAMESPACE, f"{source}|{natural_key}")
+
+
+def named_authority_id(name: str) -> uuid.UUID:
+    """The UUIDv5 of an authority that a source knows by name alone."""
+    return uuid.uuid5(_RECORD_NAMESPACE, f"authority|{fold_name(name)}")
+
+
 def node_id(letter: str, external_id: uuid.UUID) -> str:
     """base64url of a type's letter and a UUID: 17 bytes, 23 characters, no padding (core.node_id in SQL)."""
     return base64.urlsafe_b64encode(letter.encode() + external_id.bytes).decode().rstrip("=")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import pathlib
 
 from gateway.storage import writes
-from gateway.storage.catalogue import RELATIONS, SOURCE_FUNCTIONS, Relation, SourceFunction
+from gateway.storage.catalogue import RELATIONS, Relation
 from gateway.storage.conditions import conditions
 from gateway.storage.levels import ACCESSES, Access
+from gateway.storage.source_functions import SOURCE_FUNCTIONS, SourceFunction
 
 _HEADER = """\
 -- Made from gateway/storage/catalogue.py by `python -m gateway.storage.views`; a test holds both together.
@@ -36,14 +37,14 @@ def view(relation: Relation, access: Access, order: str = "") -> str:
 
 def function(definition: SourceFunction, access: Access) -> str:
     """CREATE FUNCTION: the rows of one subject's part of a source's answers, with this view's columns alone."""
-    columns = [(c.name, c.at(access.level)) for c in definition.columns]
-    table = ", ".join(f"{name} text" for name, sql in columns if sql is not None)
-    listed = ", ".join(sql for _, sql in columns if sql is not None)
-    part = f"answers -> subject -> '{definition.part}'"
-    rows = f"jsonb_array_elements({part}) x" if definition.part != "answer" else f"(select {part} as x) q"
+    columns = [(c.name, c.type, c.at(access.level)) for c in definition.columns]
+    table = ", ".join(f"{name} {type_}" for name, type_, sql in columns if sql is not None)
+    found = ",\n        ".join(sql for _, _, sql in columns if sql is not None)
+    body = f"select\n        {found}\n    from {definition.rows}".replace("{schema}", access.schema)
+    takes = "answers jsonb, subject text" + (", source text" if definition.by_source else "")
     return (
-        f"create function {access.schema}.{definition.name}(answers jsonb, subject text) returns table ({table})\n"
-        f"    language sql stable parallel safe as $$ select {listed} from {rows} $$;\n"
+        f"create function {access.schema}.{definition.name}({takes}) returns table ({table})\n"
+        f"    language sql stable parallel safe as $$\n    {body} $$;\n"
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import CLIENT_ERRORS
-from gateway.settings import PREFIX, CourtsSource, Settings
+from gateway.settings import PREFIX, Settings
+from gateway.source_settings import CourtsSource
 from scripts import make_docs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -31,7 +31,8 @@ from gateway.app import Parts, create_app
 from gateway.auth import jose
 from gateway.auth.clients import ClientStore
 from gateway.auth.registration import Registration, register
-from gateway.settings import CourtsSource, Settings
+from gateway.settings import Settings
+from gateway.source_settings import CourtsSource
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
 from gateway.storage.identifiers import uscc_check_digit

@@ -15,7 +15,7 @@ from gateway.engine.account import Disclosure
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.errors import Refused
 from gateway.schema.contracts import build_contracts
-from gateway.sources.ask import Consulted, Wanted
+from gateway.sources.wanted import Consulted, Wanted
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES, INTERNAL, RESTRICTED, RESTRICTED_SCOPED, SELF
 from gateway.storage.pool import Pool
@@ -74,7 +74,13 @@ class World:
             return ANONYMOUS
         access = {a.name: a for a in (RESTRICTED, RESTRICTED_SCOPED, SELF, INTERNAL)}[view]
         matter = {"self": "SELF", "internal": "SUPERVISION"}.get(view, "GRANT")
-        own = {"organisation": self.ids[small_world.ORGAN], "matter": matter}
+        own = {
+            "client": "client",
+            "organisation": self.ids[small_world.ORGAN],
+            "uscc": small_world.ORGAN,
+            "matter": matter,
+            "case": "示例〔2026〕1号",
+        }
         if view == "self":
             own["subject"] = self.ids[scope.pop("own", small_world.FIRM)]
         return Principal(
@@ -84,6 +90,7 @@ class World:
             matter=matter,
             case_number="示例〔2026〕1号",
             scope=json.dumps({**own, **scope}) if access.scoped else None,
+            own_scope=None if access.scoped else json.dumps(own),
             withheld=json.dumps(scope) if scope else "{}",
         )
 

@@ -208,7 +208,17 @@ async def test_introspection_shows_the_own_contract_alone(world: World) -> None:
     query = "{ __schema { types { name } } }"
     public = {t["name"] for t in (await world.ask("public", query))["data"]["__schema"]["types"]}
     internal = {t["name"] for t in (await world.ask("internal", query))["data"]["__schema"]["types"]}
-    assert internal - public == {"ConsumptionOrder", "CourtJudgment", "EnforcementCase", "Matter", "RecordVersion"}
+    sections = {"BankEvent", "BankSection", "PeerSection", "RegionPlatformSection"}
+    consents = {"Consent", "ConsentConnection", "ConsentEdge", "ConsentMethod", "ConsentParty"}
+    consents |= {"Mutation", "RecordConsentInput", "RecordConsentPayload", "RevokeConsentInput", "RevokeConsentPayload"}
+    assert internal - public == consents | {
+        "ConsumptionOrder",
+        "CourtJudgment",
+        "EnforcementCase",
+        "Matter",
+        "RecordVersion",
+        *sections,
+    }
 
 
 async def test_plans_are_cached_by_shape_and_not_by_value(world: World) -> None:

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from connectors.base import Failure, FailureKind, Outcome, Purpose
 from gateway.auth.principal import ANONYMOUS
-from gateway.sources.ask import Sources, Wanted
+from gateway.sources.ask import Sources
+from gateway.sources.wanted import Wanted
 
 Make = Callable[..., Sources]
 
@@ -158,6 +159,7 @@ async def test_a_failure_is_neither_an_empty_answer_nor_kept(make: Make, fake: F
     sources, a = make(breaker_failures=99), code()
     fake.say = lambda part, uscc: Failure(kind) if part == "enforcement" else fake.answer()
     status = "REFUSED" if kind.value in ("THROTTLED", "FORBIDDEN", "REJECTED") else "UNAVAILABLE"
+    status = "CONSENT_REQUIRED" if kind is FailureKind.CONSENT_REJECTED else status
     for _ in range(2):
         consulted = await sources.consult(courts(a), ASKER, soon())
         assert said(consulted, a) == (status, kind.value)

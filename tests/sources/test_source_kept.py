@@ -16,8 +16,9 @@ from gateway.auth.principal import ANONYMOUS
 from gateway.errors import StorageUnavailable
 from gateway.sources import writer
 from gateway.sources.answers import KeptAnswers
-from gateway.sources.ask import Sources, Wanted
+from gateway.sources.ask import Sources
 from gateway.sources.told import Told, told
+from gateway.sources.wanted import Wanted
 from gateway.sources.writer import AnswerWriter, HealthWriter
 from gateway.storage.pool import Pool, storage_unavailable
 
@@ -162,10 +163,10 @@ async def test_memory_is_bounded_by_entries_and_bytes() -> None:
     clock = Clock()
     kept = KeptAnswers({"COURTS": policy()}, NoDatabase(), entries=10, size=100_000, clock=clock)  # type: ignore[arg-type]
     for i in range(50):
-        kept.put(("COURTS", "dishonest", f"S{i}"), told(policy(), clock.now, "[1]"))
+        kept.put(("COURTS", "dishonest", f"S{i}"), told(policy(), "dishonest", clock.now, "[1]"))
     assert sum(kept.fresh(("COURTS", "dishonest", f"S{i}")) for i in range(50)) == 10
     for i in range(50):
-        kept.put(("COURTS", "dishonest", f"L{i}"), told(policy(), clock.now, '["' + "x" * 30_000 + '"]'))
+        kept.put(("COURTS", "dishonest", f"L{i}"), told(policy(), "dishonest", clock.now, '["' + "x" * 30_000 + '"]'))
     assert sum(kept.fresh(("COURTS", "dishonest", f"L{i}")) for i in range(50)) == 3
 
 
@@ -182,7 +183,7 @@ async def test_absence_is_not_asked_for_again_at_once() -> None:
 
 
 def _told(rows: str = "[]") -> Told:
-    return told(policy(), Clock().now, rows)
+    return told(policy(), "dishonest", Clock().now, rows)
 
 
 async def test_the_writer_outlasts_an_outage_and_drops_only_what_is_refused(

@@ -16,15 +16,15 @@ def test_each_status_is_worse_than_the_one_before() -> None:
         "ANSWERED", "CACHED", "STALE", "PENDING", "CONSENT_REQUIRED", "NOT_CONSULTED", "REFUSED", "UNAVAILABLE",
     )  # fmt: skip
     for worse in range(1, len(STATUSES)):
-        made = section(A, ("x", "y"), [(worse - 1, None, NEW, "[]", 0.0), (worse, "WHY", None, "[]", 0.0)])
-        answer = json.loads(parameter([made]))[A]["answer"]
+        made = section(("x", "y"), [(worse - 1, None, NEW, "[]", 0.0), (worse, "WHY", None, "[]", 0.0)])
+        answer = json.loads(parameter({A: made}))[A]["answer"]
         assert answer == {"status": STATUSES[worse], "as_of": NEW, "reason": "WHY"}
 
 
 def test_as_of_is_the_oldest_of_the_parts_answered() -> None:
     answers = [(0, None, NEW, '[{"n":1}]', 0.0), (1, None, OLD, "[]", 9.0), (7, "TIMEOUT", None, "[]", 0.0)]
-    made = section(A, ("x", "y", "z"), answers)
-    found = json.loads(parameter([made]))[A]
+    made = section(("x", "y", "z"), answers)
+    found = json.loads(parameter({A: made}))[A]
     assert found["answer"] == {"status": "UNAVAILABLE", "as_of": OLD, "reason": "TIMEOUT"}
     assert found["x"] == [{"n": 1}]
     assert found["z"] == []
@@ -34,7 +34,7 @@ def test_as_of_is_the_oldest_of_the_parts_answered() -> None:
 
 
 def _cached(uscc: str, as_of: str = OLD, fresh_until: float = 100.0) -> Section:
-    return section(uscc, ("x",), [(1, None, as_of, "[]", fresh_until)])
+    return section(("x",), [(1, None, as_of, "[]", fresh_until)])
 
 
 def test_statuses_are_compact_only_where_all_are_the_same() -> None:
@@ -45,7 +45,7 @@ def test_statuses_are_compact_only_where_all_are_the_same() -> None:
 
 
 def test_nobody_asked_about_gives_empty_objects() -> None:
-    assert (parameter([]), lines({})) == ("{}", "{}")
+    assert (parameter({}), lines({})) == ("{}", "{}")
 
 
 def test_made_sections_end_with_their_freshness_and_are_bounded() -> None:

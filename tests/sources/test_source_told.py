@@ -29,20 +29,23 @@ def _answer(*rows: object, at: float = NOW) -> Answer:
     ],
 )
 def test_what_jsonb_refuses_is_a_failure(row: object, reason: str) -> None:
-    assert read(policy(), _answer(row), NOW) == NoAnswer(reason)
+    assert read(policy(), "dishonest", "A" * 18, _answer(row), NOW) == NoAnswer(reason)
 
 
 def test_a_text_that_merely_looks_like_an_escape_is_data() -> None:
-    reply = read(policy(), _answer({"court": "\\u0000", "state": "\\\\u0000"}), NOW)
+    reply = read(policy(), "dishonest", "A" * 18, _answer({"court": "\\u0000", "state": "\\\\u0000"}), NOW)
     assert isinstance(reply, Told)
 
 
 def test_a_subject_that_was_left_out_is_a_failure() -> None:
-    assert read(policy(), None, NOW) == NoAnswer("MALFORMED")
+    assert read(policy(), "dishonest", "A" * 18, None, NOW) == NoAnswer("MALFORMED")
 
 
 def test_an_answer_without_rows_is_fresh_for_a_shorter_time() -> None:
-    none, some = read(policy(), _answer(), NOW), read(policy(), _answer({"court": "博乐"}), NOW)
+    none, some = (
+        read(policy(), "dishonest", "A" * 18, _answer(), NOW),
+        read(policy(), "dishonest", "A" * 18, _answer({"court": "博乐"}), NOW),
+    )
     assert isinstance(none, Told)
     assert isinstance(some, Told)
     assert none.rows == "[]"
@@ -53,29 +56,30 @@ def test_an_answer_without_rows_is_fresh_for_a_shorter_time() -> None:
 
 
 def test_a_clock_that_runs_ahead_makes_nothing_fresh_for_longer() -> None:
-    reply = read(policy(), _answer(at=NOW + 3600), NOW)
+    reply = read(policy(), "dishonest", "A" * 18, _answer(at=NOW + 3600), NOW)
     assert isinstance(reply, Told)
     assert reply.asked_at == NOW
 
 
 def test_as_of_is_shanghai_time_with_milliseconds() -> None:
-    reply = read(policy(), _answer(at=NOW - 0.5), NOW)
+    reply = read(policy(), "dishonest", "A" * 18, _answer(at=NOW - 0.5), NOW)
     assert isinstance(reply, Told)
     assert reply.as_of == "2027-01-15T15:59:59.500+08:00"
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
 def test_every_failure_is_refused_or_unavailable(kind: FailureKind) -> None:
-    reply = read(policy(), Failure(kind), NOW)
+    reply = read(policy(), "dishonest", "A" * 18, Failure(kind), NOW)
     assert isinstance(reply, NoAnswer)
     refused = kind in (FailureKind.THROTTLED, FailureKind.FORBIDDEN, FailureKind.REJECTED)
-    assert STATUSES[reply.status] == ("REFUSED" if refused else "UNAVAILABLE")
+    wants = kind is FailureKind.CONSENT_REJECTED
+    assert STATUSES[reply.status] == ("REFUSED" if refused else "CONSENT_REQUIRED" if wants else "UNAVAILABLE")
 
 
 def test_identity_numbers_in_rows_are_masked() -> None:
     nobody = "652799196009290017"  # no such division
     row = {"result": f"张某（{nobody}）", "parties": [{"number": int(nobody), nobody: "x"}], "amount": 123456789012345}
-    reply = read(policy(), _answer(row), NOW)
+    reply = read(policy(), "dishonest", "A" * 18, _answer(row), NOW)
     assert isinstance(reply, Told)
     assert nobody not in reply.rows
     assert reply.rows.count("6527**********0017") == 3

@@ -48,13 +48,17 @@ COLUMNS: dict[str, dict[int, str]] = {
     "region_closure": {P: "ancestor code"},
     "code_label": {P: "list position code zh en valid_from valid_to"},
     "matter": {R: "code name legal_basis"},
+    # the item that allows a live row of a source that names none
+    "catalogue_default": {R: "kind item valid_from"},
     "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
 }
+_RECORD = " ".join(COLUMNS["record"].values())
+_ANSWER = "source_code status as_of reason"
 ORDERS = {"record": ("decided_desc", "decided_asc", "published_desc", "published_asc"), "name_part": ("ranked",)}
 
 # Function of a view schema → level → columns.
 FUNCTIONS: dict[str, dict[int, str]] = {
-    "courts_answer": {P: "status as_of", R: "reason"},
+    "courts_answer": {P: "source_code status as_of", R: "reason"},
     "courts_dishonest": {
         P: "case_number court filed_on published_on grounds performance basis_document",
         R: "duty",
@@ -62,7 +66,23 @@ FUNCTIONS: dict[str, dict[int, str]] = {
     "courts_enforcement": {R: "case_number court filed_on state amount"},
     "courts_consumption": {R: "case_number court ordered_on"},
     "courts_judgments": {R: "case_number court cause judged_on result obligation performance"},
+    # banks, the platform, other regions: nothing of them below RESTRICTED, whatever a record's fields are in PUBLIC
+    "banks_answer": {
+        R: f"{_ANSWER} loan_balance overdue_balance overdue_days classification guarantee_balance",
+    },
+    "banks_events": {R: "kind amount occurred_on settled_on"},
+    "platform_answer": {R: _ANSWER},
+    "platform_records": {R: _RECORD},
+    "peers": {R: f"code {_ANSWER} on_record region_code region_name region_local courts"},
+    "peers_records": {R: _RECORD},
+    "peers_courts": {R: _ANSWER},
+    "peers_courts_unasked": {R: _ANSWER},
+    "peers_dishonest": {
+        R: "case_number court filed_on published_on grounds performance basis_document duty",
+    },
 }
+# Functions that take the source's code, too.
+BY_SOURCE = ("peers_records", "peers_courts", "peers_courts_unasked", "peers_dishonest")
 
 ROLES = {"public": P, "restricted": R, "restricted_scoped": R, "self": R, "internal": I}
 SERVICE_ROLES = ("import", "service", "ledger")

@@ -13,7 +13,17 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-from expected_columns import COLUMNS, FUNCTIONS, GRANTS, ROLES, SERVICE_ROLES, columns, function_columns, views
+from expected_columns import (
+    BY_SOURCE,
+    COLUMNS,
+    FUNCTIONS,
+    GRANTS,
+    ROLES,
+    SERVICE_ROLES,
+    columns,
+    function_columns,
+    views,
+)
 from expected_levels import I
 from walls_support import pairs
 
@@ -122,7 +132,8 @@ async def test_functions_of_sources(connections: dict[str, Connection], role: st
     checked = 0
     for schema, level in ROLES.items():
         for function in FUNCTIONS:
-            call = f"from v_{schema}.{function}('{{}}'::jsonb, 'x')"
+            source = ", 'y'" if function in BY_SOURCE else ""
+            call = f"from v_{schema}.{function}('{{}}'::jsonb, 'x'{source})"
             for column in function_columns(function, I):
                 found = await outcome(connections[role], f"select {column} {call}")
                 if role != schema:

@@ -184,11 +184,26 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
     assert len(reached) >= (10 if access != "public" else 30)
 
 
+_COLUMNS = {
+    "RecordVersion": "version",
+    "Matter": "code",
+    "Source": "code",
+    "Region": "code",
+    "SourceAnswer": "status",
+    "RegionPlatformSection": "answer { status }",
+    "CreditRecord": "title",
+    "PeerSection": "onRecord",
+    "CourtSection": "answer { status }",
+    "BankSection": "overdueDays",
+    "BankEvent": "kind",
+}
+
+
 def _deeper(case: Case) -> str:
     """The case's document; an object's reads a column of it, since a type's name alone is no data of anybody's."""
     owner, _, name = case.coordinate.partition(".")
     returned = str(ANNOTATED.type_map[owner].fields[name].type).strip("[]!")  # type: ignore[attr-defined]
-    column = {"RecordVersion": "version", "Matter": "code", "Source": "code"}.get(returned, "caseNumber")
+    column = _COLUMNS.get(returned, "caseNumber")
     return replace(case, leaf=case.leaf.replace("{ __typename }", f"{{ {column} }}")).text
 
 

@@ -16,7 +16,7 @@ from gateway.engine.account import Disclosure, cells
 from gateway.engine.execute import Engine, Request
 from gateway.engine.sql import Statement
 from gateway.errors import Refused
-from gateway.sources.ask import Wanted
+from gateway.sources.wanted import Wanted
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, Access
 
 ACCESSES_OF: dict[str, tuple[Access, ...]] = {

@@ -497,10 +497,24 @@ create view v_public.code_label with (security_barrier) as select
     l.valid_to as valid_to
 from core.code_label l
 where (l.level = 'PUBLIC');
-create function v_public.courts_answer(answers jsonb, subject text) returns table (status text, as_of text)
-    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text from (select answers -> subject -> 'answer' as x) q $$;
+create function v_public.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
 create function v_public.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text
+    from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 revoke execute on all functions in schema v_public from public;
 grant usage on schema v_public to @public@;
 grant select on all tables in schema v_public to @public@;
@@ -1045,6 +1059,12 @@ create view v_restricted.matter with (security_barrier) as select
     m.legal_basis as legal_basis
 from auth.matter m
 where (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_restricted.catalogue_default with (security_barrier) as select
+    d.kind as kind,
+    d.item as item,
+    d.valid_from as valid_from
+from core.catalogue_default d
+where (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
 create view v_restricted.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -1054,16 +1074,280 @@ create view v_restricted.required_source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code;
-create function v_restricted.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+create function v_restricted.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_restricted.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'state')::text, (x -> 'amount')::text from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'state')::text,
+        (x -> 'amount')::text
+    from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
 create function v_restricted.courts_consumption(answers jsonb, subject text) returns table (case_number text, court text, ordered_on text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'ordered_on')::text
+    from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'judged_on')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text
+    from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted.banks_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text, loan_balance text, overdue_balance text, overdue_days text, classification text, guarantee_balance text)
+    language sql stable parallel safe as $$
+    select
+        'BANKS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text,
+        (y -> 'loan_balance')::text,
+        (y -> 'overdue_balance')::text,
+        (y -> 'overdue_days')::text,
+        (y -> 'classification')::text,
+        (y -> 'guarantee_balance')::text
+    from (select answers -> subject -> 'answer' as x, answers -> subject -> 'summary' -> 0 as y) q $$;
+create function v_restricted.banks_events(answers jsonb, subject text) returns table (kind text, amount text, occurred_on text, settled_on text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'kind')::text,
+        (x -> 'amount')::text,
+        (x -> 'occurred_on')::text,
+        (x -> 'settled_on')::text
+    from jsonb_array_elements(answers -> subject -> 'summary' -> 0 -> 'events') x $$;
+create function v_restricted.platform_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'REGION_PLATFORM',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
+create function v_restricted.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_restricted.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_restricted.subject s where s.uscc = subject),
+        (select a.id from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        (select d.item from v_restricted.catalogue_default d where d.kind = x ->> 'kind' order by d.valid_from desc limit 1),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_restricted.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_restricted.subject s where s.uscc = subject),
+        (select s.kind from v_restricted.subject s where s.uscc = subject),
+        (select s.region_code from v_restricted.subject s where s.uscc = subject),
+        (select s.region_name from v_restricted.subject s where s.uscc = subject),
+        (select s.region_local from v_restricted.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_restricted.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_restricted.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        'REGION_PLATFORM',
+        (select o.name from v_restricted.source o where o.code = 'REGION_PLATFORM'),
+        (select o.kind from v_restricted.source o where o.code = 'REGION_PLATFORM'),
+        (select o.healthy from v_restricted.source o where o.code = 'REGION_PLATFORM')::text,
+        (select o.last_answer_at from v_restricted.source o where o.code = 'REGION_PLATFORM'),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+create function v_restricted.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
+    language sql stable parallel safe as $$
+    select
+        e.code,
+        e.code,
+        coalesce((v -> 'answer' -> 'status')::text, '"NOT_CONSULTED"'),
+        (v -> 'answer' -> 'as_of')::text,
+        (v -> 'answer' -> 'reason')::text,
+        (v -> 'subject' -> 0 -> 'on_record')::text,
+        (v -> 'region' -> 'code')::text,
+        (v -> 'region' -> 'name')::text,
+        'false',
+        v -> 'subject' -> 0 ->> 'courts'
+    from jsonb_each(answers -> subject) e(code, v) $$;
+create function v_restricted.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_restricted.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_restricted.subject s where s.uscc = subject),
+        (select a.id from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        coalesce(x ->> 'catalogue_item', ''),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_restricted.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_restricted.subject s where s.uscc = subject),
+        (select s.kind from v_restricted.subject s where s.uscc = subject),
+        (select s.region_code from v_restricted.subject s where s.uscc = subject),
+        (select s.region_name from v_restricted.subject s where s.uscc = subject),
+        (select s.region_local from v_restricted.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_restricted.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_restricted.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        source,
+        (select o.name from v_restricted.source o where o.code = source),
+        (select o.kind from v_restricted.source o where o.code = source),
+        (select o.healthy from v_restricted.source o where o.code = source)::text,
+        (select o.last_answer_at from v_restricted.source o where o.code = source),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+create function v_restricted.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        case when x ->> 'status' in ('ANSWERED', 'CACHED') and v -> 'answer' ->> 'status' = 'STALE' then '"STALE"' when x ->> 'status' = 'ANSWERED' and v -> 'answer' ->> 'status' = 'CACHED' then '"CACHED"' else coalesce((x -> 'status')::text, '"NOT_CONSULTED"') end,
+        (x -> 'as_of')::text,
+        null::text
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_restricted.peers_courts_unasked(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        '"NOT_CONSULTED"',
+        (x -> 'as_of')::text,
+        '"NOT_PASSED_ON"'
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_restricted.peers_dishonest(answers jsonb, subject text, source text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
 create function v_restricted.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -1691,6 +1975,13 @@ create view v_restricted_scoped.matter with (security_barrier) as select
 from auth.matter m
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_restricted_scoped.catalogue_default with (security_barrier) as select
+    d.kind as kind,
+    d.item as item,
+    d.valid_from as valid_from
+from core.catalogue_default d
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
 create view v_restricted_scoped.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -1748,16 +2039,280 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
-create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted_scoped.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_restricted_scoped.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'state')::text, (x -> 'amount')::text from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'state')::text,
+        (x -> 'amount')::text
+    from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
 create function v_restricted_scoped.courts_consumption(answers jsonb, subject text) returns table (case_number text, court text, ordered_on text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'ordered_on')::text
+    from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_restricted_scoped.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'judged_on')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text
+    from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_restricted_scoped.banks_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text, loan_balance text, overdue_balance text, overdue_days text, classification text, guarantee_balance text)
+    language sql stable parallel safe as $$
+    select
+        'BANKS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text,
+        (y -> 'loan_balance')::text,
+        (y -> 'overdue_balance')::text,
+        (y -> 'overdue_days')::text,
+        (y -> 'classification')::text,
+        (y -> 'guarantee_balance')::text
+    from (select answers -> subject -> 'answer' as x, answers -> subject -> 'summary' -> 0 as y) q $$;
+create function v_restricted_scoped.banks_events(answers jsonb, subject text) returns table (kind text, amount text, occurred_on text, settled_on text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'kind')::text,
+        (x -> 'amount')::text,
+        (x -> 'occurred_on')::text,
+        (x -> 'settled_on')::text
+    from jsonb_array_elements(answers -> subject -> 'summary' -> 0 -> 'events') x $$;
+create function v_restricted_scoped.platform_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'REGION_PLATFORM',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
+create function v_restricted_scoped.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_restricted_scoped.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_restricted_scoped.subject s where s.uscc = subject),
+        (select a.id from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        (select d.item from v_restricted_scoped.catalogue_default d where d.kind = x ->> 'kind' order by d.valid_from desc limit 1),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_restricted_scoped.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.kind from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_code from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_name from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_local from v_restricted_scoped.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        'REGION_PLATFORM',
+        (select o.name from v_restricted_scoped.source o where o.code = 'REGION_PLATFORM'),
+        (select o.kind from v_restricted_scoped.source o where o.code = 'REGION_PLATFORM'),
+        (select o.healthy from v_restricted_scoped.source o where o.code = 'REGION_PLATFORM')::text,
+        (select o.last_answer_at from v_restricted_scoped.source o where o.code = 'REGION_PLATFORM'),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+create function v_restricted_scoped.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
+    language sql stable parallel safe as $$
+    select
+        e.code,
+        e.code,
+        coalesce((v -> 'answer' -> 'status')::text, '"NOT_CONSULTED"'),
+        (v -> 'answer' -> 'as_of')::text,
+        (v -> 'answer' -> 'reason')::text,
+        (v -> 'subject' -> 0 -> 'on_record')::text,
+        (v -> 'region' -> 'code')::text,
+        (v -> 'region' -> 'name')::text,
+        'false',
+        v -> 'subject' -> 0 ->> 'courts'
+    from jsonb_each(answers -> subject) e(code, v) $$;
+create function v_restricted_scoped.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_restricted_scoped.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_restricted_scoped.subject s where s.uscc = subject),
+        (select a.id from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        coalesce(x ->> 'catalogue_item', ''),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_restricted_scoped.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.kind from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_code from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_name from v_restricted_scoped.subject s where s.uscc = subject),
+        (select s.region_local from v_restricted_scoped.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        source,
+        (select o.name from v_restricted_scoped.source o where o.code = source),
+        (select o.kind from v_restricted_scoped.source o where o.code = source),
+        (select o.healthy from v_restricted_scoped.source o where o.code = source)::text,
+        (select o.last_answer_at from v_restricted_scoped.source o where o.code = source),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+create function v_restricted_scoped.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        case when x ->> 'status' in ('ANSWERED', 'CACHED') and v -> 'answer' ->> 'status' = 'STALE' then '"STALE"' when x ->> 'status' = 'ANSWERED' and v -> 'answer' ->> 'status' = 'CACHED' then '"CACHED"' else coalesce((x -> 'status')::text, '"NOT_CONSULTED"') end,
+        (x -> 'as_of')::text,
+        null::text
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_restricted_scoped.peers_courts_unasked(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        '"NOT_CONSULTED"',
+        (x -> 'as_of')::text,
+        '"NOT_PASSED_ON"'
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_restricted_scoped.peers_dishonest(answers jsonb, subject text, source text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
 create function v_restricted_scoped.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -2410,6 +2965,13 @@ create view v_self.matter with (security_barrier) as select
 from auth.matter m
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_self.catalogue_default with (security_barrier) as select
+    d.kind as kind,
+    d.item as item,
+    d.valid_from as valid_from
+from core.catalogue_default d
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
 create view v_self.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -2461,16 +3023,280 @@ from core.consent c left join core.consent_revocation w on w.consent_id = c.id l
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by c.recorded_on desc, c.external_id desc;
-create function v_self.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
 create function v_self.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_self.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'state')::text, (x -> 'amount')::text from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'state')::text,
+        (x -> 'amount')::text
+    from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
 create function v_self.courts_consumption(answers jsonb, subject text) returns table (case_number text, court text, ordered_on text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'ordered_on')::text
+    from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_self.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'judged_on')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text
+    from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_self.banks_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text, loan_balance text, overdue_balance text, overdue_days text, classification text, guarantee_balance text)
+    language sql stable parallel safe as $$
+    select
+        'BANKS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text,
+        (y -> 'loan_balance')::text,
+        (y -> 'overdue_balance')::text,
+        (y -> 'overdue_days')::text,
+        (y -> 'classification')::text,
+        (y -> 'guarantee_balance')::text
+    from (select answers -> subject -> 'answer' as x, answers -> subject -> 'summary' -> 0 as y) q $$;
+create function v_self.banks_events(answers jsonb, subject text) returns table (kind text, amount text, occurred_on text, settled_on text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'kind')::text,
+        (x -> 'amount')::text,
+        (x -> 'occurred_on')::text,
+        (x -> 'settled_on')::text
+    from jsonb_array_elements(answers -> subject -> 'summary' -> 0 -> 'events') x $$;
+create function v_self.platform_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'REGION_PLATFORM',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
+create function v_self.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_self.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_self.subject s where s.uscc = subject),
+        (select a.id from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        (select d.item from v_self.catalogue_default d where d.kind = x ->> 'kind' order by d.valid_from desc limit 1),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_self.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_self.subject s where s.uscc = subject),
+        (select s.kind from v_self.subject s where s.uscc = subject),
+        (select s.region_code from v_self.subject s where s.uscc = subject),
+        (select s.region_name from v_self.subject s where s.uscc = subject),
+        (select s.region_local from v_self.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_self.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_self.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        'REGION_PLATFORM',
+        (select o.name from v_self.source o where o.code = 'REGION_PLATFORM'),
+        (select o.kind from v_self.source o where o.code = 'REGION_PLATFORM'),
+        (select o.healthy from v_self.source o where o.code = 'REGION_PLATFORM')::text,
+        (select o.last_answer_at from v_self.source o where o.code = 'REGION_PLATFORM'),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+create function v_self.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
+    language sql stable parallel safe as $$
+    select
+        e.code,
+        e.code,
+        coalesce((v -> 'answer' -> 'status')::text, '"NOT_CONSULTED"'),
+        (v -> 'answer' -> 'as_of')::text,
+        (v -> 'answer' -> 'reason')::text,
+        (v -> 'subject' -> 0 -> 'on_record')::text,
+        (v -> 'region' -> 'code')::text,
+        (v -> 'region' -> 'name')::text,
+        'false',
+        v -> 'subject' -> 0 ->> 'courts'
+    from jsonb_each(answers -> subject) e(code, v) $$;
+create function v_self.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_self.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_self.subject s where s.uscc = subject),
+        (select a.id from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        coalesce(x ->> 'catalogue_item', ''),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_self.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_self.subject s where s.uscc = subject),
+        (select s.kind from v_self.subject s where s.uscc = subject),
+        (select s.region_code from v_self.subject s where s.uscc = subject),
+        (select s.region_name from v_self.subject s where s.uscc = subject),
+        (select s.region_local from v_self.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_self.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_self.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        source,
+        (select o.name from v_self.source o where o.code = source),
+        (select o.kind from v_self.source o where o.code = source),
+        (select o.healthy from v_self.source o where o.code = source)::text,
+        (select o.last_answer_at from v_self.source o where o.code = source),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+create function v_self.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        case when x ->> 'status' in ('ANSWERED', 'CACHED') and v -> 'answer' ->> 'status' = 'STALE' then '"STALE"' when x ->> 'status' = 'ANSWERED' and v -> 'answer' ->> 'status' = 'CACHED' then '"CACHED"' else coalesce((x -> 'status')::text, '"NOT_CONSULTED"') end,
+        (x -> 'as_of')::text,
+        null::text
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_self.peers_courts_unasked(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        '"NOT_CONSULTED"',
+        (x -> 'as_of')::text,
+        '"NOT_PASSED_ON"'
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_self.peers_dishonest(answers jsonb, subject text, source text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
 create function v_self.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -3153,6 +3979,13 @@ create view v_internal.matter with (security_barrier) as select
 from auth.matter m
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()));
+create view v_internal.catalogue_default with (security_barrier) as select
+    d.kind as kind,
+    d.item as item,
+    d.valid_from as valid_from
+from core.catalogue_default d
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
 create view v_internal.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -3210,16 +4043,280 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
-create function v_internal.courts_answer(answers jsonb, subject text) returns table (status text, as_of text, reason text)
-    language sql stable parallel safe as $$ select coalesce((x -> 'status')::text, '"NOT_CONSULTED"'), (x -> 'as_of')::text, (x -> 'reason')::text from (select answers -> subject -> 'answer' as x) q $$;
+create function v_internal.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
 create function v_internal.courts_dishonest(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'published_on')::text, coalesce((x -> 'grounds')::text, '[]'), (x -> 'performance')::text, (x -> 'basis_document')::text, (x -> 'duty')::text from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
 create function v_internal.courts_enforcement(answers jsonb, subject text) returns table (case_number text, court text, filed_on text, state text, amount text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'filed_on')::text, (x -> 'state')::text, (x -> 'amount')::text from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'state')::text,
+        (x -> 'amount')::text
+    from jsonb_array_elements(answers -> subject -> 'enforcement') x $$;
 create function v_internal.courts_consumption(answers jsonb, subject text) returns table (case_number text, court text, ordered_on text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'ordered_on')::text from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'ordered_on')::text
+    from jsonb_array_elements(answers -> subject -> 'consumption') x $$;
 create function v_internal.courts_judgments(answers jsonb, subject text) returns table (case_number text, court text, cause text, judged_on text, result text, obligation text, performance text)
-    language sql stable parallel safe as $$ select (x -> 'case_number')::text, (x -> 'court')::text, (x -> 'cause')::text, (x -> 'judged_on')::text, (x -> 'result')::text, (x -> 'obligation')::text, (x -> 'performance')::text from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'judged_on')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text
+    from jsonb_array_elements(answers -> subject -> 'judgments') x $$;
+create function v_internal.banks_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text, loan_balance text, overdue_balance text, overdue_days text, classification text, guarantee_balance text)
+    language sql stable parallel safe as $$
+    select
+        'BANKS',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text,
+        (y -> 'loan_balance')::text,
+        (y -> 'overdue_balance')::text,
+        (y -> 'overdue_days')::text,
+        (y -> 'classification')::text,
+        (y -> 'guarantee_balance')::text
+    from (select answers -> subject -> 'answer' as x, answers -> subject -> 'summary' -> 0 as y) q $$;
+create function v_internal.banks_events(answers jsonb, subject text) returns table (kind text, amount text, occurred_on text, settled_on text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'kind')::text,
+        (x -> 'amount')::text,
+        (x -> 'occurred_on')::text,
+        (x -> 'settled_on')::text
+    from jsonb_array_elements(answers -> subject -> 'summary' -> 0 -> 'events') x $$;
+create function v_internal.platform_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'REGION_PLATFORM',
+        coalesce((x -> 'status')::text, '"NOT_CONSULTED"'),
+        (x -> 'as_of')::text,
+        (x -> 'reason')::text
+    from (select answers -> subject -> 'answer' as x) q $$;
+create function v_internal.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_internal.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_internal.subject s where s.uscc = subject),
+        (select a.id from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        (select d.item from v_internal.catalogue_default d where d.kind = x ->> 'kind' order by d.valid_from desc limit 1),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_internal.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_internal.subject s where s.uscc = subject),
+        (select s.kind from v_internal.subject s where s.uscc = subject),
+        (select s.region_code from v_internal.subject s where s.uscc = subject),
+        (select s.region_name from v_internal.subject s where s.uscc = subject),
+        (select s.region_local from v_internal.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_internal.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_internal.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        'REGION_PLATFORM',
+        (select o.name from v_internal.source o where o.code = 'REGION_PLATFORM'),
+        (select o.kind from v_internal.source o where o.code = 'REGION_PLATFORM'),
+        (select o.healthy from v_internal.source o where o.code = 'REGION_PLATFORM')::text,
+        (select o.last_answer_at from v_internal.source o where o.code = 'REGION_PLATFORM'),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+create function v_internal.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
+    language sql stable parallel safe as $$
+    select
+        e.code,
+        e.code,
+        coalesce((v -> 'answer' -> 'status')::text, '"NOT_CONSULTED"'),
+        (v -> 'answer' -> 'as_of')::text,
+        (v -> 'answer' -> 'reason')::text,
+        (v -> 'subject' -> 0 -> 'on_record')::text,
+        (v -> 'region' -> 'code')::text,
+        (v -> 'region' -> 'name')::text,
+        'false',
+        v -> 'subject' -> 0 ->> 'courts'
+    from jsonb_each(answers -> subject) e(code, v) $$;
+create function v_internal.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
+    language sql stable parallel safe as $$
+    select
+        (select r.id from v_internal.record r where r.external_id = (x ->> 'external_id')::uuid),
+        x ->> 'external_id',
+        x ->> 'node_id',
+        (select s.id from v_internal.subject s where s.uscc = subject),
+        (select a.id from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        x ->> 'kind',
+        coalesce(x ->> 'area', 'GENERAL'),
+        x ->> 'severity',
+        coalesce(x ->> 'catalogue_item', ''),
+        x ->> 'title',
+        (x -> 'document_number')::text,
+        (x -> 'decided_on')::text,
+        (x -> 'published_from')::text,
+        (x -> 'published_until')::text,
+        coalesce(x ->> 'status', 'ACTIVE'),
+        coalesce(x ->> 'under_objection', 'false'),
+        (x -> 'repairable_from')::text,
+        (x -> 'basis')::text,
+        (x -> 'amount')::text,
+        (x -> 'facts')::text,
+        coalesce(x ->> 'version', '1'),
+        x ->> 'subject_node_id',
+        x ->> 'subject_external_id',
+        exists (select from v_internal.subject s where s.uscc = subject)::text,
+        subject,
+        (select s.name from v_internal.subject s where s.uscc = subject),
+        (select s.kind from v_internal.subject s where s.uscc = subject),
+        (select s.region_code from v_internal.subject s where s.uscc = subject),
+        (select s.region_name from v_internal.subject s where s.uscc = subject),
+        (select s.region_local from v_internal.subject s where s.uscc = subject)::text,
+        x ->> 'authority_node_id',
+        x ->> 'authority_external_id',
+        exists (select from v_internal.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        x ->> 'authority_uscc',
+        x ->> 'authority_name',
+        (select a.kind from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_code from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_name from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
+        (select a.region_local from v_internal.authority a where a.uscc = x ->> 'authority_uscc')::text,
+        source,
+        (select o.name from v_internal.source o where o.code = source),
+        (select o.kind from v_internal.source o where o.code = source),
+        (select o.healthy from v_internal.source o where o.code = source)::text,
+        (select o.last_answer_at from v_internal.source o where o.code = source),
+        (x -> 'penalty_kinds')::text,
+        (x -> 'offence')::text,
+        (x -> 'content')::text,
+        (x -> 'fine')::text,
+        (x -> 'confiscated')::text,
+        (x -> 'licence_effect')::text,
+        (x -> 'valid_from')::text,
+        (x -> 'valid_until')::text,
+        (x -> 'licence_kind')::text,
+        (x -> 'certificate_name')::text,
+        (x -> 'certificate_number')::text,
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'cause')::text,
+        (x -> 'result')::text,
+        (x -> 'obligation')::text,
+        (x -> 'performance')::text,
+        (x -> 'sanction')::text,
+        (x -> 'effective_until')::text,
+        (x -> 'form')::text,
+        (x -> 'breach')::text,
+        (x -> 'contract')::text,
+        (x -> 'counterparty')::text,
+        (x -> 'promise')::text,
+        (x -> 'due_on')::text,
+        (x -> 'rectified_on')::text,
+        (x -> 'honour_level')::text,
+        (x -> 'list_name')::text,
+        (x -> 'removed_on')::text,
+        (x -> 'grounds')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+create function v_internal.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        case when x ->> 'status' in ('ANSWERED', 'CACHED') and v -> 'answer' ->> 'status' = 'STALE' then '"STALE"' when x ->> 'status' = 'ANSWERED' and v -> 'answer' ->> 'status' = 'CACHED' then '"CACHED"' else coalesce((x -> 'status')::text, '"NOT_CONSULTED"') end,
+        (x -> 'as_of')::text,
+        null::text
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_internal.peers_courts_unasked(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
+    language sql stable parallel safe as $$
+    select
+        'COURTS',
+        '"NOT_CONSULTED"',
+        (x -> 'as_of')::text,
+        '"NOT_PASSED_ON"'
+    from (select answers -> subject -> source as v, answers -> subject -> source -> 'subject' -> 0 -> 'courts' as x) q $$;
+create function v_internal.peers_dishonest(answers jsonb, subject text, source text) returns table (case_number text, court text, filed_on text, published_on text, grounds text, performance text, basis_document text, duty text)
+    language sql stable parallel safe as $$
+    select
+        (x -> 'case_number')::text,
+        (x -> 'court')::text,
+        (x -> 'filed_on')::text,
+        (x -> 'published_on')::text,
+        coalesce((x -> 'grounds')::text, '[]'),
+        (x -> 'performance')::text,
+        (x -> 'basis_document')::text,
+        (x -> 'duty')::text
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
 create function v_internal.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic

@@ -9,15 +9,14 @@ from (values (0)) root(root)
 left join lateral (select '{"name":' || coalesce(to_json(s1.name)::text, 'null') || ',"courts":{"answer":{"source":' || coalesce(x5.j, 'null') || ',"status":' || coalesce(a3.status, 'null') || ',"asOf":' || coalesce(a3.as_of, 'null') || ',"reason":' || coalesce(a3.reason, 'null') || '},"dishonestListings":[' || coalesce(x7.j, '') || '],"enforcementCases":[' || coalesce(x9.j, '') || ']}}' as j, coalesce(s1.external_id, (substr(k2.hash, 1, 12) || '5' || substr(k2.hash, 14, 3) || translate(substr(k2.hash, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr(k2.hash, 18, 15))::uuid) as i, k2.n from (values ($12::text, $13::text, 1)) k2(uscc, hash, n)
  left join lateral (select v.external_id, v.node_id, v.name, v.id from v_restricted.subject v where v.uscc = k2.uscc limit 1) s1 on true
  left join lateral v_restricted.courts_answer($14::jsonb, k2.uscc) a3 on true
- left join lateral (select '{"code":"' || t4.code || '"}' as j from v_restricted.source t4 where t4.code = $15::text limit 1) x5 on true
+ left join lateral (select '{"code":"' || t4.code || '"}' as j from v_restricted.source t4 where t4.code = a3.source_code limit 1) x5 on true
  left join lateral (select string_agg('{"caseNumber":' || f6.case_number || ',"court":' || f6.court || ',"grounds":' || f6.grounds || ',"duty":' || coalesce(f6.duty, 'null') || '}', ',') as j from v_restricted.courts_dishonest($14::jsonb, k2.uscc) f6) x7 on true
  left join lateral (select string_agg('{"caseNumber":' || f8.case_number || ',"amount":' || coalesce(f8.amount, 'null') || '}', ',') as j from v_restricted.courts_enforcement($14::jsonb, k2.uscc) f8) x9 on true) x10 on true
 left join lateral (select string_agg(q.e0, ',') as e0, string_agg(q.i::text, ',') as i from (select '{"node":{"subject":' || coalesce(x15.j, 'null') || '}}' as e0, concat_ws(',', x15.i, t11.subject_external_id) as i from v_restricted.record_decided_desc t11
  left join lateral (select '{"courts":{"answer":{"status":' || coalesce(a14.status, 'null') || '}}}' as j, t13.external_id as i from v_restricted.subject t13
- left join lateral v_restricted.courts_answer($14::jsonb, t13.uscc) a14 on true where t13.id = t11.subject_id limit 1) x15 on true limit $16::int) q) x12 on true) q
+ left join lateral v_restricted.courts_answer($14::jsonb, t13.uscc) a14 on true where t13.id = t11.subject_id limit 1) x15 on true limit $15::int) q) x12 on true) q
 -- $1 to $11 of the disclosure: id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld
 -- $12 $uscc::text
 -- $13 $uscc::text
 -- $14 fed answers:COURTS::jsonb
--- $15 'COURTS'::text
--- $16 1::int
+-- $15 1::int

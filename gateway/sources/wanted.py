@@ -1,0 +1,71 @@
+"""What a request wants of sources, what it gets, and under which consents: words that the engine shares with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.base import Consent, Purpose
+from gateway.auth.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Parts of one source, or of each source of a group, about subjects (18-character USCCs), in order.
+
+    `parts` is never empty. `feed` is the name under which the answers are wanted; by default the source's.
+    `under_consent`: asked under the consent of that UUID alone, None where the asker named no such thing.
+    """
+
+    source: str
+    parts: tuple[str, ...]
+    subjects: tuple[str, ...]
+    feed: str = ""
+    consent: str | None = None
+    under_consent: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.feed or self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Consulted:
+    """Answers by feed as jsonb text, in the shape of storage.source_functions, and what the disclosure keeps.
+
+    `statuses` is JSON text {source: {USCC: {"status", "asOf", "reason"?, "parts"}}}; where all subjects of a source
+    have the same, one entry "*" stands for them. `behind` has, by source, the subjects without a fresh answer: in the
+    public view those of them that are on record are for `Sources.refresh`.
+    """
+
+    parameters: Mapping[str, str]
+    statuses: str
+    behind: Mapping[str, tuple[str, ...]]
+
+
+class Consents(Protocol):
+    """Where consents are found (storage/consents.py)."""
+
+    async def matching(
+        self, pairs: Sequence[tuple[str, str]], *, grantee: str, matter: str, scope: str
+    ) -> Mapping[tuple[str, str], Consent]:
+        """Of (UUID of a consent, USCC) those under which `grantee` may ask `scope` about the subject in the matter
+        today. Raises StorageUnavailable."""
+        ...
+
+
+class NoConsents:
+    """Nobody has consented to anything."""
+
+    async def matching(
+        self, pairs: Sequence[tuple[str, str]], *, grantee: str, matter: str, scope: str
+    ) -> Mapping[tuple[str, str], Consent]:
+        """None."""
+        return {}
+
+
+def purpose_of(principal: Principal) -> Purpose:
+    """Matter, case, and the organisation that asks: whoever it asks for, else itself."""
+    asking = principal.on_behalf_of or principal.organisation_uscc
+    return Purpose(principal.matter or "", principal.case_number or "", asking)
