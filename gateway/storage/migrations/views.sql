@@ -2344,6 +2344,7 @@ create function v_restricted_scoped.record_consent(subject_uscc text, scope text
 begin atomic
     with asked as (
         select case
+            when not (select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1) then 'SCOPE'
             when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
             when record_consent.valid_to < core.today() then 'ENDED'
             when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'
@@ -4348,6 +4349,7 @@ create function v_internal.record_consent(subject_uscc text, scope text[], valid
 begin atomic
     with asked as (
         select case
+            when not (select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1) then 'SCOPE'
             when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
             when record_consent.valid_to < core.today() then 'ENDED'
             when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'
