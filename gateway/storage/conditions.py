@@ -9,7 +9,6 @@ from __future__ import annotations
 from gateway.storage.catalogue import SCOPE, Relation
 from gateway.storage.levels import Access
 
-
 HAS_SCOPE = f"(select 1 / (jsonb_typeof({SCOPE}) = 'object' and {SCOPE} ? 'matter')::int = 1)"
 
 
