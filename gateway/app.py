@@ -37,11 +37,12 @@ from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
 from gateway.sources.ask import Sources
-from gateway.sources.policy import policies
+from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
+from gateway.storage.statement_log import StatementLog
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.door import KIB, Bounds, Door
@@ -119,7 +120,9 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
-    sources = Sources(policies(settings), connectors, service, registry)
+    # Whose statements carry what sources say.
+    statement_log = StatementLog([pools[access.name] for access in ACCESSES if access.disclosed])
+    sources = Sources(policies(settings), connectors, service, registry, logging_settings=statement_log.found)
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,
@@ -180,6 +183,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             row["open"] == b"true"
         )
         known = await service.fetchrow(working_days.YEARS, ())
+        if BANKS in connectors and (logs := await statement_log.found()):
+            told.append(f"banks are not asked while PostgreSQL logs parameters of statements: {logs}")
         return told + working_days.warnings_of(known["years"].decode(), known["today"].decode())
 
     routes: list[Route | Mount] = [

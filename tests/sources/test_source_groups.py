@@ -47,6 +47,11 @@ def peer(name: str, **more: object) -> SourcePolicy:
     return policy(code=name, **given)
 
 
+async def silent() -> str:
+    """PostgreSQL writes no parameters down."""
+    return ""
+
+
 @dataclass
 class Stage:
     """Two peers and a bank in one process."""
@@ -73,7 +78,7 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
         ]
         pool: Any = NoDatabase()
         connectors: Any = {**peers, "BANKS": bank}
-        sources = Sources(policies, connectors, pool, registry, consents=consents, clock=clock)
+        sources = Sources(policies, connectors, pool, registry, consents=consents, clock=clock, logging_settings=silent)
         made.append(Stage(sources, peers, bank, consents, registry))
         return made[-1]
 
@@ -210,6 +215,20 @@ async def test_a_matter_without_the_source_comes_before_the_consent(stage: Calla
     consulted = await here.sources.consult([banks("c", a)], asker, soon())
     assert said(consulted, a, "BANKS:0") == ("NOT_CONSULTED", "MATTER")
     assert here.consents.asked == []
+
+
+async def test_nobody_is_asked_while_answers_would_be_logged(stage: Callable[..., Stage]) -> None:
+    here, a = stage(), code()
+    here.consents.by_pair[("c", a)] = OWN
+
+    async def logs() -> str:
+        return "log_statement"
+
+    for check in (logs, None):
+        here.sources._logging_settings = check
+        consulted = await here.sources.consult([banks("c", a)], ALL, soon())
+        assert said(consulted, a, "BANKS:0") == ("NOT_CONSULTED", "LOGGED")
+    assert here.bank.calls == []
 
 
 async def test_pending_is_no_failure_and_no_answer(stage: Callable[..., Stage]) -> None:
