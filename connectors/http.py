@@ -235,18 +235,20 @@ class HttpClient:
         url: str,
         *,
         deadline: float,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]],
         body: bytes | None = None,
         expect: frozenset[int] = OK_ONLY,
     ) -> Reply:
         """Send one request, never twice. `url` is absolute and already percent-encoded; `deadline` is loop time in s.
 
-        Raises UpstreamError for any status outside `expect` and for whatever goes wrong; CancelledError passes.
+        `headers` that tell the time are a function, called when the request's turn has come. Raises UpstreamError for
+        any status outside `expect` and for whatever goes wrong; CancelledError passes.
         """
         try:
             async with asyncio.timeout_at(deadline), self._slots:
                 await self._pace.wait(deadline)
-                return await self._exchange(method, url, headers, body, expect)
+                made = headers() if callable(headers) else headers
+                return await self._exchange(method, url, made, body, expect)
         except Exception as error:
             failure = translate(error)
         # Raised here, not in the handler: the foreign exception must not travel along as __context__.
