@@ -12,6 +12,7 @@ import re
 import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -115,30 +116,26 @@ class _Registry(jws.JWSRegistry):
         return self.algorithms[name]
 
 
-def read_signing_key(text: str) -> SigningKey:
-    """A private key from PEM (PKCS #8) or from a JWK (RFC 7517) as JSON: EC on P-256, or Ed25519.
+def read_signing_key(text: str, kid: str | None = None) -> SigningKey:
+    """A private key from PEM (PKCS #8) or from a JWK (RFC 7517) as JSON: EC on P-256, or Ed25519. `kid` names it.
 
     Raises ValueError, whose text has nothing of the key.
     """
+    kinds: dict[Any, type[ECKey] | type[OKPKey]] = {"EC": ECKey, "OKP": OKPKey}
+    named: Any = {} if kid is None else {"kid": kid}
     key: SigningKey | None = None
-    data: Any = text
-    if not text.lstrip().startswith("-----BEGIN"):
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
-            data = None
-    if isinstance(data, dict):  # RFC 9864 names the curve in alg; the signature is the same
-        data = {**data, **({"alg": "EdDSA"} if data.get("alg") == "Ed25519" else {})}
-    kinds: tuple[type[ECKey] | type[OKPKey], ...] = (ECKey, OKPKey)
-    for kind in kinds if isinstance(data, str | dict) else ():
-        if isinstance(data, dict) and data.get("kty") != kind.key_type:
-            continue
-        try:
-            key = kind.import_key(data)
-            break
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError):
-            continue
-    if key is None or not key.is_private:  # outside the handler: what failed may quote the key
+    if text.lstrip().startswith("-----BEGIN"):
+        for kind in kinds.values():
+            with suppress(JoseError, ValueError, TypeError, AttributeError):
+                key = kind.import_key(text, named)
+                break
+    else:
+        with suppress(JoseError, ValueError, TypeError, KeyError, RecursionError):
+            jwk = {**json.loads(text), **named}
+            if jwk.get("alg") == "Ed25519":  # RFC 9864 names the curve in alg; the signature is the same
+                jwk["alg"] = "EdDSA"
+            key = kinds[jwk["kty"]].import_key(jwk)
+    if key is None or not key.is_private:
         raise ValueError("the signing key can't be read: PEM (PKCS #8) or a JWK, EC on P-256 or Ed25519, private")
     _algorithm(key)
     return key
