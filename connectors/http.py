@@ -266,7 +266,10 @@ class HttpClient:
     ) -> Reply:
         session = self._open()
         target = URL(url, encoded=True)
-        async with session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+        once = () if method == "POST" else (_once(),)
+        async with session.request(
+            method, target, data=body, headers=headers, allow_redirects=False, middlewares=once
+        ) as response:
             try:
                 if response.status not in expect:
                     raise UpstreamError(status_failure(response.status, retry_after(response.headers, self._clock())))
@@ -312,6 +315,20 @@ class HttpClient:
                 read_bufsize=_READ_CHUNK,
             )
         return self._session
+
+
+def _once() -> aiohttp.ClientMiddlewareType:
+    """Keeps aiohttp from sending a GET again by itself where a kept connection broke: signed headers serve once."""
+    sent = False
+
+    async def middleware(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ServerDisconnectedError
+        sent = True
+        return await send(request)
+
+    return middleware
 
 
 class _Pace:
