@@ -235,18 +235,20 @@ class HttpClient:
         url: str,
         *,
         deadline: float,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]],
         body: bytes | None = None,
         expect: frozenset[int] = OK_ONLY,
     ) -> Reply:
         """Send one request, never twice. `url` is absolute and already percent-encoded; `deadline` is loop time in s.
 
-        Raises UpstreamError for any status outside `expect` and for whatever goes wrong; CancelledError passes.
+        `headers` that tell the time are a function, called when the request's turn has come. Raises UpstreamError for
+        any status outside `expect` and for whatever goes wrong; CancelledError passes.
         """
         try:
             async with asyncio.timeout_at(deadline), self._slots:
                 await self._pace.wait(deadline)
-                return await self._exchange(method, url, headers, body, expect)
+                made = headers() if callable(headers) else headers
+                return await self._exchange(method, url, made, body, expect)
         except Exception as error:
             failure = translate(error)
         # Raised here, not in the handler: the foreign exception must not travel along as __context__.
@@ -264,7 +266,10 @@ class HttpClient:
     ) -> Reply:
         session = self._open()
         target = URL(url, encoded=True)
-        async with session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+        once = () if method == "POST" else (_once(),)
+        async with session.request(
+            method, target, data=body, headers=headers, allow_redirects=False, middlewares=once
+        ) as response:
             try:
                 if response.status not in expect:
                     raise UpstreamError(status_failure(response.status, retry_after(response.headers, self._clock())))
@@ -310,6 +315,20 @@ class HttpClient:
                 read_bufsize=_READ_CHUNK,
             )
         return self._session
+
+
+def _once() -> aiohttp.ClientMiddlewareType:
+    """Keeps aiohttp from sending a GET again by itself where a kept connection broke: signed headers serve once."""
+    sent = False
+
+    async def middleware(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ServerDisconnectedError
+        sent = True
+        return await send(request)
+
+    return middleware
 
 
 class _Pace:
