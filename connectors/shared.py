@@ -54,6 +54,17 @@ class Shared(Generic[T]):
             self.drop(stale)
         if self._value is not None and unix_ms(self._clock()) < self._renew_at_ms:
             return self._value
+        joined = self._fetching is not None
+        result = await self._wait(deadline)
+        if isinstance(result, Failure) and joined:
+            # It began before this call did, perhaps while the upstream was still ill: that says nothing of now.
+            result = await self._wait(deadline)
+        if isinstance(result, Failure):
+            raise UpstreamError(result)
+        return result
+
+    async def _wait(self, deadline: float) -> T | Failure:
+        """What the fetch under way gives, or a new one. Raises UpstreamError where it doesn't end in time."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._renew())
         fetching = self._fetching
@@ -64,10 +75,7 @@ class Shared(Generic[T]):
             fail(FailureKind.TIMEOUT, f"{self._what} not refreshed by the deadline")
         if fetching.cancelled():
             fail(FailureKind.UNREACHABLE, "connector is closed")
-        result = fetching.result()
-        if isinstance(result, Failure):
-            raise UpstreamError(result)
-        return result
+        return fetching.result()
 
     def drop(self, value: T) -> None:
         """Forget this credential, unless a newer one is already in place."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -36,6 +36,7 @@ from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
+from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
 from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
@@ -59,6 +60,16 @@ _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
     select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
     on conflict (source_code) do update set healthy = excluded.healthy
     where source_health.healthy is distinct from excluded.healthy"""
+
+# The divisions may not be there yet, or not have that region: then the source is of no region.
+_PEERS = """insert into core.source (code, name, name_en, kind, region_code, position)
+    select p.code, p.name, p.name_en, 'PEER_REGION', g.code, 50
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) p (code, name, name_en, region)
+    left join core.region g on g.code = p.region
+    on conflict (code) do update
+    set name = excluded.name, name_en = excluded.name_en, region_code = excluded.region_code
+    where (source.name, source.name_en, source.region_code)
+        is distinct from (excluded.name, excluded.name_en, excluded.region_code)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,16 @@ def bounds_of(settings: Settings) -> Bounds:
         request_bytes=2 * max(settings.max_body_bytes, MAX_BODY) + 512 * KIB,
         connections=settings.max_connections,
         connections_per_address=math.ceil(settings.max_connections_per_address / settings.workers),
+    )
+
+
+def _columns(peers: Sequence[PeerSource]) -> tuple[list[str], ...]:
+    """What _PEERS takes."""
+    return (
+        [peer.code for peer in peers],
+        [peer.name for peer in peers],
+        [peer.name_en or peer.name for peer in peers],
+        [peer.region_code for peer in peers],
     )
 
 
@@ -167,6 +188,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         try:
             # A source that nobody has set up is not healthy; what is set up tells its own health from now on.
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
+                await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
             yield
         finally:
