@@ -149,6 +149,16 @@ async def test_pages_that_do_not_add_up_fail(
     assert len(peer.asked) <= 3
 
 
+async def test_a_cursor_that_repeats_fails_though_the_records_are_new(peer: Peer, asker: Asker) -> None:
+    async def further(request: web.Request, asked: dict[str, Any]) -> web.Response:
+        connection = records(numbered(100 * len(peer.asked), 100), after="100")
+        return web.json_response({"data": {"subject": {"records": connection}}})
+
+    peer.reply, peer.page = paged(1000)[0], further
+    assert await asker.failure() == Failure(K.MALFORMED, detail="a cursor repeats")
+    assert len(peer.asked) == 2
+
+
 async def test_pages_without_end_are_not_followed(peer: Peer, asker: Asker) -> None:
     peer.reply, peer.page = paged(5001)
     assert (await asker.failure()).kind is K.TOO_LARGE
