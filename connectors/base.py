@@ -113,3 +113,22 @@ class Connector(Protocol):
     async def close(self) -> None:
         """Let go of connections. Idempotent."""
         ...
+
+
+class RequestBook(Protocol):
+    """Requests whose answer is still to come, by subject and consent: a later ask takes them up again.
+
+    It holds no answers. What it raises fails the ask that called it (`BanksConnector` says how).
+    """
+
+    async def find(self, uscc: str, consent_id: str) -> str | None:
+        """The request id that was kept, until its last day is over; else None."""
+        ...
+
+    async def keep(self, uscc: str, consent_id: str, request_id: str, until: str) -> None:
+        """Keep a request id, in place of an earlier one. `until` is the last day, YYYY-MM-DD in Asia/Shanghai."""
+        ...
+
+    async def forget(self, uscc: str, consent_id: str) -> None:
+        """Forget what was kept; nothing happens where nothing was."""
+        ...

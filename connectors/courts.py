@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final
 
-from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, Row, SubjectRef
+from connectors.base import Answer, Connector, FailureKind, Outcome, Purpose, Row, SubjectRef
 from connectors.http import (
     DEFAULT_MAX_BODY_BYTES,
     HttpClient,
@@ -31,6 +31,7 @@ from connectors.http import (
     read_text,
     utc_now,
 )
+from connectors.shared import Shared, unix_ms
 from connectors.signing import ExchangeSigner, check_app_key, decrypt_secret
 
 Value = str | list[str] | None
@@ -38,7 +39,6 @@ Value = str | list[str] | None
 _PAGE_ROWS: Final = 10
 _CASE_NUMBER_CAP: Final = 200  # characters; real ones stay under 60, and a natural key must fit in a B-tree entry
 _AMOUNT_CAP: Final = Decimal(10) ** 15  # yuan
-_REFRESH_MARGIN_MS: Final = 30_000
 
 _EXPIRED: Final = 40101
 _CODES: Final = {
@@ -94,7 +94,7 @@ class CourtsConnector(Connector):
             settings.connect_timeout, settings.concurrency, settings.requests_per_second, settings.max_body_bytes
         )
         self._http = HttpClient(limits, settings.clock)
-        self._secrets = _Secrets(settings, self._base, self._http)
+        self._secrets = Shared(self._fetch_secret, settings.clock, settings.budget, "secret")
 
     async def ask(
         self, part: str, subjects: Sequence[SubjectRef], purpose: Purpose | None, deadline: float
@@ -170,65 +170,7 @@ class CourtsConnector(Connector):
                 self._secrets.drop(signer)
             fail(kind, f"code {code}")
 
-
-class _Secrets:
-    """The current secret, renewed before it ends by one refresh that all concurrent calls share."""
-
-    def __init__(self, settings: CourtsSettings, base: str, http: HttpClient) -> None:
-        self._settings = settings
-        self._base = base
-        self._http = http
-        self._signer: ExchangeSigner | None = None
-        self._renew_at_ms = 0
-        self._refresh: asyncio.Task[ExchangeSigner | Failure] | None = None
-
-    async def current(self, deadline: float, stale: ExchangeSigner | None) -> ExchangeSigner:
-        """A signer that holds a valid secret and isn't `stale`, by `deadline` (loop time, s). Raises UpstreamError."""
-        if stale is not None:
-            self.drop(stale)
-        if self._signer is not None and _time_ms(self._settings) < self._renew_at_ms:
-            return self._signer
-        if self._refresh is None:
-            self._refresh = asyncio.create_task(self._renew())
-        refresh = self._refresh
-        # wait() leaves the shared task alone when one of the waiting calls gives up or is cancelled.
-        left = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait({refresh}, timeout=max(0.0, left))
-        if not refresh.done():
-            fail(FailureKind.TIMEOUT, "secret not refreshed by the deadline")
-        if refresh.cancelled():
-            fail(FailureKind.UNREACHABLE, "connector is closed")
-        result = refresh.result()
-        if isinstance(result, Failure):
-            raise UpstreamError(result)
-        return result
-
-    def drop(self, signer: ExchangeSigner) -> None:
-        """Forget this secret, unless a newer one is already in place."""
-        if self._signer is signer:
-            self._signer = None
-
-    async def close(self) -> None:
-        """Cancel a refresh under way."""
-        if self._refresh is not None:
-            self._refresh.cancel()
-            await asyncio.wait({self._refresh})
-
-    async def _renew(self) -> ExchangeSigner | Failure:
-        """Fetch a secret within a budget of its own, as the calls that share it have different deadlines."""
-        try:
-            signer, end_ms = await self._fetch(asyncio.get_running_loop().time() + self._settings.budget)
-        except UpstreamError as error:
-            return error.failure
-        finally:
-            self._refresh = None
-        now_ms = _time_ms(self._settings)
-        # Half the life at most, so that a short-lived secret still serves more than the call that fetched it.
-        self._renew_at_ms = end_ms - min(_REFRESH_MARGIN_MS, max(0, end_ms - now_ms) // 2)
-        self._signer = signer
-        return signer
-
-    async def _fetch(self, deadline: float) -> tuple[ExchangeSigner, int]:
+    async def _fetch_secret(self, deadline: float) -> tuple[ExchangeSigner, int]:
         """A signer with a fresh secret, and when that ends (Unix ms)."""
         settings = self._settings
         headers = _headers(ExchangeSigner(settings.requester_id, settings.app_key), settings, "refresh")
@@ -391,10 +333,5 @@ def _normalise(service: str, raw: object, uscc: str) -> tuple[Row, int]:
 
 def _headers(signer: ExchangeSigner, settings: CourtsSettings, service: str) -> dict[str, str]:
     """Signed headers of one call to `service`, with the present time."""
-    signed = signer.headers(settings.service_ids[service], _time_ms(settings))
+    signed = signer.headers(settings.service_ids[service], unix_ms(settings.clock()))
     return {"Content-Type": "application/json; charset=utf-8", **signed}
-
-
-def _time_ms(settings: CourtsSettings) -> int:
-    """The settings' present time as Unix ms."""
-    return int(settings.clock().timestamp() * 1000)

@@ -40,6 +40,7 @@ _DATE: Final = re.compile(
 )
 _NULL_TEXTS: Final = frozenset({"", "/", "无", "暂无"})
 
+_MAX_VALUES: Final = 300_000  # of one JSON body; fifty subjects with a hundred records each have 120,000
 _READ_CHUNK: Final = 64 * 1024
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gb18030": "gb18030"}
 _GZIP_WINDOW: Final = 31  # zlib's wbits for a gzip wrapper with the largest window
@@ -98,8 +99,10 @@ class Reply:
         """The body as JSON (RFC 8259): fractions as Decimal, never float. UpstreamError(MALFORMED) if it isn't JSON.
 
         UTF-8, or GB18030 where Content-Type says so; another charset, NaN, and nesting beyond the interpreter's depth
-        are refused.
+        are refused, and so is what few bytes make many objects of (TOO_LARGE): a list takes 2 bytes here and 56 there.
         """
+        if max(self.body.count(b"[") + self.body.count(b"{"), self.body.count(b",")) > _MAX_VALUES:
+            fail(FailureKind.TOO_LARGE, f"more than {_MAX_VALUES} values")
         charset = _charset(self.headers.get("Content-Type", ""))
         try:
             return json.loads(self.body.decode(charset), parse_float=Decimal, parse_constant=_refuse_constant)
@@ -235,18 +238,20 @@ class HttpClient:
         url: str,
         *,
         deadline: float,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | Callable[[], Mapping[str, str]],
         body: bytes | None = None,
         expect: frozenset[int] = OK_ONLY,
     ) -> Reply:
         """Send one request, never twice. `url` is absolute and already percent-encoded; `deadline` is loop time in s.
 
-        Raises UpstreamError for any status outside `expect` and for whatever goes wrong; CancelledError passes.
+        `headers` that tell the time are a function, called when the request's turn has come. Raises UpstreamError for
+        any status outside `expect` and for whatever goes wrong; CancelledError passes.
         """
         try:
             async with asyncio.timeout_at(deadline), self._slots:
                 await self._pace.wait(deadline)
-                return await self._exchange(method, url, headers, body, expect)
+                made = headers() if callable(headers) else headers
+                return await self._exchange(method, url, made, body, expect)
         except Exception as error:
             failure = translate(error)
         # Raised here, not in the handler: the foreign exception must not travel along as __context__.
@@ -264,7 +269,10 @@ class HttpClient:
     ) -> Reply:
         session = self._open()
         target = URL(url, encoded=True)
-        async with session.request(method, target, data=body, headers=headers, allow_redirects=False) as response:
+        once = () if method == "POST" else (_once(),)
+        async with session.request(
+            method, target, data=body, headers=headers, allow_redirects=False, middlewares=once
+        ) as response:
             try:
                 if response.status not in expect:
                     raise UpstreamError(status_failure(response.status, retry_after(response.headers, self._clock())))
@@ -310,6 +318,20 @@ class HttpClient:
                 read_bufsize=_READ_CHUNK,
             )
         return self._session
+
+
+def _once() -> aiohttp.ClientMiddlewareType:
+    """Keeps aiohttp from sending a GET again by itself where a kept connection broke: signed headers serve once."""
+    sent = False
+
+    async def middleware(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ServerDisconnectedError
+        sent = True
+        return await send(request)
+
+    return middleware
 
 
 class _Pace:

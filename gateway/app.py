@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -38,13 +38,15 @@ from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
+from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
-from gateway.sources.policy import policies
+from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
 from gateway.storage.consents import StoredConsents
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
+from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
@@ -62,6 +64,16 @@ _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
     select code, kind = 'LOCAL' or code = any ($1::text[]) from core.source
     on conflict (source_code) do update set healthy = excluded.healthy
     where source_health.healthy is distinct from excluded.healthy"""
+
+# The divisions may not be there yet, or not have that region: then the source is of no region.
+_PEERS = """insert into core.source (code, name, name_en, kind, region_code, position)
+    select p.code, p.name, p.name_en, 'PEER_REGION', g.code, 50
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[]) p (code, name, name_en, region)
+    left join core.region g on g.code = p.region
+    on conflict (code) do update
+    set name = excluded.name, name_en = excluded.name_en, region_code = excluded.region_code
+    where (source.name, source.name_en, source.region_code)
+        is distinct from (excluded.name, excluded.name_en, excluded.region_code)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,16 @@ def bounds_of(settings: Settings) -> Bounds:
     )
 
 
+def _columns(peers: Sequence[PeerSource]) -> tuple[list[str], ...]:
+    """What _PEERS takes."""
+    return (
+        [peer.code for peer in peers],
+        [peer.name for peer in peers],
+        [peer.name_en or peer.name for peer in peers],
+        [peer.region_code for peer in peers],
+    )
+
+
 def create_app(settings: Settings, database: Database, parts: Parts | None = None) -> Front:
     """The gateway as an ASGI app. The database must have been prepared (storage.database.prepare)."""
     parts = parts or Parts()
@@ -123,7 +145,16 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
-    sources = Sources(policies(settings), connectors, service, registry, consents=StoredConsents(service))
+    # Whose statements carry what sources say.
+    statement_log = StatementLog([pools[access.name] for access in ACCESSES if access.disclosed])
+    sources = Sources(
+        policies(settings),
+        connectors,
+        service,
+        registry,
+        consents=StoredConsents(service),
+        logging_settings=statement_log.found,
+    )
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,
@@ -176,6 +207,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         try:
             # A source that nobody has set up is not healthy; what is set up tells its own health from now on.
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
+                await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
             yield
         finally:
@@ -192,6 +224,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             row["open"] == b"true"
         )
         known = await service.fetchrow(working_days.YEARS, ())
+        if BANKS in connectors and (logs := await statement_log.found()):
+            told.append(f"banks are not asked while PostgreSQL logs parameters of statements: {logs}")
         return told + working_days.warnings_of(known["years"].decode(), known["today"].decode())
 
     routes: list[Route | Mount] = [

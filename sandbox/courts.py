@@ -6,11 +6,9 @@ pages of rows, refusals with status 200, or what a fault on request makes of the
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,9 +20,11 @@ from aiohttp import web
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from sandbox import calls, faults, wire
 from sandbox.courts_answers import ANSWER_FAULTS, REFRESH, REFUSALS, page_answer, refusal, spoiled_refresh
-from sandbox.data import SERVICES, USCC_FORM, CourtData, Given
+from sandbox.data import SERVICES, CourtData, Given
+from sandbox.faults import Fault
+from sandbox.subjects import USCC_FORM
+from sandbox.upstream import Asked, Upstream, parsed, same
 
 MAX_CLOCK_SKEW_MS = 5 * 60 * 1000
 SECRET_SECONDS = 600.0
@@ -69,8 +69,8 @@ class Query(NamedTuple):
     page: int
 
 
-class Courts:
-    """The courts' state: the data, the secrets in force, the faults and the record of calls.
+class Courts(Upstream):
+    """The courts' state: the data and the secrets in force, beside what every upstream has.
 
     `clock` gives Unix seconds and `new_secret` each fresh secret's text; `latency_ms` is waited before every answer.
     """
@@ -85,61 +85,45 @@ class Courts:
         clock: Callable[[], float] = time.time,
         new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
+        super().__init__(
+            ANSWER_FAULTS, (*SERVICES, REFRESH), by_name_only=(REFRESH,), latency_ms=latency_ms, clock=clock
+        )
         self.data: CourtData = Given({}) if data is None else data
-        self.latency_ms = latency_ms
-        self.faults = faults.FaultBook(ANSWER_FAULTS, (*SERVICES, REFRESH), by_name_only=(REFRESH,))
-        self.calls = calls.CallLog(clock)
         self._credentials = credentials or CourtsCredentials()
         self._secret_seconds = secret_seconds
-        self._clock = clock
         self._new_secret = new_secret
         self._secrets: dict[str, int] = {}  # secret → its end in Unix ms
 
-    def application(self) -> web.Application:
-        """The web application, control paths (`/_faults`, `/_calls`) included."""
-        app = web.Application(client_max_size=64 * 1024)
-        app.router.add_post("/sysapi/auth/refreshappsecret", self._refresh)
-        app.router.add_post("/httpproxy/{service}", self._query)
-        app.router.add_get(wire.BUSY_PATH, self._busy)
-        app.add_routes([*faults.routes(self.faults), *calls.routes(self.calls)])
-        return app
+    def routes(self) -> list[web.RouteDef]:
+        """The refresh of the secret, and the four services."""
+        return [
+            web.post("/sysapi/auth/refreshappsecret", self._refresh),
+            web.post("/httpproxy/{service}", self._query),
+        ]
 
     def end_secrets(self) -> None:
         """Let every secret in force end now, as a restart of the upstream might."""
         for secret in self._secrets:
-            self._secrets[secret] = min(self._secrets[secret], self._now())
-
-    async def _busy(self, _: web.Request) -> web.Response:
-        self.calls.add("redirected")
-        return wire.busy_page()
+            self._secrets[secret] = min(self._secrets[secret], self.now_ms())
 
     async def _refresh(self, request: web.Request) -> web.StreamResponse:
-        body = _parsed(await request.read())
-        self.calls.add(REFRESH)
-        fault = self.faults.take(REFRESH)
-        await self._wait()
-        return await wire.reply(request, fault, self._clock, lambda: self._refresh_answer(request, body, fault))
+        body = parsed(await request.read())
+        return await self.answer(request, Asked(REFRESH), lambda fault: self._refresh_answer(request, body, fault))
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         service = request.match_info["service"]
-        body = _parsed(await request.read())
+        body = parsed(await request.read())
         uscc, page = _named(body)
-        self.calls.add(service, uscc, page)
-        fault = self.faults.take(service, uscc)
-        await self._wait()
-        return await wire.reply(request, fault, self._clock, lambda: self._query_answer(request, service, body, fault))
+        asked = Asked(service, () if uscc is None else (uscc,), page)
+        return await self.answer(request, asked, lambda fault: self._query_answer(request, service, body, fault))
 
-    async def _wait(self) -> None:
-        if self.latency_ms:
-            await asyncio.sleep(self.latency_ms / 1000)
-
-    def _refresh_answer(self, request: web.Request, body: Any, fault: faults.Fault | None) -> dict[str, Any]:
+    def _refresh_answer(self, request: web.Request, body: Any, fault: Fault | None) -> dict[str, Any]:
         refused = self._refused(request, REFRESH, {self._credentials.app_key: None}, fault)
         if refused is None and body != {}:
             refused = "bad_body"
         if refused is not None:
             return refusal(refused)
-        secret, now = self._new_secret(), self._now()
+        secret, now = self._new_secret(), self.now_ms()
         end = now + int(self._secret_seconds * 1000)
         # Ended ones are remembered for as long again, so that a late user is told that it ended, not that it lies.
         kept_since = now - int(self._secret_seconds * 1000)
@@ -147,7 +131,7 @@ class Courts:
         data = {"secret": encrypt_secret(self._credentials.app_key, secret), "secretEndTime": end}
         return spoiled_refresh({"code": 0, "message": "ok", "data": data}, fault)
 
-    def _query_answer(self, request: web.Request, service: str, body: Any, fault: faults.Fault | None) -> Any:
+    def _query_answer(self, request: web.Request, service: str, body: Any, fault: Fault | None) -> Any:
         refused = self._refused(request, service, self._secrets, fault)
         if refused is not None:
             return refusal(refused)
@@ -157,7 +141,7 @@ class Courts:
         return page_answer(self.data, service, query.uscc, query.page, fault)
 
     def _refused(
-        self, request: web.Request, service: str, keys: Mapping[str, int | None], fault: faults.Fault | None
+        self, request: web.Request, service: str, keys: Mapping[str, int | None], fault: Fault | None
     ) -> str | None:
         """Why the headers are refused (a name in REFUSALS), or None; `keys` are the keys allowed, with their ends."""
         if fault is not None and fault.fault in REFUSALS:
@@ -167,32 +151,17 @@ class Courts:
         )
         if not (rtime.isascii() and rtime.isdigit() and len(rtime) <= 16):
             return "clock_off"
-        if abs(int(rtime) - self._now()) > MAX_CLOCK_SKEW_MS:
+        if abs(int(rtime) - self.now_ms()) > MAX_CLOCK_SKEW_MS:
             return "clock_off"
-        signed_with = [key for key in keys if _same(given, sign(key, sid, rid, rtime))]
-        if not signed_with or not _same(rid, self._credentials.rid):
+        signed_with = [key for key in keys if same(given, sign(key, sid, rid, rtime))]
+        if not signed_with or not same(rid, self._credentials.rid):
             return "bad_signature"
         end = keys[signed_with[0]]
-        if end is not None and end <= self._now():
+        if end is not None and end <= self.now_ms():
             return "expired_secret"
         expected = self._credentials.sids.get(service)
-        if expected is None or not _same(sid, expected):
+        if expected is None or not same(sid, expected):
             return "no_right"
-        return None
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
-
-
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode("utf-8", "surrogateescape"))
-
-
-def _parsed(body: bytes) -> Any:
-    """The body's JSON value, None where it is none: refused after the signature, not before it."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
         return None
 
 

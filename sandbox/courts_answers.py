@@ -6,12 +6,12 @@ by the courts' wire contract (docs/connectors.md), no I/O. sandbox/courts.py cal
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sandbox.data import SERVICES, CourtData, Row, make_row, make_uscc
+from sandbox.data import SERVICES, CourtData, make_row
 from sandbox.faults import Fault
+from sandbox.subjects import Row, other_uscc
 
 PAGE_ROWS = 10
 MOST_PAGES = 50  # more than this no caller follows
@@ -94,10 +94,7 @@ _PAGING: Mapping[str, Callable[[str, str, int], list[Any]]] = {
 
 
 def _foreign(row: Row, uscc: str) -> Row:
-    serial = int.from_bytes(hashlib.sha256(uscc.encode()).digest()[:4], "big")
-    other = make_uscc("91", "659999", serial)  # a division that is not assigned
-    if other[8:17] == uscc[8:17]:
-        other = make_uscc("91", "659999", serial + 1)
+    other = other_uscc(uscc)
     names = {"iname": "样例他人有限公司", "pname": "样例他人有限公司", "cardNum": other, "partyCardNum": other}
     return {key: names.get(key, value) for key, value in row.items()}
 

@@ -1,30 +1,29 @@
 """What the courts' sandbox knows: made-up court publications, the same for the same subject every time.
 
-In: a list of subjects (one `uscc,name` a line) or a JSON file of rows by service. Out: the rows of one subject in one
-service, spelled as courts spell them: dates, brackets and codes vary from row to row. Nothing here is about anybody:
-a subject whose name does not say 示例 or 样例 is refused, so that no made-up record meets a real organisation.
+In: subjects (sandbox/subjects.py) or a JSON file of rows by service. Out: the rows of one subject in one service,
+spelled as courts spell them: dates, brackets and codes vary from row to row. Nothing here is about anybody.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-Row = dict[str, Any]
+from sandbox.subjects import LATEST, Row, check_subject, draws
+
+# The names with `as` are found here, too, beside the courts' own.
+from sandbox.subjects import USCC_FORM as USCC_FORM
+from sandbox.subjects import load_subjects as load_subjects
+from sandbox.subjects import make_uscc as make_uscc
 
 SERVICES = ("dishonest", "enforcement", "consumption", "judgments")
-USCC_FORM = re.compile(r"[0-9A-HJ-NPQRTUWXY]{18}")  # GB 32100: no I, O, S, V, Z
-_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_LATEST = date(2026, 6, 30)  # fixed: the same subject has the same rows in every run
 
 # Courts of the prefecture: name, code in case numbers.
 _COURTS = (
@@ -94,7 +93,7 @@ class Synthetic:
 
     def __post_init__(self) -> None:
         for uscc, name in self.subjects.items():
-            _check_subject(uscc, name)
+            check_subject(uscc, name)
 
     def rows(self, service: str, uscc: str) -> Sequence[Row]:
         """About 25 % of subjects have 1–25 enforcement cases, 15 % are listed, 10 % may not consume; of organs
@@ -106,7 +105,7 @@ class Synthetic:
         return [make_row(service, uscc, name, index, self.seed) for index in range(self._count(service, uscc))]
 
     def _count(self, service: str, uscc: str) -> int:
-        draw = _draws(self.seed, uscc, "profile")
+        draw = draws(self.seed, uscc, "profile")
         luck, cases, listed, barred = draw.random(), draw.randint(1, 25), draw.randint(1, 3), draw.random()
         lost, judgments = draw.random(), draw.randint(1, 12)
         if service == "enforcement":
@@ -121,44 +120,10 @@ class Synthetic:
         return 0
 
 
-def load_subjects(path: Path) -> dict[str, str]:
-    """Read `uscc,name` lines (UTF-8, a heading and empty lines allowed); ValueError names the line that is wrong."""
-    subjects: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, cells in enumerate(csv.reader(file), start=1):
-            if not any(cells) or cells[0].strip().lower() == "uscc":
-                continue
-            if len(cells) < 2:
-                raise ValueError(f"line {number}: uscc,name expected")
-            uscc, name = cells[0].strip(), cells[1].strip()
-            try:
-                _check_subject(uscc, name)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from None
-            subjects[uscc] = name
-    return subjects
-
-
-def _check_subject(uscc: str, name: str) -> None:
-    if not USCC_FORM.fullmatch(uscc):
-        raise ValueError(f"{uscc!r} is not a USCC")
-    if "示例" not in name and "样例" not in name:
-        raise ValueError(f"{name!r} does not say that it is made up (示例, 样例)")
-
-
-def make_uscc(kind: str, division: str, serial: int) -> str:
-    """A valid code (GB 32100) from two characters of kind, a division and a number: for made-up subjects."""
-    body = f"{serial % 10**8:08d}"
-    total = sum(int(digit) * weight for digit, weight in zip(body, (3, 7, 9, 10, 5, 8, 4, 2), strict=True))
-    text = kind + division + body + "0123456789X0"[11 - total % 11]
-    mod = sum(_ALPHABET.index(sign) * 3**place for place, sign in enumerate(text)) % 31
-    return text + _ALPHABET[(31 - mod) % 31]
-
-
 def make_row(service: str, uscc: str, name: str, index: int, seed: str = "1") -> Row:
     """Row `index` of `service` about a subject; the same arguments give the same row."""
     case = _case_of(uscc, index, seed)
-    draw = _draws(seed, uscc, f"{service} {index}")
+    draw = draws(seed, uscc, f"{service} {index}")
     number = int.from_bytes(hashlib.sha256(f"{service} {uscc}".encode()).digest()[:4], "big") % 10**7
     row: Row = {"id": number * 1000 + index, "caseCode": draw.choice((case.code, _narrow(case.code)))}
     return {**row, **_MAKERS[service](draw, case, uscc, name)}
@@ -177,14 +142,14 @@ class _Case:
 
 
 def _case_of(uscc: str, index: int, seed: str) -> _Case:
-    draw = _draws(seed, uscc, f"case {index}")
+    draw = draws(seed, uscc, f"case {index}")
     court, court_code = draw.choice(_COURTS)
-    opened = _LATEST - timedelta(days=draw.randint(60, 6 * 365))
+    opened = LATEST - timedelta(days=draw.randint(60, 6 * 365))
     money = Decimal(draw.randint(100_000, 900_000_000)) / 100
     # The index is part of the number, so no two cases of a subject share one.
     number = draw.randint(1, 90) * 100 + index % 100
     basis = f"（{opened.year - 1}）{court_code}民初{draw.randint(1, 4000)}号"
-    listed = min(opened + timedelta(days=draw.randint(20, 300)), _LATEST)
+    listed = min(opened + timedelta(days=draw.randint(20, 300)), LATEST)
     return _Case(f"（{opened.year}）{court_code}执{number}号", court, opened, listed, money, basis)
 
 
@@ -252,11 +217,6 @@ _MAKERS = {
     "consumption": _consumption,
     "judgments": _judgments,
 }
-
-
-def _draws(seed: str, uscc: str, purpose: str) -> random.Random:
-    digest = hashlib.sha256(f"{seed}\0{uscc}\0{purpose}".encode()).digest()
-    return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - the same rows every time, nothing secret
 
 
 def _performance(draw: random.Random, row: Row) -> Row:

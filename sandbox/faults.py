@@ -19,17 +19,21 @@ WIRE_FAULTS: Mapping[str, str] = {
     "down": "the connection is closed without a reply",
     "black_hole": "the call is taken and never answered",
     "slow": "the true answer, after `seconds` (default 1)",
+    "lost_reply": "the call is acted on, then the connection is closed without a reply",
     "redirect": "302 to an HTML page",
+    "redirect_away": "`status` (default 307, which repeats the body) to `location`, by default a private address",
     "throttled_412": "412, with Retry-After where `retry_after` is given",
     "throttled_429": "429, Retry-After in seconds (`retry_after`, default 30)",
     "throttled_429_date": "429, Retry-After as an HTTP date so far ahead",
     "server_error": "`status` (default 500)",
+    "not_found": "404 with an HTML page",
     "html": "an HTML page with status 200",
     "cut_json": "half of the answer, with the Content-Length of that half",
     "cut_body": "half of the answer, then the connection is closed before Content-Length is met",
     "gzip_bomb": "the true answer, padded with spaces to 256 MiB and sent as some hundred KiB of gzip",
     "endless_body": "a body that never ends",
     "huge_json": "the true answer, with 64 MiB in a key that nobody asked for",
+    "dense_json": "the true answer, with 7 MiB of empty lists in a key that nobody asked for",
     "deep_json": "the true answer, with a list nested 200,000 deep in a key that nobody asked for",
     "drip": "the true answer, a byte at a time, `seconds` apart (default 0.05)",
     "gb18030": "the true answer in GB18030, its charset named",
@@ -42,7 +46,8 @@ WIRE_FAULTS: Mapping[str, str] = {
 class Fault:
     """One fault. `times` counts down and None means until cleared; a `uscc` of None fits every subject.
 
-    `key` names the key that missing_key and wrong_type are about, where the upstream's default will not do.
+    `key` names the key that missing_key and wrong_type are about, where the upstream's default will not do; `text` is
+    what a refusal says, so that a test can look for it where it must not be. `polls` is for answers that come later.
     """
 
     service: str
@@ -53,6 +58,9 @@ class Fault:
     status: int | None = None
     retry_after: int | None = None
     key: str | None = None
+    text: str | None = None
+    location: str | None = None
+    polls: int | None = None
 
 
 class FaultBook:
@@ -85,20 +93,13 @@ class FaultBook:
                 raise ValueError(f"unknown fault {fault.fault!r}: one of {names}")
             if fault.service != "*" and fault.service not in fitting:
                 raise ValueError(f"{fault.fault} makes no sense for {fault.service}")
-        if fault.times is not None and fault.times < 1:
-            raise ValueError("times is at least 1")
-        if fault.seconds is not None and not (math.isfinite(fault.seconds) and fault.seconds >= 0):
-            raise ValueError("seconds is a finite number of at least 0")
-        if fault.status is not None and not 500 <= fault.status <= 599:
-            raise ValueError("status is from 500 to 599")
-        if fault.retry_after is not None and fault.retry_after < 0:
-            raise ValueError("retry_after is at least 0")
+        _check_options(fault)
         self._faults.append(fault)
 
-    def take(self, service: str, uscc: str | None = None) -> Fault | None:
-        """The fault that this call meets, counted as used once; None where it meets none."""
+    def take(self, service: str, *usccs: str | None) -> Fault | None:
+        """The fault that this call about these subjects meets, counted as used once; None where it meets none."""
         for fault in self._faults:
-            if self._fits(fault, service, uscc):
+            if self._fits(fault, service, usccs):
                 if fault.times is not None:
                     fault.times -= 1
                     if fault.times == 0:
@@ -114,14 +115,30 @@ class FaultBook:
         """Forget every fault."""
         self._faults.clear()
 
-    def _fits(self, fault: Fault, service: str, uscc: str | None) -> bool:
-        if fault.uscc is not None and fault.uscc != uscc:
+    def _fits(self, fault: Fault, service: str, usccs: Collection[str | None]) -> bool:
+        if fault.uscc is not None and fault.uscc not in usccs:
             return False
         if fault.service != "*":
             return fault.service == service
         if fault.fault in WIRE_FAULTS:
             return True
         return service not in self._by_name_only and service in self._answer_faults[fault.fault]
+
+
+def _check_options(fault: Fault) -> None:
+    if fault.times is not None and fault.times < 1:
+        raise ValueError("times is at least 1")
+    if fault.seconds is not None and not (math.isfinite(fault.seconds) and fault.seconds >= 0):
+        raise ValueError("seconds is a finite number of at least 0")
+    first = 300 if fault.fault == "redirect_away" else 500
+    if fault.status is not None and not first <= fault.status <= first + 99:
+        raise ValueError(f"status is from {first} to {first + 99}")
+    if fault.retry_after is not None and fault.retry_after < 0:
+        raise ValueError("retry_after is at least 0")
+    if fault.polls is not None and fault.polls < 0:
+        raise ValueError("polls is at least 0")
+    if fault.location is not None and not (fault.location.isascii() and fault.location.isprintable()):
+        raise ValueError("location is printable ASCII, as a header is")
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
@@ -133,6 +150,9 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "status": int,
     "retry_after": int,
     "key": str,
+    "text": str,
+    "location": str,
+    "polls": int,
 }
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
@@ -24,12 +25,28 @@ from sandbox.faults import Fault
 MIB = 1024 * 1024
 BOMB_MIB = 256
 HUGE_MIB = 64
+DENSE_MIB = 7
 DEPTH = 200_000
 BUSY_PATH = "/_busy"  # where a redirect leads; a client that follows it shows up in the record of calls
+AWAY = "http://127.0.0.2:9/"  # private, and nobody listens there: a redirect that is followed leaves no machine
 BUSY_PAGE = "<!DOCTYPE html><html><head><title>系统繁忙</title></head><body><p>系统繁忙，请稍后再试。</p></body></html>"
 
 Clock = Callable[[], float]
 _DECIMAL = re.compile(r'"\\u0000decimal:([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that is more than a JSON value with status 200."""
+
+    value: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+    def head(self, charset: str = "utf-8") -> dict[str, str]:
+        """Its headers, with the Content-Type."""
+        return {**self.headers, "Content-Type": f"{self.content_type}; charset={charset}"}
 
 
 def dump(value: Any) -> str:
@@ -46,17 +63,22 @@ def _mark_decimal(value: Any) -> str:
 
 
 async def reply(request: web.Request, fault: Fault | None, clock: Clock, make: Callable[[], Any]) -> web.StreamResponse:
-    """Send what `make` returns as JSON with status 200, unless a fault of the wire says otherwise."""
+    """Send what `make` returns, an Answer or the value of one, unless a fault of the wire says otherwise.
+
+    `make` is not called where the fault comes instead of the answer: then nothing was done.
+    """
     name = fault.fault if fault else ""
     if fault is not None:
         if (instead := _INSTEAD.get(name)) is not None:
             return await instead(request, fault, clock)
         if name == "slow":
             await asyncio.sleep(_or(fault.seconds, 1.0))
-    text = dump(make())
+    made = make()
+    answer = made if isinstance(made, Answer) else Answer(made)
+    text = dump(answer.value)
     if fault is not None and (altered := _ALTERED.get(name)) is not None:
-        return await altered(request, fault, text)
-    return _json(text.encode())
+        return await altered(request, fault, answer, text)
+    return _sent(answer, text.encode())
 
 
 def busy_page() -> web.Response:
@@ -68,27 +90,48 @@ def _or(given: float | None, default: float) -> float:
     return default if given is None else given
 
 
-def _json(body: bytes, charset: str = "utf-8") -> web.Response:
-    return web.Response(body=body, headers={"Content-Type": f"application/json; charset={charset}"})
+def _json(body: bytes) -> web.Response:
+    return _sent(Answer(None), body)
+
+
+def _sent(answer: Answer, body: bytes, charset: str = "utf-8") -> web.Response:
+    return web.Response(body=body, status=answer.status, headers=answer.head(charset))
 
 
 # --- faults that come instead of an answer
 
 
 async def _down(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.close()
-    # Nothing may be written any more; the server cancels this as soon as it sees the connection gone.
-    return await _black_hole(request, fault, clock)
+    return await _closed(request)
 
 
 async def _black_hole(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
+    return await _silence()
+
+
+async def _closed(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.close()
+    # Nothing may be written any more; the server cancels this as soon as it sees the connection gone.
+    return await _silence()
+
+
+async def _silence() -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets this event")
 
 
 async def _redirect(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": BUSY_PATH}, text=BUSY_PAGE, content_type="text/html")
+
+
+async def _redirect_away(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
+    headers = {"Location": fault.location or AWAY}
+    return web.Response(status=int(_or(fault.status, 307)), headers=headers, text=BUSY_PAGE, content_type="text/html")
+
+
+async def _not_found(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
+    return web.Response(status=404, text=BUSY_PAGE, content_type="text/html")
 
 
 async def _throttled_412(request: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
@@ -127,6 +170,8 @@ _INSTEAD: Mapping[str, Callable[[web.Request, Fault, Clock], Awaitable[web.Strea
     "down": _down,
     "black_hole": _black_hole,
     "redirect": _redirect,
+    "redirect_away": _redirect_away,
+    "not_found": _not_found,
     "throttled_412": _throttled_412,
     "throttled_429": _throttled_429,
     "throttled_429_date": _throttled_429_date,
@@ -147,23 +192,27 @@ def _around(text: str) -> tuple[bytes, bytes]:
     return f'{text[:end]}{comma}"padding":'.encode(), text[end:].encode()
 
 
-async def _cut_json(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _lost_reply(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
+    return await _closed(request)
+
+
+async def _cut_json(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     # Between two characters: it is the JSON that is cut, not its encoding.
-    return _json(text[: len(text) // 2].encode())
+    return _sent(answer, text[: len(text) // 2].encode())
 
 
-async def _cut_body(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _cut_body(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     body = text.encode()
-    response = await _started(request, len(body))
+    response = await _started(request, answer, len(body))
     await response.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()
     return response
 
 
-async def _huge_json(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _huge_json(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     head, tail = _around(text)
-    return await _streamed(request, _huge_parts(head, tail), len(head) + len(tail) + 2 + HUGE_MIB * MIB)
+    return await _streamed(request, answer, _huge_parts(head, tail), len(head) + len(tail) + 2 + HUGE_MIB * MIB)
 
 
 async def _huge_parts(head: bytes, tail: bytes) -> AsyncIterator[bytes]:
@@ -173,9 +222,9 @@ async def _huge_parts(head: bytes, tail: bytes) -> AsyncIterator[bytes]:
     yield b'"' + tail
 
 
-async def _endless_body(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _endless_body(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     head, _ = _around(text)
-    return await _streamed(request, _endless_parts(head), None)
+    return await _streamed(request, answer, _endless_parts(head), None)
 
 
 async def _endless_parts(head: bytes) -> AsyncIterator[bytes]:
@@ -185,14 +234,20 @@ async def _endless_parts(head: bytes) -> AsyncIterator[bytes]:
         await asyncio.sleep(0)  # a caller that reads as fast as this writes must not starve the loop
 
 
-async def _deep_json(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _deep_json(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     head, tail = _around(text)
-    return _json(head + b"[" * DEPTH + b"]" * DEPTH + tail)
+    return _sent(answer, head + b"[" * DEPTH + b"]" * DEPTH + tail)
 
 
-async def _drip(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
+async def _dense_json(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
+    # Small on the wire, large once it is parsed: each `[],` becomes an object of its own.
+    head, tail = _around(text)
+    return _sent(answer, head + b"[" + b"[]," * (DENSE_MIB * MIB // 3) + b"[]]" + tail)
+
+
+async def _drip(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
     body = text.encode()
-    return await _streamed(request, _drops(body, _or(fault.seconds, 0.05)), len(body))
+    return await _streamed(request, answer, _drops(body, _or(fault.seconds, 0.05)), len(body))
 
 
 async def _drops(body: bytes, seconds: float) -> AsyncIterator[bytes]:
@@ -201,12 +256,12 @@ async def _drops(body: bytes, seconds: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(seconds)
 
 
-async def _gb18030(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
-    return _json(text.encode("gb18030"), "GB18030")
+async def _gb18030(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
+    return _sent(answer, text.encode("gb18030"), "GB18030")
 
 
-async def _gzip_bomb(request: web.Request, fault: Fault, text: str) -> web.StreamResponse:
-    response = _json(await asyncio.to_thread(_bomb, text.encode()))
+async def _gzip_bomb(request: web.Request, fault: Fault, answer: Answer, text: str) -> web.StreamResponse:
+    response = _sent(answer, await asyncio.to_thread(_bomb, text.encode()))
     response.headers["Content-Encoding"] = "gzip"
     return response
 
@@ -231,27 +286,31 @@ def _bomb(body: bytes) -> bytes:
     return header + packed + _spaces() * BOMB_MIB + last + check.to_bytes(4, "little") + size.to_bytes(4, "little")
 
 
-async def _started(request: web.Request, length: int | None) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+async def _started(request: web.Request, answer: Answer, length: int | None) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.head())
     response.content_length = length
     await response.prepare(request)
     return response
 
 
-async def _streamed(request: web.Request, parts: AsyncIterator[bytes], length: int | None) -> web.StreamResponse:
-    response = await _started(request, length)
+async def _streamed(
+    request: web.Request, answer: Answer, parts: AsyncIterator[bytes], length: int | None
+) -> web.StreamResponse:
+    response = await _started(request, answer, length)
     async for part in parts:
         await response.write(part)
     await response.write_eof()
     return response
 
 
-_ALTERED: Mapping[str, Callable[[web.Request, Fault, str], Awaitable[web.StreamResponse]]] = {
+_ALTERED: Mapping[str, Callable[[web.Request, Fault, Answer, str], Awaitable[web.StreamResponse]]] = {
+    "lost_reply": _lost_reply,
     "cut_json": _cut_json,
     "cut_body": _cut_body,
     "gzip_bomb": _gzip_bomb,
     "endless_body": _endless_body,
     "huge_json": _huge_json,
+    "dense_json": _dense_json,
     "deep_json": _deep_json,
     "drip": _drip,
     "gb18030": _gb18030,

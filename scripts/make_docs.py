@@ -20,7 +20,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
+from gateway.source_settings import PeerSource
 from scripts.import_docs import columns_of_files, import_figures
 from tests.bad_input import ANSWERS, GROUPS
 
@@ -182,7 +183,24 @@ def settings_page() -> str:
             lines += ["", f"## {field.description}: `{prefix}…`", "", *_paragraph(group.__doc__), ""]
             rows = (_setting(prefix, *inner) for inner in group.model_fields.items())
             lines += _table(SETTING_HEADS, rows)
+    lines += ["", f"## Gateways of other regions: `{PREFIX}PEERS`", "", *_prose(PEERS_NOTE), "", *PEERS_EXAMPLE, ""]
+    members = ((f"`{name}`", *_setting("", name, field)[1:]) for name, field in PeerSource.model_fields.items())
+    lines += _table(("Member", *SETTING_HEADS[1:]), members)
     return "\n".join(lines) + "\n"
+
+
+PEERS_NOTE = (
+    "A JSON array with an object for each peer. The key is made by the operator (ES256 or EdDSA) and registered there "
+    "with its public half; who may ask us is registered here like any client (clients.md). Without `matters` a peer is "
+    "never asked."
+)
+PEERS_EXAMPLE = [
+    "```json",
+    '[{"code": "PEER_659007", "name": "双河市信用平台", "region_code": "659007", "region_name": "双河市",',
+    '  "base_url": "https://credit.shuanghe.example", "issuer": "https://credit.shuanghe.example",',
+    '  "client_id": "bortala", "key_file": "/etc/credit-gateway/peer-shuanghe.jwk", "matters": ["GRANT", "PPP"]}]',
+    "```",
+]
 
 
 def _is_group(field: FieldInfo) -> bool:
@@ -200,6 +218,10 @@ def _kind(field: FieldInfo) -> str:
         found = next(kind for kind in get_args(found) if kind is not type(None))
     if get_origin(found) is tuple:
         return "list"
+    if get_origin(found) is dict:
+        return "JSON object"
+    if get_origin(found) is Annotated:
+        found = get_args(found)[0]
     if get_origin(found) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(found))
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
@@ -215,12 +237,14 @@ def _kind(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    value: Any = field.default
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
     if isinstance(value, bool):
         value = str(value).lower()
-    return "unset" if value is None else "empty" if value in ("", ()) else f"`{value}`"
+    return "unset" if value is None else "empty" if value in ("", (), {}) else f"`{value}`"
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -40,6 +40,7 @@ from gateway.sources.told import (
     BUDGET,
     CACHED,
     HOPS,
+    LOGGED,
     MATTER,
     NOT_CONFIGURED,
     NOT_CONSULTED,
@@ -63,7 +64,9 @@ _UNMADE: Final = Section("", "", NOT_CONSULTED, 0.0)
 class Sources:
     """All sources of one process, by code. `connectors` lacks those that the operator has not set up.
 
-    `pool` is of the role `service`; `clock` gives Unix seconds, `chance` numbers in [0, 1) for jitter.
+    `pool` is of the role `service`; `consents` has those under which a source may be asked, and `logging_settings` what
+    would write its answers into PostgreSQL's log (empty: nothing); without them it is never asked. `clock` gives Unix
+    seconds, `chance` numbers in [0, 1) for jitter.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Sources:
         registry: CollectorRegistry,
         *,
         consents: Consents | None = None,
+        logging_settings: Callable[[], Awaitable[str]] | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         kept_entries: int = 50_000,
@@ -87,6 +91,7 @@ class Sources:
         self._health = HealthWriter(pool)
         self._clock = clock
         self._consents = consents or NoConsents()
+        self._logging_settings = logging_settings
         self._policies = by_code
         self._groups: dict[str, list[str]] = {}
         for policy in by_code.values():
@@ -156,12 +161,16 @@ class Sources:
 
     async def _by_consent(self, want: Wanted, principal: Principal, deadline: float) -> _Sections:
         """Sections of a source that is asked under a consent alone."""
-        refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None)
+        refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None) or await self._logged()
         if refusal is not None:
             none = settled(None, NoAnswer(refusal))
             return {want.name: {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}}
         found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline)
         return {want.name: found}
+
+    async def _logged(self) -> str | None:
+        """LOGGED where an answer that may be kept nowhere would be kept in PostgreSQL's log."""
+        return LOGGED if self._logging_settings is None or await self._logging_settings() else None
 
     def refresh(self, source: str, parts: Sequence[str], usccs: Sequence[str]) -> int:
         """Queue, at low priority, what has no fresh answer; returns how many questions were queued.

@@ -41,7 +41,9 @@ PUBLIC: Final = "PUBLIC"  # the public view never calls; what is kept is past it
 HOPS: Final = "HOPS"  # asked by another gateway, which gets kept answers alone
 BUDGET: Final = "BUDGET"  # the call could not start within the budget
 NO_CONSENT: Final = "NO_CONSENT"  # none that fits subject, asker, matter, scope and day; which is not told
+LOGGED: Final = "LOGGED"  # PostgreSQL would write what a source says into its log, which must not keep it
 LATER: Final = "LATER"  # the source has taken the question and answers later
+NOT_PASSED_ON: Final = "NOT_PASSED_ON"  # a region does not pass on what was selected (storage/source_functions.py)
 BREAKER_OPEN: Final = "BREAKER_OPEN"  # failures in a row: nothing is called for a while
 CONNECTOR: Final = "CONNECTOR"  # a fault of our own; the log has it
 
@@ -57,6 +59,7 @@ _STATUS: Final = {
     PUBLIC_NOT_KEPT: NOT_CONSULTED,
     HOPS: NOT_CONSULTED,
     BUDGET: NOT_CONSULTED,
+    LOGGED: NOT_CONSULTED,
 }
 
 # NUL as JSON has it: jsonb refuses it, which would fail the body statement of everybody who is shown the row.

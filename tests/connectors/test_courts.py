@@ -14,14 +14,14 @@ import hashlib
 import hmac
 import json
 import tracemalloc
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hostile import DATE, GZIP, HTML, SOON, Handler, K, bomb, cut, endless, returns, serving, silent, trickle
 
 from connectors.base import Answer, Failure, FailureKind, Outcome, SubjectRef
 from connectors.courts import CourtsConnector, CourtsSettings
@@ -30,7 +30,6 @@ KEY = "Hk3-vX9_test-app-key-0123456789ab"
 USCC = "11652700010583567A"
 CASE = "（2017）新2701执123号"
 SIDS = {part: f"sid-{part}" for part in ("dishonest", "enforcement", "consumption", "judgments", "refresh")}
-Handler = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 
 DISHONEST = {
     "id": 7, "iname": "某局", "caseCode": "(2017)新2701执123号", "age": 0, "cardNum": USCC, "businessEntity": "张某",
@@ -55,17 +54,6 @@ JUDGMENT = {
 def page(rows: list[Any], number: int = 1, pages: int = 1, total: int | None = None) -> list[dict[str, Any]]:
     size = len(rows) if total is None else total
     return [{"totalPage": pages if size else 0, "totalSize": size, "currentPage": number, "result": rows}]
-
-
-def returns(value: Any, **options: Any) -> Handler:
-    """A handler that answers JSON (or bytes or text as they are) whatever is asked."""
-    text = value if isinstance(value, str | bytes) else json.dumps(value)
-    body = text.encode() if isinstance(text, str) else text
-
-    async def handle(request: web.Request, asked: dict[str, Any]) -> web.Response:
-        return web.Response(body=body, **{"content_type": "application/json", **options})
-
-    return handle
 
 
 def encrypted(secret: str) -> str:
@@ -113,14 +101,8 @@ class Upstream:
 @pytest.fixture
 async def upstream() -> AsyncIterator[Upstream]:
     server = Upstream()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = "http://{}:{}".format(*runner.addresses[0][:2])
-    yield server
-    await runner.cleanup()
+    async with serving(server.handle) as server.url:
+        yield server
 
 
 class Courts:
@@ -328,48 +310,7 @@ async def test_pages_that_do_not_add_up_fail(upstream: Upstream, courts: Courts,
 # ---- faults: none is ever "no record"
 
 
-async def cut(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-    """Announces more bytes than it sends before the connection goes."""
-    response = web.StreamResponse(headers={"Content-Length": "1000"})
-    await response.prepare(request)
-    await response.write(b'[{"totalPage":0')
-    assert request.transport is not None
-    request.transport.close()
-    return response
-
-
-async def endless(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while True:
-        await response.write(b" " * 65536)
-
-
-async def trickle(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-    """Each byte comes soon, the whole never: a timeout between bytes wouldn't notice."""
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while True:
-        await response.write(b" ")
-        await asyncio.sleep(0.02)
-
-
-async def silent(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
-    await asyncio.sleep(30)
-    raise AssertionError("the call should have ended")
-
-
-def bomb(megabytes: int) -> bytes:
-    packer = zlib.compressobj(wbits=31)
-    return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(megabytes)), packer.flush()])
-
-
 NO_ROWS = json.dumps(page([])).encode()
-GZIP = {"headers": {"Content-Encoding": "gzip"}}
-SOON = {"Retry-After": "7"}
-DATE = {"Retry-After": "Thu, 01 Jan 2026 00:01:30 GMT"}  # 90 s from the clock of the tests
-HTML = returns("<html>busy</html>", content_type="text/html")
-K = FailureKind
 
 
 @pytest.mark.parametrize(
@@ -405,6 +346,9 @@ K = FailureKind
         (returns({"code": 40301, "message": "no right"}), K.FORBIDDEN, None),
         (returns({"code": 50000, "message": "?"}), K.REJECTED, None),
         (endless, K.TOO_LARGE, None),
+        (returns("[" + "[]," * 300_000 + "[]]"), K.TOO_LARGE, None),
+        (returns("[" + "1.0," * 300_001 + "1]"), K.TOO_LARGE, None),
+        (returns("[" + "[]," * 299_990 + "[]]"), K.MALFORMED, None),
         (returns(bomb(100), **GZIP), K.TOO_LARGE, None),
     ],
 )

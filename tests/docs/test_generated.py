@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import CLIENT_ERRORS
-from gateway.settings import PREFIX, Settings
-from gateway.source_settings import CourtsSource
+from gateway.settings import GROUPS, PREFIX, Settings
+from gateway.source_settings import PeerSource
 from scripts import make_docs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +32,14 @@ def test_check_tells_pages_that_differ(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def test_every_setting_once() -> None:
-    names = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if name != "courts"]
-    names += [f"{PREFIX}COURTS__{name.upper()}" for name in CourtsSource.model_fields]
+    names = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if name not in GROUPS]
+    for group, model in GROUPS.items():
+        names += [f"{PREFIX}{group}__{name}".upper() for name in model.model_fields]
+    names += PeerSource.model_fields
     text = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)`", text, re.MULTILINE) == names
-    fields = [*Settings.model_fields.values(), *CourtsSource.model_fields.values()]
+    models = (Settings, *GROUPS.values(), PeerSource)
+    fields = [field for model in models for field in model.model_fields.values()]
     assert all(field.description for field in fields)
 
 

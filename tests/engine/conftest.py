@@ -36,23 +36,20 @@ class Told:
 
 @dataclass
 class KnownSources:
-    """Courts that always answer the same, and remember what was wanted and refreshed."""
+    """Sources that always answer the same (small_world.py), and remember what was wanted and refreshed."""
 
     wanted: list[Wanted] = field(default_factory=list)
     refreshed: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
 
     async def consult(self, wanted: Sequence[Wanted], principal: Principal, deadline: float) -> Consulted:
         self.wanted += wanted
-        answers: dict[str, Any] = {}
+        feeds: dict[str, dict[str, Any]] = {}
         for want in wanted:
             for uscc in want.subjects:
-                rows = {
-                    part: [{"case_number": f"（2026）新2701执{part}号", "court": "示例法院"}] for part in want.parts
-                }
-                answer = {"status": "ANSWERED", "as_of": "2026-04-01T10:00:00.000+08:00", "reason": None}
-                answers[uscc] = {"answer": answer, **rows}
+                feeds.setdefault(want.name, {})[uscc] = small_world.answer(want.source, want.parts, uscc)
         behind = {w.source: w.subjects for w in wanted}
-        return Consulted({"COURTS": json.dumps(answers, ensure_ascii=False)}, '{"COURTS":{}}', behind)
+        parameters = {feed: json.dumps(answers, ensure_ascii=False) for feed, answers in feeds.items()}
+        return Consulted(parameters, '{"COURTS":{}}', behind)
 
     def refresh(self, source: str, parts: Sequence[str], usccs: Sequence[str]) -> int:
         self.refreshed.append((source, tuple(parts), tuple(usccs)))

@@ -46,6 +46,56 @@ RECORDS: list[tuple[str, str, str, str | None, str, str, str, str | None, str]] 
     (SHOP, "LIST_ENTRY", "GENERAL", None, "ACTIVE", "2026-03-01", "名单一", None, '{"list_name": "示例名单"}'),
 ]  # fmt: skip
 
+LIVE_IDS = [uuid.UUID(int=0x6527_0000_5000_8000_0000_0000_0000_0000 + n) for n in range(1, 4)]
+CONSENT_ID = node_id("C", uuid.UUID(int=0x6527_0000_4000_8000_0000_0000_0000_0099))
+_ANSWERED = {"status": "ANSWERED", "as_of": "2026-04-01T10:00:00.000+08:00", "reason": None}
+
+
+def answer(source: str, parts: tuple[str, ...], uscc: str) -> dict[str, Any]:
+    """What a source says of a subject, in the shape that a statement gets it."""
+    if source == "COURTS":
+        rows = {part: [{"case_number": f"（2026）新2701执{part}号", "court": "示例法院"}] for part in parts}
+        return {"answer": _ANSWERED, **rows}
+    if source == "REGION_PLATFORM":
+        return {"answer": _ANSWERED, "records": [_live(0, uscc, "PENALTY", fine="100.00"), _live(1, uscc, "HONOUR")]}
+    if source == "BANKS":
+        event = {"kind": "违约", "amount": "20.00", "occurred_on": "2026-01-01", "settled_on": None}
+        summary = {"loan_balance": "12000000.00", "overdue_days": 0, "classification": "正常", "events": [event]}
+        return {"answer": _ANSWERED, "summary": [summary]}
+    assert source == "PEER_REGION"
+    listing = {
+        "case_number": "（2026）兵0501执1号",
+        "court": "示例法院",
+        "published_on": "2026-01-02",
+        "performance": None,
+    }
+    courts = {"status": "ANSWERED", "as_of": "2026-03-31T09:00:00.000+08:00", "dishonest": [listing]}
+    found = {"on_record": True, "records": [_live(2, uscc, "PENALTY", catalogue_item="X01")], "courts": courts}
+    down = {"status": "UNAVAILABLE", "as_of": None, "reason": "TIMEOUT"}
+    kept = _ANSWERED | {"status": "STALE", "reason": "TIMEOUT"}
+    return {
+        "PEER_A": {"region": {"code": "659007", "name": "双河市"}, "answer": kept, "subject": [found]},
+        "PEER_B": {"region": {"code": "6540", "name": "示例州"}, "answer": down, "subject": []},
+    }
+
+
+def _live(number: int, uscc: str, kind: str, **more: Any) -> dict[str, Any]:
+    """A record that a source gave, as gateway/sources hands it over."""
+    return {
+        "external_id": str(LIVE_IDS[number]),
+        "node_id": node_id("R", LIVE_IDS[number]),
+        "subject_external_id": str(organisation_uuid(uscc)),
+        "subject_node_id": node_id("S", organisation_uuid(uscc)),
+        "authority_external_id": str(organisation_uuid(ORGAN)),
+        "authority_node_id": node_id("S", organisation_uuid(ORGAN)),
+        "authority_uscc": ORGAN,
+        "authority_name": "别处写的名称",
+        "kind": kind,
+        "title": f'示例"{number}"',
+        "decided_on": "2026-03-05",
+        **more,
+    }
+
 
 async def build(owner: asyncpg.Connection[Any]) -> None:
     """Put it into an empty, migrated database."""

@@ -25,6 +25,7 @@ _NAMES = {
     "RECORD_ID": small_world.FIRST_RECORD_ID,
     "RECORD1": small_world.node_id("R", small_world.RECORD_IDS[1]),
     "FIRM_ID": small_world.FIRM_ID,
+    "CONSENT_ID": small_world.CONSENT_ID,
     "STRANGER": small_world.STRANGER,
     "FIRM": small_world.FIRM,
     "SHOP": small_world.SHOP,

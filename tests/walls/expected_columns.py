@@ -130,7 +130,7 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "core.source_answer"): "SELECT INSERT",
     ("service", "core.source_health"): "SELECT INSERT UPDATE",
     ("service", "core.subject"): "SELECT",
-    ("service", "core.source"): "SELECT",
+    ("service", "core.source"): "SELECT INSERT UPDATE",  # other regions, as the operator's settings name them
     ("service", "core.region"): "SELECT",
     ("service", "auth.matter"): "SELECT",
     ("service", "auth.client"): "SELECT INSERT UPDATE",

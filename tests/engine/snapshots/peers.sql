@@ -1,0 +1,15 @@
+-- subjects of PEER_REGION: from the arguments
+select q.body as body, v_restricted.disclose_one($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, $11::text, q.shown, pg_current_snapshot()::text) as disclosed
+from (select string_agg(x13.body, ',' order by x13.n) as body, coalesce(array_agg(x13.shown) filter (where x13.shown is not null), '{}') as shown
+from (select '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"peers":[' || coalesce(x12.j, '') || ']}' as body, coalesce(s1.external_id, (substr(k2.hash, 1, 12) || '5' || substr(k2.hash, 14, 3) || translate(substr(k2.hash, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr(k2.hash, 18, 15))::uuid) as shown, k2.n from unnest(string_to_array($12::text, ','), string_to_array($13::text, ',')) with ordinality k2(uscc, hash, n)
+ left join lateral (select v.external_id, v.node_id, v.id from v_restricted.subject v where v.uscc = k2.uscc limit 1) s1 on true
+ left join lateral (select string_agg('{"region":{"code":' || a3.region_code || ',"name":' || a3.region_name || ',"local":' || a3.region_local::text || '},"onRecord":' || coalesce(a3.on_record, 'null') || ',"answer":{"status":' || a3.status || ',"reason":' || coalesce(a3.reason, 'null') || ',"asOf":' || coalesce(a3.as_of, 'null') || '},"courts":' || case when a3.courts is null then 'null' else '{"answer":{"status":' || a4.status || ',"asOf":' || coalesce(a4.as_of, 'null') || '},"dishonestListings":[' || coalesce(x6.j, '') || ']}' end || ',"unasked":' || case when a3.courts is null then 'null' else '{"answer":{"status":' || a7.status || ',"reason":' || coalesce(a7.reason, 'null') || '},"dishonestListings":[' || coalesce(x9.j, '') || '],"judgments":[]}' end || ',"records":[' || coalesce(x11.j, '') || ']}', ',') as j from v_restricted.peers($14::jsonb, k2.uscc) a3
+ left join lateral v_restricted.peers_courts($14::jsonb, k2.uscc, a3.code) a4 on true
+ left join lateral (select string_agg('{"caseNumber":' || f5.case_number || ',"publishedOn":' || coalesce(f5.published_on, 'null') || '}', ',') as j from v_restricted.peers_dishonest($14::jsonb, k2.uscc, a3.code) f5) x6 on true
+ left join lateral v_restricted.peers_courts_unasked($14::jsonb, k2.uscc, a3.code) a7 on true
+ left join lateral (select string_agg('{"court":' || f8.court || '}', ',') as j from v_restricted.peers_dishonest($14::jsonb, k2.uscc, a3.code) f8) x9 on true
+ left join lateral (select string_agg('{"id":"' || f10.node_id || '","kind":"' || f10.kind || '","catalogueItem":' || to_json(f10.catalogue_item)::text || ',"subject":{"uscc":' || coalesce('"' || f10.subject_uscc || '"', 'null') || ',"name":' || coalesce(to_json(f10.subject_name)::text, 'null') || ',"onRecord":' || f10.subject_on_record::text || '}}', ',') as j from v_restricted.peers_records($14::jsonb, k2.uscc, a3.code) f10) x11 on true) x12 on true) x13) q
+-- $1 to $11 of the disclosure: id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld
+-- $12 $usccs::text
+-- $13 $usccs::text
+-- $14 fed answers:PEER_REGION::jsonb
