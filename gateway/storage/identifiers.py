@@ -21,6 +21,7 @@ from stdnum.exceptions import ValidationError
 
 # Fixed for ever: every organisation's id is a UUIDv5 in this namespace over its USCC.
 ORGANISATION_NAMESPACE = uuid.UUID("6a0c4d1e-5b0f-4c1c-9b57-6527d0c8a2f1")
+LIVE_NAMESPACE = uuid.UUID("0f6d2a83-41c7-4d56-8a0e-6527b3f19c40")  # of rows that sources answer with
 _NAMESPACE_HASHED = hashlib.sha1(ORGANISATION_NAMESPACE.bytes, usedforsecurity=False)
 
 _USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -310,6 +311,14 @@ def organisation_hash(uscc: str) -> str:
     hashing = _NAMESPACE_HASHED.copy()
     hashing.update(uscc.encode())
     return hashing.hexdigest()
+
+
+def live_record_id(source: str, natural_key: str) -> uuid.UUID:
+    """The id of a source's row, stored or only answered: UUIDv5 over the source's code and the row's natural key.
+
+    Both ways give the same, so a row that was stored is the same record to a reader as the one in a live answer.
+    """
+    return uuid.uuid5(LIVE_NAMESPACE, f"{source}|{natural_key}")
 
 
 def node_id(letter: str, external_id: uuid.UUID) -> str:
