@@ -71,38 +71,32 @@ class ChangesWorker:
         self._connector = connector
         self._database = database
         self._interval = interval
-        self._size = size
+        self._most = self._size = size
         self._clock = clock
         self._chance = chance
+        self._failures = 0  # since the last page that was applied
         self.applied = Applied()  # of all readings since the start, for metrics
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the feed until `stop` is set, a page under way to its end. Raises nothing but CancelledError."""
-        failures = 0
         while not stop.is_set():
-            failure: str | None = None
-            wait: float | None = None
             try:
-                async with open_feed(self._database, self._connector.code, self._clock) as feed:
-                    # The connection, and with it the lead, is kept from reading to reading until something fails.
-                    while not stop.is_set():
-                        followed = await self._once(feed, stop)
-                        if followed.failure is not None:
-                            failure, wait = str(followed.failure.kind), followed.failure.retry_after
-                            break
-                        failures = 0
-                        await _pause(stop, self._interval * (0.9 + 0.2 * self._chance()))
+                followed = await self._lead(stop)
             except StorageError as error:
-                failure = str(error)
+                failure, wait = str(error), None
             except Exception as error:  # a fault of ours must not end the feed either; its text may quote a row
-                failure = type(error).__name__
-            if failure is not None and not stop.is_set():
-                failures += 1
-                pause = self.pause(failures, wait)
-                logger.warning(
-                    "changes of %s could not be read on (%s); again in %.0f s", self._connector.code, failure, pause
-                )
-                await _pause(stop, pause)
+                failure, wait = type(error).__name__, None
+            else:
+                if followed.failure is None:
+                    await _pause(stop, self._until_next())
+                    continue
+                failure, wait = str(followed.failure.kind), followed.failure.retry_after
+            self._failures += 1
+            pause = self.pause(self._failures, wait)
+            logger.warning(
+                "changes of %s could not be read on (%s); again in %.1f s", self._connector.code, failure, pause
+            )
+            await _pause(stop, pause)
 
     async def once(self, stop: asyncio.Event | None = None) -> Followed:
         """Read the feed to its end, or until something fails or `stop` is set. Raises StorageError."""
@@ -121,6 +115,19 @@ class ChangesWorker:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures - 1, 20))
         return max(longest * (0.5 + 0.5 * self._chance()), min(retry_after or 0.0, _LONGEST_PAUSE))
 
+    def _until_next(self) -> float:
+        return self._interval * (0.9 + 0.2 * self._chance())
+
+    async def _lead(self, stop: asyncio.Event) -> Followed:
+        """Read again and again on one connection, which holds the lead, until something fails or another process is
+        found to lead: then nothing is held."""
+        async with open_feed(self._database, self._connector.code, self._clock) as feed:
+            while True:
+                followed = await self._once(feed, stop)
+                if followed.failure is not None or followed.busy or stop.is_set():
+                    return followed
+                await _pause(stop, self._until_next())
+
     async def _once(self, feed: Feed, stop: asyncio.Event) -> Followed:
         followed = Followed()
         if not await feed.lead():
@@ -133,12 +140,16 @@ class ChangesWorker:
             if page is None:
                 continue
             if isinstance(page, Failure):
+                if self._asks_for_less(page):
+                    continue
                 followed.failure = page
                 break
+            self._size = min(self._most, self._size * 2)
             applied = await feed.apply(since, page.next, page.more, [_stored(change) for change in page.changes])
             if applied is None:
                 await _pause(stop, _IMPORT_PAUSE)
                 continue
+            self._failures = 0
             followed.pages += 1
             followed.applied.add(applied)
             self.applied.add(applied)
@@ -150,6 +161,14 @@ class ChangesWorker:
                 break
             seen.add(page.next)
         return followed
+
+    def _asks_for_less(self, failure: Failure) -> bool:
+        """After a page that was too large or too long in coming, smaller ones are asked for: a few long rows must not
+        stop the feed for ever. True where that is worth trying at once."""
+        if failure.kind not in (FailureKind.TOO_LARGE, FailureKind.TIMEOUT) or self._size == 1:
+            return False
+        self._size = max(1, self._size // 4)
+        return failure.kind is FailureKind.TOO_LARGE
 
     async def _page(self, feed: Feed, since: str) -> ChangesPage | Failure | None:
         """The page behind the cursor. None where the source has refused the cursor and the feed was set to its

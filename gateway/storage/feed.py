@@ -75,11 +75,13 @@ class Feed:
         self._database = database
         self._source = source
         self._clock = clock
+        self._leads = False
 
     async def lead(self) -> bool:
         """Become who follows this feed, until the connection ends; False where another process does."""
-        leads: bool = await self._connection.fetchval(_LEAD, _FOLLOW, self._source)
-        return leads
+        if not self._leads:
+            self._leads = await self._connection.fetchval(_LEAD, _FOLLOW, self._source)
+        return self._leads
 
     async def position(self) -> Position:
         """How far the feed was read; the beginning where it never was."""

@@ -77,14 +77,16 @@ def at(time: str, uscc: str, wsh: str = "样例[2026]1号", **changes: Any) -> d
     return penalty(uscc, wsh, **changes) | {"updateTime": f"2026-04-01 {time}"}
 
 
-def connector(url: str) -> RegionPlatformConnector:
+def connector(url: str, **limits: Any) -> RegionPlatformConnector:
     return RegionPlatformConnector(
-        RegionPlatformSettings(url, APP_KEY, SECRET, budget=5.0, requests_per_second=0, clock=lambda: NOW)
+        RegionPlatformSettings(url, APP_KEY, SECRET, budget=5.0, requests_per_second=0, clock=lambda: NOW, **limits)
     )
 
 
-def worker(platform: FeedPlatform, database: Database, **options: Any) -> ChangesWorker:
-    platform.connectors.append(connector(platform.url))
+def worker(
+    platform: FeedPlatform, database: Database, limits: dict[str, Any] | None = None, **options: Any
+) -> ChangesWorker:
+    platform.connectors.append(connector(platform.url, **(limits or {})))
     return ChangesWorker(platform.connectors[-1], database, **{"clock": lambda: NOW, **options})
 
 

@@ -257,6 +257,28 @@ async def test_a_source_that_fails_is_not_asked_in_a_hot_loop(platform: FeedPlat
     assert following.pause(1, 10_000.0) == 300.0
 
 
+async def test_a_page_that_is_too_large_is_asked_for_in_parts(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    for place in range(40):
+        platform.upsert(at("10:00:00", USCC, f"样例{place}号", CF_SY="事" * (9_000 if place == 20 else 10)))
+    following = worker(platform, database, limits={"max_body_bytes": 60_000})
+    followed = await following.once()
+    assert followed.failure is None
+    assert len(await records(owner)) == 40
+    sizes = [int(asked["size"]) for _, asked in platform.asked]
+    assert sizes[0] == 500
+    assert min(sizes) < 31
+    # One change that is too large alone: the cursor stays, and nothing is asked in a hot loop.
+    platform.upsert(at("10:00:00", USCC, "样例99号", CF_SY="事" * 20_000))
+    before = len(platform.asked)
+    followed = await following.once()
+    assert followed.failure is not None
+    assert followed.failure.kind is FailureKind.TOO_LARGE
+    assert len(platform.asked) - before <= 5
+    assert len(await records(owner)) == 40
+
+
 async def test_a_database_that_is_gone_does_not_end_the_worker(
     platform: FeedPlatform, database: Database, postgres: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
