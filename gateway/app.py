@@ -29,7 +29,7 @@ from gateway.auth.possession import Possession
 from gateway.auth.server import MAX_BODY, AuthorizationServer
 from gateway.auth.sweep import Sweeper
 from gateway.auth.tokens import Tokens
-from gateway.connect import connectors_of
+from gateway.connect import connectors_of, platform_connector
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
 from gateway.engine.persisted import shipped
@@ -38,6 +38,7 @@ from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
+from gateway.sharing.following import Following
 from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
 from gateway.sources.policy import BANKS, policies
@@ -124,6 +125,15 @@ def _columns(peers: Sequence[PeerSource]) -> tuple[list[str], ...]:
     )
 
 
+def _following(settings: Settings, database: Database, registry: CollectorRegistry) -> Following | None:
+    """What follows the platform's changes, where the operator has set it up."""
+    platform = settings.region_platform
+    if not (platform.base_url and platform.follow_changes):
+        return None
+    connector = platform_connector(platform)
+    return Following(connector, connector.close, database, registry, interval=platform.changes_seconds)
+
+
 def create_app(settings: Settings, database: Database, parts: Parts | None = None) -> Front:
     """The gateway as an ASGI app. The database must have been prepared (storage.database.prepare)."""
     parts = parts or Parts()
@@ -202,6 +212,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         page=graphiql_page(),
     )
 
+    following = _following(settings, database, registry)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
@@ -209,8 +221,12 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
                 await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
+            if following is not None:
+                following.start()
             yield
         finally:
+            if following is not None:
+                await following.close()
             await sources.close()
             await issuers.close()
             await ledger.close()

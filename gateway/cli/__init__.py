@@ -1,4 +1,5 @@
-"""The command line: credit-gateway serve | migrate | import | clients | token | keys | schema | explain | sandbox.
+"""The command line: credit-gateway serve | migrate | import | clients | token | keys | changes | schema |
+explain | sandbox.
 
 In: arguments and GATEWAY_* settings. Out: results on stdout, everything else on stderr; status 0, 1 failed, 2 usage.
 """
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import clients, imports, keys, schema, serve, token
+from gateway.cli import changes, clients, imports, keys, schema, serve, token
 
 app = typer.Typer(
     name="credit-gateway",
@@ -39,6 +40,7 @@ app.command("import")(imports.import_command)
 app.add_typer(clients.app, name="clients")
 app.command("token")(token.token)
 app.add_typer(keys.app, name="keys")
+app.add_typer(changes.app, name="changes")
 app.command("schema")(schema.schema)
 app.command("explain")(schema.explain)
 app.command(

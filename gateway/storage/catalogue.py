@@ -449,6 +449,31 @@ CATALOGUE_DEFAULT = Relation(
     ),
 )
 
+# What a live row of a source is here: the stored record's id, or that it has ended (repaired, revoked), which holds
+# everywhere and so for what the source still says, or said before. The id of what has ended is nobody's to read.
+SOURCE_ROW = Relation(
+    "source_row",
+    "core.source_row w join core.record r on r.id = w.record_id",
+    (
+        Column("source_code", "w.source_code", "key", level=R),
+        Column("natural_key", "w.natural_key", "key", level=R),
+        Column("ended", "r.status in ('REPAIRED', 'REVOKED')", "key", level=R),
+        Column("linked", "w.linked", "key", level=R),
+        Column("said_at", "w.said_at", "key", level=R, null=True),
+        Column(
+            "external_id",
+            "case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end",
+            "key",
+            level=R,
+            null=True,
+        ),
+        Column(
+            "node_id", "case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end", "key", level=R, null=True
+        ),
+    ),
+    level=R,
+)
+
 REQUIRED_SOURCE = Relation(
     "required_source",
     "auth.matter m cross join lateral unnest(m.sources_required) u(source_code)"
@@ -513,6 +538,7 @@ RELATIONS: dict[str, Relation] = {
         CODE_LABEL,
         MATTER,
         CATALOGUE_DEFAULT,
+        SOURCE_ROW,
         REQUIRED_SOURCE,
         CONSENT,
     )

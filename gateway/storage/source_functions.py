@@ -6,7 +6,7 @@ parameter; nobody reads them but by these functions, and below its level there i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.storage.catalogue import RECORD, RELATIONS, Column, P, R
@@ -59,18 +59,22 @@ _ANSWER = "(select answers -> subject -> 'answer' as x) q"
 # Records that a source gave -------------------------------------------------------------------------------------------
 
 
-def _record_columns(source: str, item: str) -> tuple[Column, ...]:
+def _id_given(name: str) -> str:
+    return f"x ->> '{name}'"
+
+
+def _record_columns(source: str, item: str, own_id: Callable[[str], str] = _id_given) -> tuple[Column, ...]:
     """Columns of the record relation out of a row that a source gave; `source` and `item` are SQL.
 
     Its subject is the one that was asked about, its authority may be unknown here. Ids are made by gateway/sources,
-    the same as of the stored record where the source's changes have brought it already.
+    the same as of the stored record where the source's changes have brought it already; `own_id` may find another.
     """
     own = "(select s.{0} from {{schema}}.subject s where s.uscc = subject)"
     authority = "(select a.{0} from {{schema}}.authority a where a.uscc = x ->> 'authority_uscc')"
     told = "(select o.{0} from {{schema}}.source o where o.code = " + source + ")"
     given: Mapping[str, str] = {
-        "external_id": "x ->> 'external_id'",
-        "node_id": "x ->> 'node_id'",
+        "external_id": own_id("external_id"),
+        "node_id": own_id("node_id"),
         "kind": "x ->> 'kind'",
         "area": "coalesce(x ->> 'area', 'GENERAL')",
         "severity": "x ->> 'severity'",
@@ -100,7 +104,10 @@ def _record_columns(source: str, item: str) -> tuple[Column, ...]:
         "source_healthy": told.format("healthy") + "::text",
     }
     typed: Mapping[str, tuple[str, str]] = {
-        "id": ("(select r.id from {schema}.record r where r.external_id = (x ->> 'external_id')::uuid)", "bigint"),
+        "id": (
+            f"(select r.id from {{schema}}.record r where r.external_id = ({given['external_id']})::uuid)",
+            "bigint",
+        ),
         "subject_id": (own.format("id"), "bigint"),
         "authority_id": (authority.format("id"), "bigint"),
         "source_last_answer_at": (told.format("last_answer_at"), "timestamptz"),
@@ -205,10 +212,28 @@ _BANKS = (
 
 # Regional platform ----------------------------------------------------------------------------------------------------
 
+# A report of our own that came back is the record that was reported. What has ended here or there is not shown, unless
+# the source says something newer of it; an own record's end is ours to say.
+_STORED = "{schema}.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'"
+_ENDED = (
+    f"exists (select from {_STORED} and w.ended"
+    " and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)))"
+)
+
+
+def _id_stored(name: str) -> str:
+    return f"coalesce((select w.{name}::text from {_STORED}), {_id_given(name)})"
+
+
 _PLATFORM = (
     SourceFunction("platform_answer", "REGION_PLATFORM", "answer", _answer("'REGION_PLATFORM'", R), R, rows=_ANSWER),
     SourceFunction(
-        "platform_records", "REGION_PLATFORM", "records", _record_columns("'REGION_PLATFORM'", _ITEM_BY_KIND), R
+        "platform_records",
+        "REGION_PLATFORM",
+        "records",
+        _record_columns("'REGION_PLATFORM'", _ITEM_BY_KIND, _id_stored),
+        R,
+        rows=f"jsonb_array_elements(answers -> subject -> 'records') x where not {_ENDED}",
     ),
 )
 

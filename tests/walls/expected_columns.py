@@ -54,6 +54,8 @@ COLUMNS: dict[str, dict[int, str]] = {
         R: "external_id node_id subject_external_id uscc grantee_uscc matter scope valid_from valid_to document_sha256"
         " method recorded_on recorded_at revoked_at revoked_by revocation_reason",
     },
+    # what a live row is here: the record's id while it is in force, and that it has ended
+    "source_row": {R: "source_code natural_key ended linked said_at external_id node_id"},
     "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
 }
 _RECORD = " ".join(COLUMNS["record"].values())

@@ -1065,6 +1065,15 @@ create view v_restricted.catalogue_default with (security_barrier) as select
     d.valid_from as valid_from
 from core.catalogue_default d
 where (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
+create view v_restricted.source_row with (security_barrier) as select
+    w.source_code as source_code,
+    w.natural_key as natural_key,
+    r.status in ('REPAIRED', 'REVOKED') as ended,
+    w.linked as linked,
+    w.said_at as said_at,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end as external_id,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
+from core.source_row w join core.record r on r.id = w.record_id;
 create view v_restricted.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -1153,9 +1162,9 @@ create function v_restricted.platform_answer(answers jsonb, subject text) return
 create function v_restricted.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
     language sql stable parallel safe as $$
     select
-        (select r.id from v_restricted.record r where r.external_id = (x ->> 'external_id')::uuid),
-        x ->> 'external_id',
-        x ->> 'node_id',
+        (select r.id from v_restricted.record r where r.external_id = (coalesce((select w.external_id::text from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
+        coalesce((select w.external_id::text from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
+        coalesce((select w.node_id::text from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'node_id'),
         (select s.id from v_restricted.subject s where s.uscc = subject),
         (select a.id from v_restricted.authority a where a.uscc = x ->> 'authority_uscc'),
         x ->> 'kind',
@@ -1227,7 +1236,7 @@ create function v_restricted.platform_records(answers jsonb, subject text) retur
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
 create function v_restricted.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -1982,6 +1991,16 @@ create view v_restricted_scoped.catalogue_default with (security_barrier) as sel
 from core.catalogue_default d
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
+create view v_restricted_scoped.source_row with (security_barrier) as select
+    w.source_code as source_code,
+    w.natural_key as natural_key,
+    r.status in ('REPAIRED', 'REVOKED') as ended,
+    w.linked as linked,
+    w.said_at as said_at,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end as external_id,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
+from core.source_row w join core.record r on r.id = w.record_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_restricted_scoped.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -2118,9 +2137,9 @@ create function v_restricted_scoped.platform_answer(answers jsonb, subject text)
 create function v_restricted_scoped.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
     language sql stable parallel safe as $$
     select
-        (select r.id from v_restricted_scoped.record r where r.external_id = (x ->> 'external_id')::uuid),
-        x ->> 'external_id',
-        x ->> 'node_id',
+        (select r.id from v_restricted_scoped.record r where r.external_id = (coalesce((select w.external_id::text from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
+        coalesce((select w.external_id::text from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
+        coalesce((select w.node_id::text from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'node_id'),
         (select s.id from v_restricted_scoped.subject s where s.uscc = subject),
         (select a.id from v_restricted_scoped.authority a where a.uscc = x ->> 'authority_uscc'),
         x ->> 'kind',
@@ -2192,7 +2211,7 @@ create function v_restricted_scoped.platform_records(answers jsonb, subject text
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
 create function v_restricted_scoped.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -2973,6 +2992,16 @@ create view v_self.catalogue_default with (security_barrier) as select
 from core.catalogue_default d
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
+create view v_self.source_row with (security_barrier) as select
+    w.source_code as source_code,
+    w.natural_key as natural_key,
+    r.status in ('REPAIRED', 'REVOKED') as ended,
+    w.linked as linked,
+    w.said_at as said_at,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end as external_id,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
+from core.source_row w join core.record r on r.id = w.record_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_self.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -3103,9 +3132,9 @@ create function v_self.platform_answer(answers jsonb, subject text) returns tabl
 create function v_self.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
     language sql stable parallel safe as $$
     select
-        (select r.id from v_self.record r where r.external_id = (x ->> 'external_id')::uuid),
-        x ->> 'external_id',
-        x ->> 'node_id',
+        (select r.id from v_self.record r where r.external_id = (coalesce((select w.external_id::text from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
+        coalesce((select w.external_id::text from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
+        coalesce((select w.node_id::text from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'node_id'),
         (select s.id from v_self.subject s where s.uscc = subject),
         (select a.id from v_self.authority a where a.uscc = x ->> 'authority_uscc'),
         x ->> 'kind',
@@ -3177,7 +3206,7 @@ create function v_self.platform_records(answers jsonb, subject text) returns tab
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
 create function v_self.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -3987,6 +4016,16 @@ create view v_internal.catalogue_default with (security_barrier) as select
 from core.catalogue_default d
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (d.valid_from <= core.today() and (d.valid_to is null or d.valid_to >= core.today()));
+create view v_internal.source_row with (security_barrier) as select
+    w.source_code as source_code,
+    w.natural_key as natural_key,
+    r.status in ('REPAIRED', 'REVOKED') as ended,
+    w.linked as linked,
+    w.said_at as said_at,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end as external_id,
+    case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
+from core.source_row w join core.record r on r.id = w.record_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -4123,9 +4162,9 @@ create function v_internal.platform_answer(answers jsonb, subject text) returns 
 create function v_internal.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
     language sql stable parallel safe as $$
     select
-        (select r.id from v_internal.record r where r.external_id = (x ->> 'external_id')::uuid),
-        x ->> 'external_id',
-        x ->> 'node_id',
+        (select r.id from v_internal.record r where r.external_id = (coalesce((select w.external_id::text from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
+        coalesce((select w.external_id::text from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
+        coalesce((select w.node_id::text from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'node_id'),
         (select s.id from v_internal.subject s where s.uscc = subject),
         (select a.id from v_internal.authority a where a.uscc = x ->> 'authority_uscc'),
         x ->> 'kind',
@@ -4197,7 +4236,7 @@ create function v_internal.platform_records(answers jsonb, subject text) returns
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
 create function v_internal.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select

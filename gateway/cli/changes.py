@@ -1,0 +1,113 @@
+"""credit-gateway changes: what of the regional platform's changes was read, to read on, to read anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import typer
+
+from gateway.cli.common import note, reported
+from gateway.connect import platform_connector
+from gateway.errors import SettingsError
+from gateway.settings import Settings, load
+from gateway.sharing.changes import ChangesWorker
+from gateway.storage.database import Database, open_database
+
+app = typer.Typer(
+    help="Changes of the regional platform, which `serve` follows by itself (docs/changes.md).", no_args_is_help=True
+)
+
+_STATE = """
+select c.source_code, c.rereading, c.moved_at at time zone 'Asia/Shanghai' as moved_at,
+    (select count(*) from core.source_row r where r.source_code = c.source_code) as rows,
+    (select count(*) from core.feed_reject j where j.source_code = c.source_code and j.resolved_at is null) as aside
+from core.feed_cursor c order by 1"""
+_ASIDE = """
+select to_char(rejected_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI'), op, natural_key, reason
+from core.feed_reject where resolved_at is null order by id desc limit 20"""
+
+
+@app.command()
+def status() -> None:
+    """How far it was read, and the last twenty changes that were put aside. Never shows contents."""
+    with reported(), open_database(load()) as database:
+        asyncio.run(_status(database))
+
+
+@app.command()
+def read() -> None:
+    """Read on to the end of the feed now, and say what became of it. Status 1 where the platform failed."""
+    with reported():
+        settings = load()
+        with open_database(settings) as database:
+            raise typer.Exit(asyncio.run(_read(settings, database)))
+
+
+@app.command()
+def reread() -> None:
+    """Have the feed read from its beginning again: what was applied changes nothing, what was put aside is tried again.
+
+    `serve` does it, or `credit-gateway changes read`.
+    """
+    with reported():
+        settings = load()
+        with open_database(settings) as database:
+            asyncio.run(_reread(settings, database))
+        note("the feed will be read from its beginning")
+
+
+async def _status(database: Database) -> None:
+    connection = await asyncpg.connect(database.migrate_dsn)
+    try:
+        rows = await connection.fetch(_STATE)
+        aside = await connection.fetch(_ASIDE)
+    finally:
+        await connection.close()
+    if not rows:
+        note("no changes were read yet; set GATEWAY_REGION_PLATFORM__BASE_URL, and `serve` follows them")
+    for row in rows:
+        again = ", being read from its beginning again" if row["rereading"] else ""
+        typer.echo(
+            f"{row['source_code']}: {row['rows']} rows known, {row['aside']} put aside,"
+            f" moved {row['moved_at']:%Y-%m-%d %H:%M:%S}{again}"
+        )
+    for row in aside:
+        typer.echo("  " + "  ".join(row))
+
+
+@asynccontextmanager
+async def _worker(settings: Settings, database: Database) -> AsyncIterator[ChangesWorker]:
+    if not settings.region_platform.base_url:
+        raise SettingsError("GATEWAY_REGION_PLATFORM__BASE_URL is not set: there is no platform to read from")
+    connector = platform_connector(settings.region_platform)
+    try:
+        yield ChangesWorker(connector, database)
+    finally:
+        await connector.close()
+
+
+async def _read(settings: Settings, database: Database) -> int:
+    async with _worker(settings, database) as worker:
+        followed = await worker.once()
+    if followed.busy:
+        note("another process follows the feed; nothing to do")
+        return 0
+    done = followed.applied
+    typer.echo(
+        f"{followed.pages} pages: {done.new} new, {done.changed} changed, {done.same} the same, {done.linked} our own,"
+        f" {done.withdrawn} withdrawn, {done.unknown} of what is not here, {done.rejected} put aside"
+    )
+    for reason, count in sorted(done.reasons.items()):
+        typer.echo(f"  {count} × {reason}")
+    if followed.failure is not None:
+        note(f"the platform failed: {followed.failure.kind}; what was read is kept, run it again")
+        return 1
+    return 0
+
+
+async def _reread(settings: Settings, database: Database) -> None:
+    async with _worker(settings, database) as worker:
+        await worker.reread()
