@@ -38,7 +38,12 @@ from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
+from sandbox.banks import DEV_BANKS_CLIENT_ID, DEV_BANKS_CLIENT_SECRET
+from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS
+from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_PRIVATE_JWK, DEV_PEER_REGION
+from sandbox.region_platform import DEV_PLATFORM_APP_KEY, DEV_PLATFORM_SECRET
 from scripts import make_demo_data
+from scripts.demo_sources import show_sources
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -100,12 +105,19 @@ def main() -> int:
             step(f"import {name}", lambda kind=kind, path=path: asyncio.run(put_in(database, kind, path)))
         organisations = read_organisations(settings.data_dir / "demo" / "organisations.csv")
         clients = register(database, settings.data_dir / "demo", organisations)
-        courts = stack.enter_context(sandbox(settings.data_dir / "demo", organisations))
+        upstreams = stack.enter_context(sandbox(settings.data_dir / "demo", organisations))
         port = free_port() if options.once else settings.port
-        base = stack.enter_context(gateway(port, courts, once=options.once))
+        base = stack.enter_context(gateway(port, upstreams, once=options.once))
         console.print(f"[dim]ready after {time.monotonic() - began:.1f} s[/dim]")
         tokens = {view: fetch_token(base, *clients[view]) for view in ("restricted", "internal")}
         show(base, tokens, organisations)
+        show_sources(
+            console,
+            lambda query, variables: answered(ask(base, query, variables, tokens["restricted"])),
+            upstreams,
+            organ_of(organisations),
+            [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"][:2],
+        )
         console.print(f"[dim]done after {time.monotonic() - began:.1f} s[/dim]")
         if not options.once:
             console.print(f"\nServing on {base}/graphql (GraphiQL in a browser). A restricted token, 5 minutes:\n")
@@ -170,7 +182,7 @@ def register(
     database: Database, folder: Path, organisations: list[dict[str, str]]
 ) -> dict[str, tuple[str, Path, str, str]]:
     """Clients of the demo: id, key file and matter by view; registered once, by the command people use."""
-    organ = next(row["uscc"] for row in organisations if row["name"].endswith("发展和改革委员会"))
+    organ = organ_of(organisations)
     wanted = {
         "restricted": ("demo-department", "GRANT"),
         "internal": ("demo-supervision", "SUPERVISION"),
@@ -189,6 +201,11 @@ def register(
             )  # fmt: skip
         made[view] = (client, key, scope, matter)
     return made
+
+
+def organ_of(organisations: list[dict[str, str]]) -> str:
+    """The organisation that the demo's clients belong to."""
+    return next(row["uscc"] for row in organisations if row["name"].endswith("发展和改革委员会"))
 
 
 async def registered(database: Database, client: str) -> bool:
@@ -235,8 +252,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def sandbox(folder: Path, organisations: list[dict[str, str]]) -> Iterator[str]:
-    """The courts as a small server that knows the synthetic organisations; yields its URL."""
+def sandbox(folder: Path, organisations: list[dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The upstreams as small servers that know the synthetic organisations; yields their URLs by name."""
     subjects = folder / "sandbox-subjects.csv"
     subjects.write_text("".join(f"{row['uscc']},{row['name']}\n" for row in organisations), encoding="utf-8")
     arguments = [sys.executable, "-m", "sandbox", "--port", "0", "--subjects", str(subjects)]
@@ -245,23 +262,47 @@ def sandbox(folder: Path, organisations: list[dict[str, str]]) -> Iterator[str]:
         line = running.stdout.readline()
         if not line:
             raise SystemExit("the sandbox did not start")
-        yield f"http://127.0.0.1:{json.loads(line)['courts']}"
+        yield {name: f"http://127.0.0.1:{port}" for name, port in json.loads(line).items()}
+
+
+def sources(folder: Path, upstreams: dict[str, str]) -> dict[str, str]:
+    """Settings of all sources. The credentials are the sandbox's, in the open: no secrets."""
+    key = folder / "peer.jwk"
+    key.write_text(json.dumps(dict(DEV_PEER_PRIVATE_JWK)), encoding="utf-8")
+    peer = {
+        "code": "PEER_654200",
+        "name": "塔城地区信用平台（沙箱）",
+        "name_en": "Credit platform of Tacheng (sandbox)",
+        "region_code": DEV_PEER_REGION["code"],
+        "region_name": DEV_PEER_REGION["name"],
+        "base_url": upstreams["peer_region"],
+        "issuer": upstreams["peer_region"],
+        "client_id": DEV_PEER_CLIENT_ID,
+        "key_file": str(key),
+        "matters": ["GRANT", "SUPERVISION"],
+    }
+    return {
+        "GATEWAY_COURTS__BASE_URL": upstreams["courts"],
+        "GATEWAY_COURTS__REQUESTER_ID": DEV_RID,
+        "GATEWAY_COURTS__APP_KEY": DEV_APP_KEY,
+        **{f"GATEWAY_COURTS__SERVICE_{name.upper()}": sid for name, sid in DEV_SIDS.items()},
+        "GATEWAY_BANKS__BASE_URL": upstreams["banks"],
+        "GATEWAY_BANKS__CLIENT_ID": DEV_BANKS_CLIENT_ID,
+        "GATEWAY_BANKS__CLIENT_SECRET": DEV_BANKS_CLIENT_SECRET,
+        "GATEWAY_REGION_PLATFORM__BASE_URL": upstreams["region_platform"],
+        "GATEWAY_REGION_PLATFORM__APP_KEY": DEV_PLATFORM_APP_KEY,
+        "GATEWAY_REGION_PLATFORM__SECRET": DEV_PLATFORM_SECRET,
+        # Its changes would come on record while the demo counts records: `credit-gateway changes read` brings them.
+        "GATEWAY_REGION_PLATFORM__FOLLOW_CHANGES": "false",
+        "GATEWAY_PEERS": json.dumps([peer], ensure_ascii=False),
+    }
 
 
 @contextlib.contextmanager
-def gateway(port: int, courts: str, *, once: bool) -> Iterator[str]:
+def gateway(port: int, upstreams: dict[str, str], *, once: bool) -> Iterator[str]:
     """The gateway as a process; yields its base URL once it is ready."""
     log = Path(os.environ["GATEWAY_DATA_DIR"]) / "demo" / "gateway.log"
-    environment = {
-        "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
-        "GATEWAY_COURTS__BASE_URL": courts,
-        "GATEWAY_COURTS__REQUESTER_ID": "gw-bortala-test",
-        "GATEWAY_COURTS__APP_KEY": "Hk3-vX9_test-app-key-0123456789ab",  # the sandbox's, no secret
-        **{
-            f"GATEWAY_COURTS__SERVICE_{name.upper()}": f"sid-courts-{name}"
-            for name in ("dishonest", "enforcement", "consumption", "judgments", "refresh")
-        },
-    }
+    environment = {"GATEWAY_ISSUER": f"http://127.0.0.1:{port}", **sources(log.parent, upstreams)}
     if once:
         environment["GATEWAY_ADMIN_PORT"] = "0"
     with (
