@@ -361,6 +361,7 @@ async def test_a_ring_of_three_ends_after_one_hop(regions: dict[str, Region]) ->
         before = {(one.name, to): one.calls(to) for one in regions.values() for to in one.peers}
         found = (await regions[name].ask(QUESTION, {"uscc": subject(92_000 + number)}, "GRANT")).data["subject"]
         assert {said["answer"]["status"] for said in found["peers"]} == {"ANSWERED"}
+        assert all("\ncredit-hops: 1\n" in head + "\n" for one in regions.values() for head in one.link.hops)
         made = {edge for edge, count in before.items() if regions[edge[0]].calls(edge[1]) > count}
         assert made == {(name, to) for to in asked}
         assert {one.name: len(one.link.hops) for one in regions.values()} == {one: int(one in asked) for one in regions}
