@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -36,7 +36,7 @@ from sandbox.banks_data import BankData, GivenSummaries, Known, Pending
 from sandbox.faults import Fault
 from sandbox.oauth import TOKEN, TOKEN_SECONDS, Tokens, form_of, refusal, unauthorised
 from sandbox.subjects import is_uscc
-from sandbox.upstream import Asked, Upstream, canonical, only, parsed, same, text_of
+from sandbox.upstream import CHINA, Asked, Upstream, canonical, only, parsed, same, text_of
 from sandbox.wire import Answer
 
 # Development values, in the open on purpose: they unlock nothing but a sandbox. The secret has signs that
@@ -46,7 +46,6 @@ DEV_BANKS_CLIENT_SECRET = "Bk7+dev:secret/9%x"  # noqa: S105
 RETRY_AFTER = 1
 REQUESTS_KEPT = 10_000  # the oldest go first, and are unknown then
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_CHINA = timezone(timedelta(hours=8))
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Banks(Upstream):
 
     def _rejected(self, consent: Any) -> str | None:
         """Why the banks may not answer under a consent: asked at every call, since it may be withdrawn meanwhile."""
-        today = datetime.fromtimestamp(self.clock(), _CHINA).date()
+        today = datetime.fromtimestamp(self.clock(), CHINA).date()
         reason = refused_consent(consent, today)
         return "consent withdrawn" if reason is None and consent["id"] in self.rejected_consents else reason
 
@@ -227,7 +226,7 @@ class Banks(Upstream):
 
     @staticmethod
     def _rfc3339(seconds: float) -> str:
-        return datetime.fromtimestamp(seconds, _CHINA).isoformat(timespec="milliseconds")
+        return datetime.fromtimestamp(seconds, CHINA).isoformat(timespec="milliseconds")
 
 
 def _retry_after(fault: Fault | None) -> int:

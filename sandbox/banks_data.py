@@ -10,16 +10,15 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.subjects import Row, check_subject, draws, is_uscc
+from sandbox.subjects import LATEST, Row, check_subject, draws, is_uscc
 
 CLASSIFICATIONS = ("正常", "关注", "次级", "可疑", "损失")
 EVENTS = ("违约", "展期", "代偿", "核销")
-_LATEST = date(2026, 6, 30)  # fixed: the same subject has the same summary in every run
 _CLEAN: Row = {
     "loanBalance": "0.00",
     "overdueBalance": "0.00",
@@ -133,8 +132,8 @@ def make_summary(draw: random.Random) -> Row:
 
 
 def _event(draw: random.Random, scale: int) -> Row:
-    occurred = _LATEST - timedelta(days=draw.randint(30, 5 * 365))
-    settled = draw.choice((None, min(occurred + timedelta(days=draw.randint(10, 400)), _LATEST).isoformat()))
+    occurred = LATEST - timedelta(days=draw.randint(30, 5 * 365))
+    settled = draw.choice((None, min(occurred + timedelta(days=draw.randint(10, 400)), LATEST).isoformat()))
     return {
         "kind": draw.choice(EVENTS),
         "amount": _amount(draw.randint(1_000, 2_000_000) * scale),

@@ -16,14 +16,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from sandbox.subjects import LATEST, Row, check_subject, draws
+
 # The names with `as` are found here, too, beside the courts' own.
 from sandbox.subjects import USCC_FORM as USCC_FORM
-from sandbox.subjects import Row, check_subject, draws
 from sandbox.subjects import load_subjects as load_subjects
 from sandbox.subjects import make_uscc as make_uscc
 
 SERVICES = ("dishonest", "enforcement", "consumption", "judgments")
-_LATEST = date(2026, 6, 30)  # fixed: the same subject has the same rows in every run
 
 # Courts of the prefecture: name, code in case numbers.
 _COURTS = (
@@ -144,12 +144,12 @@ class _Case:
 def _case_of(uscc: str, index: int, seed: str) -> _Case:
     draw = draws(seed, uscc, f"case {index}")
     court, court_code = draw.choice(_COURTS)
-    opened = _LATEST - timedelta(days=draw.randint(60, 6 * 365))
+    opened = LATEST - timedelta(days=draw.randint(60, 6 * 365))
     money = Decimal(draw.randint(100_000, 900_000_000)) / 100
     # The index is part of the number, so no two cases of a subject share one.
     number = draw.randint(1, 90) * 100 + index % 100
     basis = f"（{opened.year - 1}）{court_code}民初{draw.randint(1, 4000)}号"
-    listed = min(opened + timedelta(days=draw.randint(20, 300)), _LATEST)
+    listed = min(opened + timedelta(days=draw.randint(20, 300)), LATEST)
     return _Case(f"（{opened.year}）{court_code}执{number}号", court, opened, listed, money, basis)
 
 

@@ -12,15 +12,14 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.subjects import Row, check_subject, draws, is_uscc, make_uscc
+from sandbox.subjects import LATEST, Row, check_subject, draws, is_uscc, make_uscc
 from sandbox.upstream import text_of
 
-_LATEST = date(2026, 6, 30)  # fixed: the same subject has the same records in every run
 _AS_OF = "2026-07-01T08:30:00.000+08:00"
 TYPE_NAMES = {
     "PENALTY": "Penalty",
@@ -145,7 +144,7 @@ def make_record(uscc: str, index: int, seed: str = "1", **given: Any) -> Row:
     """Record `index` of a subject, with what is given in the place of what is made up."""
     draw = draws(seed, uscc, f"record {index}")
     kind = given.get("kind") or ("PENALTY" if given else draw.choice(tuple(_TITLES)))
-    decided = _LATEST - timedelta(days=draw.randint(0, 700))
+    decided = LATEST - timedelta(days=draw.randint(0, 700))
     made = {
         "__typename": TYPE_NAMES.get(kind, "Penalty"),
         "id": _node_id(seed, uscc, index),
@@ -176,7 +175,7 @@ def _node_id(seed: str, uscc: str, index: int) -> str:
 
 def _listing(uscc: str, seed: str) -> Row:
     draw = draws(seed, uscc, "listing")
-    day = _LATEST - timedelta(days=draw.randint(30, 700))
+    day = LATEST - timedelta(days=draw.randint(30, 700))
     return {
         "caseNumber": f"（{day.year}）新42执{draw.randint(1, 4000)}号",
         "court": "示例邻州中级人民法院",

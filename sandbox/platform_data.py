@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.platform_tables import TABLES, make_platform_row
-from sandbox.subjects import Row, check_subject, draws, is_uscc, make_uscc
+from sandbox.subjects import LATEST, Row, check_subject, draws, is_uscc, make_uscc
 from sandbox.upstream import text_of
 
-_LATEST = date(2026, 6, 30)  # fixed: the same subject has the same rows in every run
 _UPDATED = "2026-07-01 08:30:00"
 # Authorities that don't exist, with codes of a division that is not assigned.
 _AUTHORITIES = tuple(
@@ -90,7 +89,7 @@ def platform_row(table_name: str, uscc: str, name: str, index: int, seed: str = 
 
 
 def _penalty(draw: random.Random, uscc: str, name: str, index: int, authority: tuple[str, str]) -> dict[str, Any]:
-    decided = _LATEST - timedelta(days=draw.randint(0, 3 * 365))
+    decided = LATEST - timedelta(days=draw.randint(0, 3 * 365))
     kinds = draw.sample(_KINDS, draw.choice((1, 1, 2, 3)))
     fine = _amount(draw) if "罚款" in kinds else draw.choice(_NOTHING)
     return {
@@ -116,7 +115,7 @@ def _penalty(draw: random.Random, uscc: str, name: str, index: int, authority: t
 
 
 def _licence(draw: random.Random, uscc: str, name: str, index: int, authority: tuple[str, str]) -> dict[str, Any]:
-    decided = _LATEST - timedelta(days=draw.randint(0, 3 * 365))
+    decided = LATEST - timedelta(days=draw.randint(0, 3 * 365))
     return {
         **_addressee("XK_", draw, uscc, name),
         "XK_XKWS": "示例许可决定书",
@@ -138,7 +137,7 @@ def _licence(draw: random.Random, uscc: str, name: str, index: int, authority: t
 
 
 def _honour(draw: random.Random, uscc: str, name: str, index: int, authority: tuple[str, str]) -> dict[str, Any]:
-    day = _LATEST - timedelta(days=draw.randint(30, 5 * 365))
+    day = LATEST - timedelta(days=draw.randint(30, 5 * 365))
     valid = draw.choice((None, (day + timedelta(days=1095)).isoformat()))
     title = f"示例诚信单位（{index + 1}）"
     return {"title": title, "awarded_on": day.isoformat(), "authority": authority[0], "valid_to": valid}
@@ -156,7 +155,7 @@ def _abnormal(draw: random.Random, uscc: str, name: str, index: int, authority: 
 
 
 def _entry(draw: random.Random) -> dict[str, Any]:
-    day = _LATEST - timedelta(days=draw.randint(200, 3 * 365))
+    day = LATEST - timedelta(days=draw.randint(200, 3 * 365))
     removed = draw.choice((None, None, (day + timedelta(days=draw.randint(30, 200))).isoformat()))
     return {"listed_on": day.isoformat(), "removed_on": removed}
 

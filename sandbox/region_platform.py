@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -26,7 +26,7 @@ from sandbox.platform_data import given_rows
 from sandbox.platform_store import WITHDRAWN_FOR, PlatformStore
 from sandbox.platform_tables import Key, folded
 from sandbox.subjects import Row, is_uscc
-from sandbox.upstream import Asked, Upstream, only, parsed, same, text_of, texts_of, whole
+from sandbox.upstream import CHINA, Asked, Upstream, only, parsed, same, text_of, texts_of, whole
 
 MAX_CLOCK_SKEW_MS = 5 * 60 * 1000
 NONCE_SECONDS = 15 * 60.0  # the contract says at least 10 minutes
@@ -39,7 +39,6 @@ CALLS_KEPT = 10_000  # each may hold 50 codes
 DEV_PLATFORM_APP_KEY = "gw-bortala-test"
 DEV_PLATFORM_SECRET = "platform-secret-7f3a"  # noqa: S105
 SCHEMES = {"SM3": hashes.SM3, "SHA256": hashes.SHA256}
-_CHINA = timezone(timedelta(hours=8))
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -274,7 +273,7 @@ class RegionPlatform(Upstream):
         return True
 
     def _now_text(self) -> str:
-        return datetime.fromtimestamp(self.clock(), _CHINA).strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromtimestamp(self.clock(), CHINA).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _query_of(body: Any) -> tuple[list[Any], int, int] | None:

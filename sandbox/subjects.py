@@ -11,12 +11,14 @@ import csv
 import hashlib
 import random
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
 
 USCC_FORM = re.compile(r"[0-9A-HJ-NPQRTUWXY]{18}")  # GB 32100: no I, O, S, V, Z
+LATEST = date(2026, 6, 30)  # fixed: nothing made up is younger, and the same subject has the same data in every run
 _ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 

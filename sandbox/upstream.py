@@ -12,11 +12,14 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta, timezone
 from typing import Any
 
 from aiohttp import web
 
 from sandbox import calls, faults, wire
+
+CHINA = timezone(timedelta(hours=8))  # all days and times of the contracts
 
 
 @dataclass(frozen=True)

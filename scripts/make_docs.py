@@ -59,8 +59,8 @@ ADVICE: dict[str, tuple[str, str, str]] = {
     ),
     "FORBIDDEN": (
         "身份已确认，但无权查询",
-        "Leave the field or the code out. At a path beside `data`: the code is outside the client's registration or "
-        "not on record; the two are not told apart.",
+        "Leave the field or the code out; of a change the message says whose it is to make. At a path beside `data`: "
+        "the code is outside the client's registration or not on record; the two are not told apart.",
         "去掉该字段或代码。错误带有路径并同时返回 `data` 时：该代码不在客户端登记范围内，或无记录，二者不作区分。",
     ),
     "PURPOSE_REQUIRED": (
@@ -100,13 +100,15 @@ ADVICE: dict[str, tuple[str, str, str]] = {
     ),
     "PERSISTED_DOCUMENT_NOT_FOUND": (
         "该哈希没有登记的文档",
-        f"{RESERVED} Send the document's text in `query`.",
-        "保留，当前版本不会返回。在 `query` 中发送文档全文。",
+        "Send the document's text in `query`; asking registers nothing. To peers: this gateway lacks that version.",
+        "在 `query` 中发送文档全文；查询不会自动登记文档。其他地区的网关：本网关没有该版本的文档。",
     ),
     "STORAGE_UNAVAILABLE": (
         "数据库未答复；不返回部分数据",
-        "Try again later; nothing was disclosed. Operators: `/readyz` says which connection is down.",
-        "稍后再试，未披露任何信息。运维人员：`/readyz` 会指明哪个连接中断。",
+        "Try again later; nothing was disclosed. A change may have been done where the message says so: send it again "
+        "with the same `Idempotency-Key`, or look first. Operators: `/readyz` says which connection is down.",
+        "稍后再试，未披露任何信息。提示变更可能已完成时：以同一 `Idempotency-Key` 重发，或先核实。运维人员：`/readyz` "
+        "会指明哪个连接中断。",
     ),
     "LEDGER_UNAVAILABLE": (
         "披露记录无法写入，因此不披露任何信息",

@@ -14,7 +14,8 @@ from gateway.auth.principal import Principal
 from gateway.cli.common import fail
 from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
-from gateway.engine.explain import describe, parameters
+from gateway.engine.explain import describe, describe_step, parameters
+from gateway.engine.mutate import compile_mutation
 from gateway.errors import ClientError, Refused
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, SELF
@@ -43,7 +44,8 @@ def explain(
     operation: Annotated[str | None, typer.Option(help="Which operation, where there are several")] = None,
     variables: Annotated[str, typer.Option(help="Variables as JSON; which are there is part of the plan")] = "{}",
 ) -> None:
-    """Print the plan of a document and the one SQL statement that answers it. Nothing is run."""
+    """Print the plan of a document and the one SQL statement that answers it; of a mutation those of each root field.
+    Nothing is run."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         given: Any = json.loads(variables)
@@ -54,7 +56,16 @@ def explain(
     try:
         document = prepare(access.contract, build_contracts()[access.contract], text)
         chosen = document.operation(operation)
-        compiled = compile_operation(document, chosen, chosen.coerce.assumed(given), principal)
+        assumed = chosen.coerce.assumed(given)
+        if chosen.mutation:
+            access = principal.under_scope().access
+            for step in compile_mutation(document, chosen, assumed, principal.under_scope()):
+                typer.echo("\n".join(describe_step(step, access)))
+            return
+        compiled = compile_operation(document, chosen, assumed, principal)
+        if compiled.scoped:
+            access = principal.under_scope().access
+            compiled = compile_operation(document, chosen, assumed, principal.under_scope())
     except (Refused, ClientError) as error:
         fail(str(error))
     typer.echo(describe(compiled.plan))

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Rows, Search
+from gateway.engine.mutate import Step
 from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
+from gateway.storage.levels import Access
 from gateway.storage.views import CELLS
+from gateway.storage.writes import WRITES
 
 
 def describe(plan: p.Plan) -> str:
@@ -19,6 +22,19 @@ def describe(plan: p.Plan) -> str:
     lines = [f"operation {plan.operation or '(anonymous)'}"]
     lines += _fields(plan.fields, 1)
     return "\n".join(lines) + "\n"
+
+
+def describe_step(step: Step, access: Access) -> tuple[str, str]:
+    """One root field of a mutation: what it changes and the plan of its payload; and the SQL of both."""
+    if step.change is None or step.payload is None or step.payload.body is None:
+        return f"{step.key}: type {step.typename}\n", ""
+    write = WRITES[step.change.write]
+    named = [f"{name} = {value(given)}" for (name, _), given in zip(write.parameters, step.change.values, strict=True)]
+    own = [f"{value(each.value)} is principal.{each.attribute}" for each in step.change.own]
+    plan = [f"{step.key}: changes by {write.name}", *(f"  {line}" for line in (*named, *own))]
+    plan += _fields(step.payload.plan.fields, 0)
+    sql = [write.call(access), step.payload.body.text, *parameters(step.payload.body)]
+    return "\n".join(plan) + "\n", "\n".join(sql) + "\n"
 
 
 def parameters(statement: Statement) -> Iterator[str]:

@@ -165,7 +165,7 @@ def _scopes(scope: Any) -> list[str]:
     found = list(dict.fromkeys(scope))
     if not 1 <= len(found) <= MOST_SCOPES or not all(0 < len(code) <= 40 and code.isascii() for code in found):
         raise BadUserInput(
-            f'scope must have from 1 to {MOST_SCOPES} codes of codeList(name: "ConsentScope")',
+            f'scope must have from 1 to {MOST_SCOPES} codes; take them from codeList(name: "ConsentScope")',
             f'scope 必须包含 1 到 {MOST_SCOPES} 个 codeList(name: "ConsentScope") 中的代码',
         )
     return found
@@ -174,7 +174,7 @@ def _scopes(scope: Any) -> list[str]:
 def _sha256(text: Any) -> str:
     if not isinstance(text, str) or not _SHA256.fullmatch(text):
         raise BadUserInput(
-            "documentSha256 must be the SHA-256 of the signed document: 64 hexadecimal digits",
+            "documentSha256 is no SHA-256; give that of the signed document, 64 hexadecimal digits",
             "documentSha256 必须是授权文件的 SHA-256：64 位十六进制数字",
         )
     return text.lower()

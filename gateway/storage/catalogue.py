@@ -463,6 +463,8 @@ REQUIRED_SOURCE = Relation(
 
 # A consent exists for the organisation that may ask under it, and for its subject: in no view without a scope.
 _OF_GRANTEE = f"c.grantee_uscc = {SCOPE_USCC}"
+# A value, not a join: the index then gives the order, too.
+_OF_SUBJECT = f"c.subject_uscc = (select o.uscc from core.subject o where o.id = {SCOPE_SUBJECT})"
 CONSENT = Relation(
     "consent",
     "core.consent c left join core.consent_revocation w on w.consent_id = c.id"
@@ -486,7 +488,7 @@ CONSENT = Relation(
         Column("revocation_reason", "w.reason", "text", level=R, null=True),
     ),
     level=R,
-    rows={"restricted": _OF_GRANTEE, "internal": _OF_GRANTEE, "self": f"s.id = {SCOPE_SUBJECT}"},
+    rows={"restricted": _OF_GRANTEE, "internal": _OF_GRANTEE, "self": _OF_SUBJECT},
     subject="s.id",
     orders={"recorded_desc": "c.recorded_on desc, c.external_id desc"},
     shows="subject_external_id",

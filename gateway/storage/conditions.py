@@ -9,6 +9,8 @@ from __future__ import annotations
 from gateway.storage.catalogue import SCOPE, Relation
 from gateway.storage.levels import Access
 
+HAS_SCOPE = f"(select 1 / (jsonb_typeof({SCOPE}) = 'object' and {SCOPE} ? 'matter')::int = 1)"
+
 
 def narrowing(subject: str) -> list[str]:
     """The registration's narrowing, from the scope: regions with all below them, kinds of subject, a list."""
@@ -35,7 +37,7 @@ def conditions(relation: Relation, access: Access) -> list[str]:
     if access.scoped:
         # A condition without columns is checked before any row is read: no scope is an error, never an empty answer.
         # One that is no object, or names no matter, divides by zero.
-        found.append(f"(select 1 / (jsonb_typeof({SCOPE}) = 'object' and {SCOPE} ? 'matter')::int = 1)")
+        found.append(HAS_SCOPE)
     name = "restricted" if access.name == "restricted_scoped" else access.name
     if name in relation.rows:
         found.append(relation.rows[name])

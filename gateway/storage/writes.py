@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.storage.catalogue import CONSENT, SCOPE, SCOPE_USCC
-from gateway.storage.conditions import conditions, narrowing
+from gateway.storage.conditions import HAS_SCOPE, conditions, narrowing
 from gateway.storage.levels import INTERNAL, RESTRICTED_SCOPED, SELF, Access
 
 MOST_YEARS = 3  # that a consent may hold
@@ -43,6 +43,7 @@ def _record_consent(_: Access) -> str:
     return f"""\
     with asked as (
         select case
+            when not {HAS_SCOPE} then 'SCOPE'
             when {given}valid_to < {given}valid_from then 'PERIOD'
             when {given}valid_to < core.today() then 'ENDED'
             when {given}valid_to > {given}valid_from + interval '{MOST_YEARS} years' then 'TOO_LONG'

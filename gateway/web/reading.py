@@ -188,8 +188,8 @@ def _hash_of(given: Any, query: Any) -> str:
     if type(version) is not int or version != 1 or not isinstance(found, str) or not _SHA256.fullmatch(found):
         raise NotHttp(
             400,
-            'persistedQuery must be {"version": 1, "sha256Hash": "…"}: the document\'s SHA-256, 64 small hex digits',
-            'persistedQuery 必须形如 {"version": 1, "sha256Hash": "…"}，其值为文档的 SHA-256，64 位小写十六进制数字',
+            'persistedQuery is malformed; send {"version": 1, "sha256Hash": "…"}, the document\'s SHA-256 in small hex',
+            'persistedQuery 格式错误，应为 {"version": 1, "sha256Hash": "…"}，其值为文档 SHA-256 的 64 位小写十六进制',
         )
     if isinstance(query, str) and hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest() != found:
         raise NotHttp(

@@ -85,7 +85,22 @@ async def test_a_narrowed_client_is_read_under_a_scope(setting: Setting) -> None
     assert json.loads(found.withheld) == narrowing
     scope = json.loads(found.scope or "")
     assert isinstance(scope.pop("organisation"), int)
-    assert scope == narrowing | {"matter": "GRANT"}
+    uscc = found.organisation_uscc
+    assert scope == narrowing | {"client": "narrow", "uscc": uscc, "matter": "GRANT", "case": found.case_number}
+    assert found.own_scope is None
+    assert found.under_scope() is found
+
+
+async def test_who_asks_in_the_restricted_view_is_known_where_a_scope_is_needed(setting: Setting) -> None:
+    await setting.client("unscoped")
+    found = await principal(setting, "unscoped", "view:restricted")
+    assert (found.access, found.scope) == (RESTRICTED, None)
+    under = found.under_scope()
+    assert (under.access, under.view, under.narrowed) == (RESTRICTED_SCOPED, "RESTRICTED", False)
+    scope = json.loads(under.scope or "")
+    assert isinstance(scope.pop("organisation"), int)
+    uscc = found.organisation_uscc
+    assert scope == {"client": "unscoped", "uscc": uscc, "matter": "GRANT", "case": found.case_number}
 
 
 async def test_internal_and_an_organisation_that_is_not_on_record(setting: Setting) -> None:
@@ -94,9 +109,10 @@ async def test_internal_and_an_organisation_that_is_not_on_record(setting: Setti
     await setting.client("i-nobody", scopes=both, organisation_uscc=NOBODY)
     found = await principal(setting, "i", "view:restricted view:internal")
     assert found.access is INTERNAL
-    assert set(json.loads(found.scope or "")) == {"matter", "organisation"}
+    asker = {"client", "uscc", "matter", "case"}
+    assert set(json.loads(found.scope or "")) == asker | {"organisation"}
     unknown = await principal(setting, "i-nobody", "view:internal")
-    assert set(json.loads(unknown.scope or "")) == {"matter"}
+    assert set(json.loads(unknown.scope or "")) == asker
 
 
 async def test_a_token_without_a_view_is_public_and_known(setting: Setting) -> None:

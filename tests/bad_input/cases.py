@@ -18,6 +18,8 @@ PARSE = "GRAPHQL_PARSE_FAILED"
 VALID = "GRAPHQL_VALIDATION_FAILED"
 INPUT = "BAD_USER_INPUT"
 COSTLY = "QUERY_TOO_COSTLY"
+NOT_FOUND = "PERSISTED_DOCUMENT_NOT_FOUND"
+FORBIDDEN = "FORBIDDEN"
 WHO = "UNAUTHENTICATED"
 PURPOSE = "PURPOSE_REQUIRED"
 MATTER = "MATTER_NOT_GRANTED"
@@ -32,6 +34,7 @@ class Known:
     usccs: tuple[str, ...]  # 1,001 valid ones, on record or not
     record_id: str
     cursor: str  # of a list of records, newest decision first
+    organ: str = ""  # the organisation of the clients
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 
-from tests.bad_input.cases import INPUT, PARSE, Case, ask, members, raw
+from tests.bad_input.cases import INPUT, NOT_FOUND, PARSE, Case, ask, members, raw
 
 GOOD = b'{"query":"{ __typename }"}'
 _LIST = "query C($n: String!) { codeList(name: $n) { code } }"
@@ -86,8 +86,15 @@ CASES: tuple[Case, ...] = (
          members(query="{ __typename }", variables="{}"), INPUT),
     Case("extensions-list", "extensions is a list", "extensions 为数组",
          members(query="{ __typename }", extensions=[1]), INPUT),
-    Case("persisted", "a hash of a document instead of its text", "仅给出文档哈希",
-         members(extensions={"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}), INPUT),
+    Case("persisted", "a hash under which no document is registered", "没有登记文档的哈希",
+         members(extensions={"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}), NOT_FOUND),
+    Case("persisted-form", "a hash in capital letters", "哈希为大写字母",
+         members(extensions={"persistedQuery": {"version": 1, "sha256Hash": "A" * 64}}), INPUT),
+    Case("persisted-version", "another version of persistedQuery", "persistedQuery 的版本不是 1",
+         members(extensions={"persistedQuery": {"version": 2, "sha256Hash": "0" * 64}}), INPUT),
+    Case("persisted-other", "a hash beside a document that has another", "哈希与文档不一致",
+         members(query="{ __typename }", extensions={"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}),
+         INPUT),
     Case("text-plain", "Content-Type text/plain", "Content-Type 为 text/plain", raw(GOOD, "text/plain"), INPUT, 415),
     Case("no-content-type", "an empty Content-Type", "Content-Type 为空", raw(GOOD, ""), INPUT, 415),
     Case("form", "a form", "表单", raw(b"query=%7B__typename%7D", "application/x-www-form-urlencoded"), INPUT, 415),

@@ -346,6 +346,9 @@ NO_ROWS = json.dumps(page([])).encode()
         (returns({"code": 40301, "message": "no right"}), K.FORBIDDEN, None),
         (returns({"code": 50000, "message": "?"}), K.REJECTED, None),
         (endless, K.TOO_LARGE, None),
+        (returns("[" + "[]," * 300_000 + "[]]"), K.TOO_LARGE, None),
+        (returns("[" + "1.0," * 300_001 + "1]"), K.TOO_LARGE, None),
+        (returns("[" + "[]," * 299_990 + "[]]"), K.MALFORMED, None),
         (returns(bomb(100), **GZIP), K.TOO_LARGE, None),
     ],
 )

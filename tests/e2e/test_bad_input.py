@@ -42,7 +42,7 @@ async def known(stack: Stack) -> Known:
     codes += [valid(f"91652799YL{number:07}") for number in range(1_001 - len(codes))]
     tokens = dict(stack.tokens) | await bad_tokens(stack)
     tokens["bare"] = await stack.fetch_token(stack.clients["restricted"], case=None)
-    return Known(tokens, stack.enterprises()[0], tuple(codes), found["node"]["id"], found["cursor"])
+    return Known(tokens, stack.enterprises()[0], tuple(codes), found["node"]["id"], found["cursor"], stack.organ)
 
 
 async def bad_tokens(stack: Stack) -> dict[str, str]:

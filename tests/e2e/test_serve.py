@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import os
 import re
 import shutil
@@ -19,7 +20,19 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e_stack import CASE, GRAPHQL, ROOT, UNTHROTTLED, Account, Gateway, free_ports, make_client, process, rows_of
+from e2e_stack import (
+    CASE,
+    GRAPHQL,
+    ROOT,
+    TODAY,
+    UNTHROTTLED,
+    Account,
+    Gateway,
+    free_ports,
+    make_client,
+    process,
+    rows_of,
+)
 
 from gateway.storage.database import Database
 
@@ -163,6 +176,31 @@ async def test_two_workers_answer(server: Server, world: Database) -> None:
         assert set(await everyone_served(server, callers, token)) == {200}
         async with callers[0].session.get(f"{server.base}/schema/restricted.graphql") as reply:
             assert "type CreditRecordConnection" in await reply.text()
+
+
+async def test_two_workers_do_what_has_one_key_once(server: Server, world: Database) -> None:
+    account = await client_of(server, world, "serve-changes")
+    query = "mutation ($input: RecordConsentInput!) { recordConsent(input: $input) { consentId } }"
+    consent = {
+        "uscc": server.uscc,
+        "granteeUscc": server.organ,
+        "matter": "GRANT",
+        "scope": ["BANKS"],
+        "validFrom": TODAY.isoformat(),
+        "validTo": (TODAY + dt.timedelta(days=30)).isoformat(),
+        "documentSha256": "0" * 64,
+        "method": "PAPER_SIGNED",
+    }
+    async with connections(server, 40) as callers:
+        token = await callers[0].fetch_token(account)
+        assert set(await everyone_served(server, callers, token)) == {200}
+        key = {"idempotency-key": "of-two-workers"}
+        asked = (caller.ask(query, {"input": consent}, token=token, headers=key) for caller in callers)
+        replies = await asyncio.gather(*asked)
+        assert {reply.status for reply in replies} == {200}
+        assert len({reply.body for reply in replies}) == 1
+        listed = await callers[0].ask("{ viewer { consents { totalCount } } }", token=token)
+        assert listed.data == {"viewer": {"consents": {"totalCount": 1}}}
 
 
 async def test_connections_are_spread_over_the_workers(server: Server) -> None:

@@ -47,7 +47,8 @@ RECORDS: list[tuple[str, str, str, str | None, str, str, str, str | None, str]] 
 ]  # fmt: skip
 
 LIVE_IDS = [uuid.UUID(int=0x6527_0000_5000_8000_0000_0000_0000_0000 + n) for n in range(1, 4)]
-CONSENT_ID = node_id("C", uuid.UUID(int=0x6527_0000_4000_8000_0000_0000_0000_0099))
+CONSENT = uuid.UUID(int=0x6527_0000_4000_8000_0000_0000_0000_0099)
+CONSENT_ID = node_id("C", CONSENT)
 _ANSWERED = {"status": "ANSWERED", "as_of": "2026-04-01T10:00:00.000+08:00", "reason": None}
 
 
@@ -118,6 +119,14 @@ async def build(owner: asyncpg.Connection[Any]) -> None:
     await owner.execute("insert into core.former_name values ($1, '旧名', '旧名', '2020-01-01')", ids[FIRM])
     await owner.execute("insert into core.subject_role (subject_id, role) values ($1, 'BIDDER')", ids[FIRM])
     await index_names(owner, list(ids.values()), new=True)
+    # Of the predecessor: no other test counts its consents.
+    await owner.execute(
+        "insert into core.consent (external_id, subject_uscc, grantee_uscc, matter, scope, valid_from, valid_to,"
+        " document_sha256, method, client_id, case_number, recorded_at, recorded_on) values ($1, $2, $3, 'GRANT',"
+        " '{BANKS}', '2026-01-01', '2028-12-31', repeat('0', 64), 'PAPER_SIGNED', 'client', '1',"
+        " '2026-04-01 09:30:00.5+08', '2026-04-01')",
+        CONSENT, OLD_ORGAN, ORGAN,
+    )  # fmt: skip
     for record_id, row in zip(RECORD_IDS, RECORDS, strict=True):
         await _record(owner, record_id, ids[row[0]], ids[ORGAN], *row[1:])
 

@@ -15,7 +15,8 @@ from typing import Any
 from gateway.auth.principal import Principal
 from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
-from gateway.engine.explain import describe, parameters
+from gateway.engine.explain import describe, describe_step, parameters
+from gateway.engine.mutate import compile_mutation
 from gateway.schema.contracts import build_contracts
 from gateway.storage.levels import ACCESSES
 from tests.engine import small_world
@@ -29,6 +30,7 @@ _NAMES = {
     "STRANGER": small_world.STRANGER,
     "FIRM": small_world.FIRM,
     "SHOP": small_world.SHOP,
+    "GRANTEE": small_world.ORGAN,
 }
 
 
@@ -56,7 +58,15 @@ def explained(case: Case) -> tuple[str, str]:
     access = next(a for a in ACCESSES if a.name == case.view)
     document = prepare(access.contract, build_contracts()[access.contract], case.query)
     operation = document.operation(None)
-    compiled = compile_operation(document, operation, operation.coerce(case.variables)[0], Principal(access))
+    principal, variables = Principal(access), operation.coerce(case.variables)[0]
+    if operation.mutation:
+        principal = principal.under_scope()
+        steps = compile_mutation(document, operation, variables, principal)
+        plans, statements = zip(*(describe_step(step, principal.access) for step in steps), strict=True)
+        return "".join(plans), "".join(statements).replace(" left join lateral", "\n left join lateral")
+    compiled = compile_operation(document, operation, variables, principal)
+    if compiled.scoped:
+        compiled = compile_operation(document, operation, variables, principal.under_scope())
     lines = []
     for source, keys in compiled.keys.items():
         lines.append(f"-- subjects of {source}: {keys.statement.text if keys.statement else 'from the arguments'}")

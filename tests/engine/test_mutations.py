@@ -116,12 +116,12 @@ async def test_the_two_sides_see_it_and_nobody_else(engine: Engine, world: World
 
 
 async def test_pages_of_consents(engine: Engine, world: World) -> None:
-    ids = {await recorded(engine, world.principal("restricted"), uscc=OLD_ORGAN) for _ in range(3)}
+    ids = {await recorded(engine, world.principal("restricted"), uscc=ORGAN) for _ in range(3)}
     page = """query P($u: Uscc!, $after: String) { viewer { consents(uscc: $u, first: 2, after: $after) { totalCount
       pageInfo { hasNextPage endCursor } edges { node { id } } } } }"""
-    first = (await ask(engine, world.principal("restricted"), page, {"u": OLD_ORGAN}))["viewer"]["consents"]
+    first = (await ask(engine, world.principal("restricted"), page, {"u": ORGAN}))["viewer"]["consents"]
     assert (first["totalCount"], first["pageInfo"]["hasNextPage"], len(first["edges"])) == (3, True, 2)
-    after = {"u": OLD_ORGAN, "after": first["pageInfo"]["endCursor"]}
+    after = {"u": ORGAN, "after": first["pageInfo"]["endCursor"]}
     second = (await ask(engine, world.principal("restricted"), page, after))["viewer"]["consents"]
     assert {edge["node"]["id"] for edge in first["edges"] + second["edges"]} == ids
     records = "d2026-01-31" + small_world.FIRST_RECORD_ID
@@ -139,8 +139,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "too long": ({"validTo": day(3 * 366)}, "BAD_USER_INPUT", "3 years at most"),
     "unknown scope": ({"scope": ["BANKS", "COURTS"]}, "BAD_USER_INPUT", "scope has a code"),
     "no scope": ({"scope": []}, "BAD_USER_INPUT", "scope must have"),
-    "hash": ({"documentSha256": "g" * 64}, "BAD_USER_INPUT", "documentSha256 must be"),
-    "short hash": ({"documentSha256": "ab" * 31}, "BAD_USER_INPUT", "documentSha256 must be"),
+    "hash": ({"documentSha256": "g" * 64}, "BAD_USER_INPUT", "documentSha256 is no"),
+    "short hash": ({"documentSha256": "ab" * 31}, "BAD_USER_INPUT", "documentSha256 is no"),
     "code": ({"uscc": FIRM[:-1] + "Z"}, "BAD_USER_INPUT", "$input.uscc: not a unified"),
     "method": ({"method": "TELEPHONE"}, "BAD_USER_INPUT", "$input.method"),
     "missing": ({"validTo": None}, "BAD_USER_INPUT", "$input.validTo is required"),

@@ -56,6 +56,12 @@ async def test_wrong_headers_are_refused(platform_client: PlatformClient, wrong:
     assert (await platform_client.get("changes?since=&size=1", **wrong))["status"] == status
 
 
+async def test_a_header_twice_is_refused(platform_client: PlatformClient) -> None:
+    headers = [*platform_client.headers(b"").items(), ("X-Nonce", "other")]
+    reply = await platform_client.send("GET", "/api/v1/credit/changes?since=&size=1", headers=headers)
+    assert reply.json["status"] == 1001
+
+
 async def test_time_five_minutes_off_is_taken(platform_client: PlatformClient) -> None:
     for off in (-300_000, 300_000):
         assert (await platform_client.query(FEW, at=str(int(NOW) + off)))["status"] == 1

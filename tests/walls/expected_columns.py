@@ -50,11 +50,19 @@ COLUMNS: dict[str, dict[int, str]] = {
     "matter": {R: "code name legal_basis"},
     # the item that allows a live row of a source that names none
     "catalogue_default": {R: "kind item valid_from"},
+    "consent": {
+        R: "external_id node_id subject_external_id uscc grantee_uscc matter scope valid_from valid_to document_sha256"
+        " method recorded_on recorded_at revoked_at revoked_by revocation_reason",
+    },
     "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
 }
 _RECORD = " ".join(COLUMNS["record"].values())
 _ANSWER = "source_code status as_of reason"
-ORDERS = {"record": ("decided_desc", "decided_asc", "published_desc", "published_asc"), "name_part": ("ranked",)}
+ORDERS = {
+    "record": ("decided_desc", "decided_asc", "published_desc", "published_asc"),
+    "name_part": ("ranked",),
+    "consent": ("recorded_desc",),
+}
 
 # Function of a view schema → level → columns.
 FUNCTIONS: dict[str, dict[int, str]] = {
@@ -83,6 +91,15 @@ FUNCTIONS: dict[str, dict[int, str]] = {
 }
 # Functions that take the source's code, too.
 BY_SOURCE = ("peers_records", "peers_courts", "peers_courts_unasked", "peers_dishonest")
+
+# Rows that depend on who asks in every view: where there is no scope there is no such view.
+SCOPED_ONLY = ("consent",)
+# What a view's role may do besides reading: functions of its own schema, by schema.
+WRITING = {
+    "restricted_scoped": {"record_consent", "revoke_consent", "claim_key", "keep_reply"},
+    "internal": {"record_consent", "revoke_consent", "claim_key", "keep_reply"},
+    "self": {"revoke_consent", "claim_key", "keep_reply"},
+}
 
 ROLES = {"public": P, "restricted": R, "restricted_scoped": R, "self": R, "internal": I}
 SERVICE_ROLES = ("import", "service", "ledger")
@@ -121,6 +138,12 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "auth.used_assertion"): "SELECT INSERT DELETE",
     ("service", "auth.used_proof"): "SELECT INSERT DELETE",
     ("service", "auth.guess"): "SELECT INSERT UPDATE DELETE",
+    # which consents hold; append-only for everybody
+    ("service", "core.consent"): "SELECT",
+    ("service", "core.consent_revocation"): "SELECT",
+    # requests that a source answers later; replies whose day is over
+    ("service", "core.pending_request"): "SELECT INSERT UPDATE DELETE",
+    ("service", "core.idempotent_reply"): "SELECT DELETE",
     # the ledger writes and reads nothing back: what was disclosed is for the sequencer, another role's
     ("ledger", "ledger.disclosure"): "INSERT",
 }
@@ -129,6 +152,13 @@ GRANTS: dict[tuple[str, str], str] = {
 def columns(relation: str, level: int) -> set[str]:
     """The columns that a view of that level has; none where there is no such view."""
     return {name for at, names in COLUMNS[relation].items() if at <= level for name in names.split()}
+
+
+def offered(relation: str, schema: str) -> set[str]:
+    """The columns of a relation in a view schema; none where there is no such view."""
+    if relation in SCOPED_ONLY and schema in ("public", "restricted"):
+        return set()
+    return columns(relation, ROLES[schema])
 
 
 def function_columns(function: str, level: int) -> list[str]:

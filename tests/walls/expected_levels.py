@@ -17,6 +17,11 @@ FIELDS: dict[str, dict[int, str]] = {
         I: "person",
     },
     "Node": {P: "id"},
+    "Mutation": {
+        P: "fileObjection applyForRepair fileReport",
+        R: "checkSubjects recordConsent",
+    },
+    "RecordConsentPayload": {R: "consentId"},
     "Viewer": {P: "view clientId organisation", R: "matter"},
     "Subject": {
         P: "id uscc onRecord name formerNames kind roles region predecessors successors legalRepresentative records"
@@ -67,6 +72,20 @@ FIELDS: dict[str, dict[int, str]] = {
 
 # Our own fields, beyond the contract: (level, names, reason).
 OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
+    "Mutation": ((R, "revokeConsent", "as recordConsent, which it ends"),),
+    "RecordConsentPayload": ((R, "consent", "what was recorded, for who recorded it"),),
+    "RevokeConsentPayload": ((R, "consent", "what was revoked, for who revoked it"),),
+    "Viewer": ((R, "consents", "what the client's organisation may ask under, or the account's subject allowed"),),
+    "Consent": (
+        (
+            R,
+            "id uscc subject granteeUscc grantee matter scope validFrom validTo method documentSha256 recordedAt"
+            " revokedAt revokedBy revocationReason",
+            "exists for its two sides alone, both of which ask above PUBLIC",
+        ),
+    ),
+    "ConsentConnection": ((R, "edges pageInfo totalCount", "as the field that returns it"),),
+    "ConsentEdge": ((R, "cursor node", "as the field that returns it"),),
     "Subject": ((P, "registeredOn", "public in the register of organisations"),),
     "SubjectConnection": ((P, "totalCountExact", "says no more than the count beside it"),),
     "Penalty": (
@@ -106,12 +125,18 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "Honour": ((P, "honourLevel validUntil", "honours are published"),),
     "ListEntry": ((P, "listName grounds removedOn", "lists are published with their grounds"),),
 }
-RECORD_TYPES = tuple(name for name in OURS if not name.startswith("Subject"))
+RECORD_TYPES = tuple(
+    name
+    for name in OURS
+    if name not in ("Mutation", "Viewer") and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC"))
+)
 
 INPUT_FIELDS: dict[str, dict[int, str]] = {
     "SubjectFilter": {P: "kinds roles regionCode"},
     "RecordFilter": {P: "kinds areas statuses severities decidedFrom decidedTo regionCode"},
     "RecordOrder": {P: "field direction"},
+    "RecordConsentInput": {R: "uscc granteeUscc matter scope validFrom validTo documentSha256 method"},
+    "RevokeConsentInput": {R: "consentId reason"},
     "CheckSubjectsInput": {R: "subjects matter caseNumber idempotencyKey"},
     "CheckSubjectInput": {R: "uscc name reference related", I: "identityNumber"},
 }
@@ -135,6 +160,8 @@ ENUM_VALUES: dict[str, dict[int, str]] = {
     "Direction": {P: "ASC DESC"},
     "SourceStatus": {P: "ANSWERED CACHED STALE UNAVAILABLE REFUSED CONSENT_REQUIRED PENDING NOT_CONSULTED"},
     "SourceKind": {P: "LOCAL COURTS BANKS REGION_PLATFORM PEER_REGION"},
+    "ConsentMethod": {R: "PAPER_SIGNED ELECTRONIC_SIGNATURE SUBJECT_ACCOUNT"},
+    "ConsentParty": {R: "GRANTEE SUBJECT"},
     "CheckState": {R: "QUEUED RUNNING DONE FAILED"},
     "Verdict": {R: "CLEAR ADVERSE INDETERMINATE"},
     "FindingEffect": {R: "BARS RESTRICTS NOTICE INCENTIVE"},
@@ -154,6 +181,16 @@ TYPES: dict[str, int] = {
     "PeerSection": R,
     "BankSection": R,
     "BankEvent": R,
+    "Mutation": R,  # until PUBLIC has a field of it
+    "RecordConsentInput": R,
+    "RecordConsentPayload": R,
+    "RevokeConsentInput": R,
+    "RevokeConsentPayload": R,
+    "Consent": R,
+    "ConsentConnection": R,
+    "ConsentEdge": R,
+    "ConsentMethod": R,
+    "ConsentParty": R,
     "Check": R,
     "CheckProgress": R,
     "CheckItem": R,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 
@@ -19,9 +20,11 @@ from graphql import GraphQLSchema, build_schema, get_introspection_query, print_
 from walls_documents import Case, Generator, coordinates, together
 from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, arguments, ask, pairs, with_scope
 
-from gateway.engine.compile import compile_operation
+from gateway.auth.principal import Principal
+from gateway.engine.compile import Compiled, compile_operation
 from gateway.engine.documents import Document, prepare
 from gateway.engine.execute import Engine, Limits, Request
+from gateway.engine.mutate import compile_mutation
 from gateway.engine.sql import Statement
 from gateway.errors import Refused
 from gateway.schema.contracts import annotated_schema, build_contracts, sdl
@@ -86,7 +89,7 @@ def test_every_coordinate_has_an_expected_level() -> None:
     covered = {case.coordinate for case in CASES}
     only_read = {
         f"{e}.{v}"
-        for e in ("View", "SubjectKind", "SubjectRole", "SourceStatus", "SourceKind")
+        for e in ("View", "SubjectKind", "SubjectRole", "SourceStatus", "SourceKind", "ConsentParty")
         for v in getattr(ANNOTATED.type_map.get(e), "values", ())
     }  # no argument takes them yet: introspection has them
     assert names - covered <= only_read
@@ -132,9 +135,9 @@ async def test_what_a_contract_allows_its_role_can_read(database: Database, cont
         principal = PRINCIPALS[access.name]
         statements: dict[str, Statement] = {}
         for document in documents:
-            compiled = compile_operation(document, document.operation(None), {}, principal)
-            if compiled.body is not None:
-                statements[compiled.body.text] = compiled.body
+            for compiled in compiled_of(document, principal):
+                if compiled.body is not None:
+                    statements[compiled.body.text] = compiled.body
         others = re.compile(rf"\b(?:v_(?!{access.name}\.)\w+|core|auth|ledger)\.")
         assert [text for text in statements if others.search(text)] == []
         connection = await asyncpg.connect(database.dsn(access.name), statement_cache_size=0)
@@ -150,9 +153,20 @@ async def test_what_a_contract_allows_its_role_can_read(database: Database, cont
         pairs.count("statement × role", len(statements))
 
 
+def compiled_of(document: Document, principal: Principal) -> list[Compiled]:
+    """What a document is compiled to for this very access: a change is made under a scope alone."""
+    operation = document.operation(None)
+    if not operation.mutation:
+        return [compile_operation(document, operation, {}, principal)]
+    if not principal.access.scoped:
+        return []
+    steps = compile_mutation(document, operation, {}, principal)
+    return [step.payload for step in steps if step.payload is not None]
+
+
 class _Answers(dict[str, str]):
     def __missing__(self, key: str) -> str:
-        return "{}"
+        return str(uuid.UUID(int=0)) if key == "written:consent" else "{}"
 
 
 # Introspection and SDL -----------------------------------------------------------------------------------------------

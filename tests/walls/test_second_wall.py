@@ -20,8 +20,10 @@ from expected_columns import (
     GRANTS,
     ROLES,
     SERVICE_ROLES,
+    WRITING,
     columns,
     function_columns,
+    offered,
     views,
 )
 from expected_levels import I
@@ -61,9 +63,9 @@ def expected_select(role: str, schema: str, relation: str, column: str) -> str:
     """What SELECT of a column of a view says to a role."""
     if role != schema:
         return DENIED
-    if not columns(relation, ROLES[schema]):
+    if not offered(relation, schema):
         return "UndefinedTableError"
-    return "ok" if column in columns(relation, ROLES[schema]) else "UndefinedColumnError"
+    return "ok" if column in offered(relation, schema) else "UndefinedColumnError"
 
 
 @pytest.mark.parametrize("role", ALL_ROLES)
@@ -90,10 +92,10 @@ async def test_views_have_no_other_columns(owner: Connection) -> None:
     found = {(row["schema"], row["view"], row["name"]) for row in rows}
     assert found == {
         (schema, view, column)
-        for schema, level in ROLES.items()
+        for schema in ROLES
         for relation in COLUMNS
         for view in views(relation)
-        for column in columns(relation, level)
+        for column in offered(relation, schema)
     }
 
 
@@ -154,16 +156,19 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         " where n.nspname like 'v\\_%'"
     )
     disclosing = ("disclose", "disclose_one")
-    own = {(row["schema"], row["name"]) for row in rows if row["name"] in disclosing}
-    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] not in disclosing}
+    acting = {*disclosing, *(name for names in WRITING.values() for name in names)}
+    own = {(row["schema"], row["name"]) for row in rows if row["name"] in acting}
+    found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] not in acting}
     assert found == {
         (schema, function): set(function_columns(function, level))
         for schema, level in ROLES.items()
         for function in FUNCTIONS
         if function_columns(function, level)
     }
-    # The only functions that act with their owner's rights: a view's own disclosures, not for the public.
-    assert own == {(schema, name) for schema in ROLES if schema != "public" for name in disclosing}
+    # The only functions that act with their owner's rights: a view's own disclosures, not for the public, and what
+    # may be changed under a scope.
+    disclosures = {(schema, name) for schema in ROLES if schema != "public" for name in disclosing}
+    assert own == disclosures | {(schema, name) for schema, names in WRITING.items() for name in names}
     assert {(row["schema"], row["name"]) for row in rows if row["definer"]} == own
 
 
@@ -212,6 +217,37 @@ async def test_disclosures_of_several_answers(connections: dict[str, Connection]
         [first, second, third],
     )
     assert [tuple(row) for row in rows] == [(first, "c", [first, second]), (third, "f", [])]
+
+
+WRITES = {
+    "record_consent": "select v_{}.record_consent('', array['BANKS'], '2026-01-01', '2026-01-01', '', '')",
+    "revoke_consent": "select v_{}.revoke_consent(gen_random_uuid(), null)",
+    "claim_key": "select * from v_{}.claim_key('00', '01')",
+    "keep_reply": "select v_{}.keep_reply('ff', '', '')",
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("role", ALL_ROLES)
+async def test_a_role_changes_by_the_functions_of_its_view_alone(
+    connections: dict[str, Connection], owner: Connection, role: str, name: str
+) -> None:
+    """None at all without a scope, and none of another view; that what they refuse changes nothing: tests/engine."""
+    connection = connections[role]
+    for schema in ROLES:
+        call = WRITES[name].format(schema)
+        own = schema == role and name in WRITING.get(schema, ())
+        expected = "ok" if own else "UndefinedFunctionError" if schema == role else DENIED
+        scope = '{"matter": "GRANT", "uscc": "11652799YL0000012", "client": "c", "case": "1"}'
+        await connection.execute(f"select set_config('gateway.scope', '{scope}', false)")
+        assert await outcome(connection, call) == expected, schema
+        await connection.execute("select set_config('gateway.scope', '', false)")
+        if own:  # an empty text is no scope
+            assert await outcome(connection, call) == "InvalidTextRepresentationError"
+    await connection.execute(f"select set_config('gateway.scope', '{SCOPE}', false)")
+    await owner.execute("delete from core.idempotent_reply")
+    assert await owner.fetchval("select count(*) from core.consent") == 0
+    pairs.count("change × role", len(ROLES))
 
 
 # Base tables ---------------------------------------------------------------------------------------------------------
@@ -375,9 +411,9 @@ async def test_view_roles_write_through_no_view(connections: dict[str, Connectio
     connection = connections[role]
     await connection.execute("set default_transaction_read_only = off")
     for relation in COLUMNS:
-        if not columns(relation, ROLES[role]):
+        if not offered(relation, role):
             continue
-        column = sorted(columns(relation, ROLES[role]))[0]
+        column = sorted(offered(relation, role))[0]
         for sql in (
             f"insert into v_{role}.{relation} default values",
             f"update v_{role}.{relation} set {column} = null",

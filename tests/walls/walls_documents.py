@@ -38,6 +38,7 @@ ID = node_id("S", organisation_uuid(CODE))
 LITERALS = {"Uscc": f'"{CODE}"', "ID": f'"{ID}"', "Int": "1", "Float": "1", "Boolean": "true", "Date": '"2026-01-01"'}
 _MARK = re.compile(r"«([^|»]+)\|([^»]+)»")
 HOLE = "⟪⟫"
+ROOTS = ("Query", "Mutation")
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
 
@@ -85,9 +86,7 @@ def mark(coordinate: str, name: str) -> str:
 def composites(schema: GraphQLSchema) -> list[Composite]:
     """Objects and interfaces, introspection apart."""
     return [
-        named
-        for named in schema.type_map.values()
-        if isinstance(named, Composite) and not is_introspection_type(named) and named.name != "Mutation"
+        named for named in schema.type_map.values() if isinstance(named, Composite) and not is_introspection_type(named)
     ]
 
 
@@ -118,13 +117,13 @@ class Ways:
         self._types = {named.name: named for named in composites(schema)}
 
     def from_root(self) -> dict[str, tuple[Step, ...]]:
-        """Type → way from Query, `node` apart."""
-        return self._ways("Query", (), without="node")
+        """Type → way from Query, `node` apart; else from Mutation."""
+        return self._ways("Mutation", ()) | self._ways("Query", (), without="node")
 
     def from_node(self) -> dict[str, tuple[Step, ...]]:
         """Type → way from node(id)."""
         found: dict[str, tuple[Step, ...]] = {"Node": (("Query", "node"),)}
-        for start in ("Subject", "CreditRecord"):
+        for start in ("Subject", "CreditRecord", "Consent"):
             for name, way in self._ways(start, (("Query", "node"), ("...", start))).items():
                 if name not in found or len(way) < len(found[name]):
                     found[name] = way
@@ -171,6 +170,12 @@ def _required(taken: GraphQLArgument | GraphQLInputField) -> bool:
     return isinstance(taken.type, GraphQLNonNull) and taken.default_value is Undefined
 
 
+def _others(named: object, name: str) -> str:
+    """The required fields of an input object beside one of them, with a comma after each."""
+    assert isinstance(named, GraphQLInputObjectType)
+    return "".join(f"{n}: {literal(f.type)}, " for n, f in named.fields.items() if _required(f) and n != name)
+
+
 class Generator:
     """All cases of a schema."""
 
@@ -195,7 +200,8 @@ class Generator:
         where = f"{owner.name}.{name}"
         leaf = self._leaf(owner, name)
         on = mark(owner.name, owner.name)
-        if owner.name == "Query":
+        root = owner.name if owner.name in ROOTS else ""
+        if root:
             ways = {"root": ()}
         else:
             ways = {"nested": self._root[owner.name]} if owner.name in self._root else {}
@@ -204,16 +210,16 @@ class Generator:
         for kind, way in ways.items():
             if isinstance(owner, GraphQLInterfaceType) and kind == "nested":
                 kind = "interface"
-            yield Case(where, kind, self._document(way, HOLE), leaf)
+            yield Case(where, kind, self._document(way, HOLE, root), leaf)
             if kind == "node(id)":
                 continue
-            yield Case(where, "alias", self._document(way, HOLE), f"a_{name}: {leaf} b_{name}: {leaf}")
-            yield Case(where, "inline fragment", self._document(way, f"... on {on} {{ {HOLE} }}"), leaf)
-            yield Case(where, "bare fragment", self._document(way, f"... @include(if: true) {{ {HOLE} }}"), leaf)
+            yield Case(where, "alias", self._document(way, HOLE, root), f"a_{name}: {leaf} b_{name}: {leaf}")
+            yield Case(where, "inline fragment", self._document(way, f"... on {on} {{ {HOLE} }}", root), leaf)
+            yield Case(where, "bare fragment", self._document(way, f"... @include(if: true) {{ {HOLE} }}", root), leaf)
             fragment = f" fragment F on {on} {{ {HOLE} }}"
-            yield Case(where, "named fragment", self._document(way, "...F") + fragment, leaf)
+            yield Case(where, "named fragment", self._document(way, "...F", root) + fragment, leaf)
             skipped = self._leaf(owner, name, directive=" @skip(if: true)")
-            yield Case(where, "skipped", self._document(way, f"__typename {HOLE}"), skipped)
+            yield Case(where, "skipped", self._document(way, f"__typename {HOLE}", root), skipped)
             if ("Query", "subject") in way:
                 listed = tuple(("Query", "subjects") if step == ("Query", "subject") else step for step in way)
                 yield Case(where, "list", self._document(listed, HOLE), leaf)
@@ -233,7 +239,8 @@ class Generator:
             text += f" {{ {below or '__typename'} }}"
         return text
 
-    def _document(self, way: tuple[Step, ...], inner: str) -> str:
+    def _document(self, way: tuple[Step, ...], inner: str, root: str = "", variables: str = "") -> str:
+        root = way[0][0] if way else root
         for owner, name in reversed(way):
             if owner == "...":
                 inner = f"... on {mark(name, name)} {{ {inner} }}"
@@ -241,10 +248,11 @@ class Generator:
                 named = self._schema.type_map[owner]
                 assert isinstance(named, Composite)
                 inner = self._leaf(named, name, below=inner)
-        return f"{{ {inner} }}"
+        operation = "mutation " if root == "Mutation" else "query " if variables else ""
+        return f"{operation}{variables}{{ {inner} }}"
 
     def _type_cases(self, named: Composite) -> Iterator[Case]:
-        if named.name in self._root and named.name != "Query":
+        if named.name in self._root and named.name not in ROOTS:
             spread = f"... on {mark(named.name, named.name)} {{ __typename }}"
             yield Case(named.name, "type condition", self._document(self._root[named.name], spread))
         fragment = f"{{ ...F }} fragment F on {mark(named.name, named.name)} {{ __typename }}"
@@ -255,7 +263,8 @@ class Generator:
 
     def _argument_cases(self, owner: Composite, name: str, field: GraphQLField, argument: str) -> Iterator[Case]:
         where = f"{owner.name}.{name}({argument}:)"
-        way = () if owner.name == "Query" else self._root.get(owner.name)
+        root = owner.name if owner.name in ROOTS else ""
+        way = () if root else self._root.get(owner.name)
         if way is None:
             return
         others = ", ".join(f"{n}: {literal(a.type)}" for n, a in field.args.items() if _required(a) and n != argument)
@@ -264,18 +273,18 @@ class Generator:
         named = get_named_type(taken.type)
         given = "null" if argument == "after" else literal(taken.type)
 
-        def document(value: str, below: str = "", header: str = "") -> str:
+        def document(value: str, below: str = "", variables: str = "") -> str:
             leaf = self._leaf(owner, name, f"{before}{mark(where, argument)}: {value}", below=below)
-            return header + self._document(way, leaf)
+            return self._document(way, leaf, root, variables)
 
         yield Case(where, "argument", document(given))
         type_name = str(taken.type).replace(named.name, mark(named.name, named.name))
-        yield Case(where, "variable", document("$v", header=f"query ($v: {type_name}) "))
+        yield Case(where, "variable", document("$v", variables=f"($v: {type_name}) "))
         for inner_name, inner in getattr(named, "fields", {}).items():
             leaf_type = get_named_type(inner.type)
-            header = f"query ($v: {str(inner.type).replace(leaf_type.name, mark(leaf_type.name, leaf_type.name))}) "
-            value = f"{{{mark(f'{named.name}.{inner_name}', inner_name)}: $v}}"
-            yield Case(f"{named.name}.{inner_name}", "variable in an input", document(value, header=header))
+            header = f"($v: {str(inner.type).replace(leaf_type.name, mark(leaf_type.name, leaf_type.name))}) "
+            value = f"{{{_others(named, inner_name)}{mark(f'{named.name}.{inner_name}', inner_name)}: $v}}"
+            yield Case(f"{named.name}.{inner_name}", "variable in an input", document(value, variables=header))
         for coordinate, kind, value in self._values(
             named, isinstance(getattr(taken.type, "of_type", None), GraphQLList)
         ):
@@ -285,8 +294,8 @@ class Generator:
                 yield Case(coordinate, f"{kind}, count", document(value, "totalCount"))
                 page = "edges { cursor node { __typename } } pageInfo { endCursor }"
                 yield Case(coordinate, f"{kind}, page", document(value, page))
-            header = f"query ($v: {type_name} = {value}) "
-            yield Case(coordinate, f"{kind}, default of a variable", document("$v", header=header))
+            header = f"($v: {type_name} = {value}) "
+            yield Case(coordinate, f"{kind}, default of a variable", document("$v", variables=header))
 
     def _values(self, named: object, listed: bool = False) -> Iterator[tuple[str, str, str]]:
         """(coordinate, kind, literal) for what an argument's type has inside."""
@@ -300,10 +309,11 @@ class Generator:
                 inner = get_named_type(field.type)
                 listed = "[" in str(field.type)
                 value = '"6527"' if name == "regionCode" else literal(field.type)  # not any text is a region
-                yield where, "input field", f"{{{mark(where, name)}: {value}}}"
+                others = _others(named, name)
+                yield where, "input field", f"{{{others}{mark(where, name)}: {value}}}"
                 if isinstance(inner, GraphQLEnumType):
                     for coordinate, kind, value in self._values(inner, listed):
-                        yield coordinate, f"{kind} in {named.name}", f"{{{name}: {value}}}"
+                        yield coordinate, f"{kind} in {named.name}", f"{{{others}{name}: {value}}}"
 
 
 def together(cases: Iterable[Case]) -> list[str]:

@@ -27,6 +27,9 @@ ACCESSES_OF: dict[str, tuple[Access, ...]] = {
 }
 
 
+_ASKER = {"client": "client", "uscc": "11652799YL0000012", "case": "2026-1"}
+
+
 def principal(
     access: Access, matter: str = "GRANT", *, narrowing: dict[str, Any] | None = None, **scope: Any
 ) -> Principal:
@@ -39,7 +42,8 @@ def principal(
         matter=matter,
         case_number="2026-1",
         sources=frozenset({"LOCAL", "COURTS"}),
-        scope=json.dumps({"matter": matter, **scope, **narrowing}) if access.scoped else None,
+        scope=json.dumps({**_ASKER, "matter": matter, **scope, **narrowing}) if access.scoped else None,
+        own_scope=None if access.scoped else json.dumps({**_ASKER, "matter": matter, **scope}),
         withheld=json.dumps(narrowing) if narrowing else "{}",
     )
 

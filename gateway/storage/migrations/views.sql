@@ -2348,6 +2348,7 @@ create function v_restricted_scoped.record_consent(subject_uscc text, scope text
 begin atomic
     with asked as (
         select case
+            when not (select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1) then 'SCOPE'
             when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
             when record_consent.valid_to < core.today() then 'ENDED'
             when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'
@@ -3005,7 +3006,7 @@ create view v_self.consent with (security_barrier) as select
     w.reason as revocation_reason
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+  and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
 create view v_self.consent_recorded_desc with (security_barrier) as select
     c.external_id as external_id,
     c.node_id as node_id,
@@ -3025,7 +3026,7 @@ create view v_self.consent_recorded_desc with (security_barrier) as select
     w.reason as revocation_reason
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+  and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
 order by c.recorded_on desc, c.external_id desc;
 create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
@@ -3336,7 +3337,7 @@ begin atomic
         select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-            and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+            and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
     ), made as (
         insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)
         select own.id, 'SUBJECT', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
@@ -4356,6 +4357,7 @@ create function v_internal.record_consent(subject_uscc text, scope text[], valid
 begin atomic
     with asked as (
         select case
+            when not (select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1) then 'SCOPE'
             when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
             when record_consent.valid_to < core.today() then 'ENDED'
             when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'

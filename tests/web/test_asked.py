@@ -1,0 +1,53 @@
+"""Promises of asked.py: what a header asks is taken in its one spelling, or refused with what to send instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import BadUserInput
+from gateway.web import asked
+
+UUID = "8e03978e-40d5-43dd-bc93-6894a57f9324"
+KEYS = [
+    (f'"{UUID}"', UUID),
+    (UUID, UUID),
+    ("a", "a"),
+    ("x" * 255, "x" * 255),
+    ('"' + "x" * 255 + '"', "x" * 255),
+    ('"two words"', "two words"),
+    (r'"a\"b\\c"', r'a"b\c'),
+    ("AbC_-.~+/=:", "AbC_-.~+/=:"),
+]
+NO_KEYS = ["", " ", '""', '" "', "x" * 256, '"' + "x" * 256 + '"', '"open', 'a"b', "a b", "a,b", "a;b", '"a";b=1']
+NO_KEYS += ['"a", "b"', "博", "\x7f", "a\tb", '"\x01"', "(a)", ":YQ==:;x", '"a" b']
+
+
+@pytest.mark.parametrize(("sent", "key"), KEYS)
+def test_a_key_with_its_quotes_or_without(sent: str, key: str) -> None:
+    assert asked.idempotency_key(sent) == key
+
+
+@pytest.mark.parametrize("sent", NO_KEYS)
+def test_what_is_no_key(sent: str) -> None:
+    with pytest.raises(BadUserInput) as refused:
+        asked.idempotency_key(sent)
+    assert "UUID" in refused.value.en
+    assert "UUID" in refused.value.zh
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [("1", 0.001), ("4000", 4.0), ("999999999", 999_999.999)])
+def test_a_deadline_in_whole_milliseconds(sent: str, seconds: float) -> None:
+    assert asked.deadline(sent) == seconds
+
+
+@pytest.mark.parametrize("sent", ["", "0", "-1", "1.5", "1e3", " 5", "05", "5000000000", "٥", "4s"])
+def test_what_is_no_deadline(sent: str) -> None:
+    with pytest.raises(BadUserInput):
+        asked.deadline(sent)
+
+
+def test_hops() -> None:
+    assert (asked.hops("0"), asked.hops("1")) == (0, 1)
+    for sent in ("2", "", "-1", "one", "1.0", "٠"):
+        with pytest.raises(BadUserInput):
+            asked.hops(sent)
