@@ -21,6 +21,7 @@ from stdnum.exceptions import ValidationError
 
 # Fixed for ever: every organisation's id is a UUIDv5 in this namespace over its USCC.
 ORGANISATION_NAMESPACE = uuid.UUID("6a0c4d1e-5b0f-4c1c-9b57-6527d0c8a2f1")
+LIVE_NAMESPACE = uuid.UUID("0f6d2a83-41c7-4d56-8a0e-6527b3f19c40")  # of rows that sources answer with
 _NAMESPACE_HASHED = hashlib.sha1(ORGANISATION_NAMESPACE.bytes, usedforsecurity=False)
 
 _USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -312,17 +313,17 @@ def organisation_hash(uscc: str) -> str:
     return hashing.hexdigest()
 
 
-_RECORD_NAMESPACE = uuid.UUID("0d5c1a7e-90fb-4b0e-8a55-6527c9e3b7d4")
-
-
 def live_record_id(source: str, natural_key: str) -> uuid.UUID:
-    """The UUIDv5 of a record that a source gave: over the source and what makes its row the same row again."""
-    return uuid.uuid5(_RECORD_NAMESPACE, f"{source}|{natural_key}")
+    """The id of a source's row, stored or only answered: UUIDv5 over the source's code and the row's natural key.
+
+    Both ways give the same, so a row that was stored is the same record to a reader as the one in a live answer.
+    """
+    return uuid.uuid5(LIVE_NAMESPACE, f"{source}|{natural_key}")
 
 
 def named_authority_id(name: str) -> uuid.UUID:
     """The UUIDv5 of an authority that a source knows by name alone."""
-    return uuid.uuid5(_RECORD_NAMESPACE, f"authority|{fold_name(name)}")
+    return uuid.uuid5(LIVE_NAMESPACE, f"authority|{fold_name(name)}")
 
 
 def node_id(letter: str, external_id: uuid.UUID) -> str:

@@ -152,6 +152,7 @@ async def test_an_answer_without_its_envelope_is_malformed(platform: Platform, a
         ({"list": [penalty(USCC)] * 101, "total": 101}, FailureKind.MALFORMED),
         ({"list": [penalty(USCC)] * 2, "total": 2}, FailureKind.MALFORMED),  # a row twice
         ({"list": [penalty(USCC) | {"tyshxydm": None}]}, FailureKind.MALFORMED),
+        ({"list": [penalty(OTHER)]}, FailureKind.FOREIGN_ROWS),
         ({"list": [penalty(USCC) | {"tyshxydm": OTHER}]}, FailureKind.FOREIGN_ROWS),
         ({"list": [penalty(USCC, CF_XDR_SHXYM=OTHER)]}, FailureKind.FOREIGN_ROWS),
     ],

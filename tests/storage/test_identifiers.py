@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import time
 import uuid
 from pathlib import Path
@@ -334,3 +335,13 @@ def test_masking_takes_linear_time(unit: str) -> None:
     began = time.process_time()
     ids.mask_identity_numbers(text)
     assert time.process_time() - began < 8  # 1 s or so; minutes if it were quadratic
+
+
+def test_a_live_row_has_the_id_of_its_source_and_key_for_ever() -> None:
+    """RFC 9562 §5.5 by hand: SHA-1 over namespace and name, version and variant put in."""
+    name = "REGION_PLATFORM|xzcf|91350100M000100Y43|样例〔2026〕1号"
+    digest = bytearray(hashlib.sha1(bytes.fromhex("0f6d2a8341c74d568a0e6527b3f19c40") + name.encode()).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
+    made = ids.live_record_id("REGION_PLATFORM", "xzcf|91350100M000100Y43|样例〔2026〕1号")
+    assert made.bytes == bytes(digest)
+    assert made != ids.live_record_id("COURTS", "xzcf|91350100M000100Y43|样例〔2026〕1号")

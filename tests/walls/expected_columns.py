@@ -126,6 +126,11 @@ GRANTS: dict[tuple[str, str], str] = {
     ("import", "core.import_run_authority"): "SELECT INSERT",
     ("import", "core.working_day"): "SELECT",
     ("service", "core.working_day"): "SELECT",
+    # the feed of changes moves its cursor; what it brought and put aside stays as it was said
+    ("import", "core.feed_cursor"): "SELECT INSERT UPDATE",
+    ("import", "core.source_row"): "SELECT INSERT UPDATE",  # said_at alone (tests/sharing)
+    ("import", "core.feed_change"): "SELECT INSERT",
+    ("import", "core.feed_reject"): "SELECT INSERT UPDATE",  # resolved_at alone
     # kept answers, health of sources, who asks; subjects only to turn codes into ids
     ("service", "core.source_answer"): "SELECT INSERT",
     ("service", "core.source_health"): "SELECT INSERT UPDATE",

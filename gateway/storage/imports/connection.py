@@ -12,7 +12,7 @@ from gateway.errors import StorageError
 from gateway.storage.database import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-_LOCK = 0x6372656469746769  # "creditgi": one import at a time in a database
+IMPORT_LOCK = 0x6372656469746769  # "creditgi": one writer of subjects and records at a time in a database
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +28,7 @@ async def import_connection(database: Database, *, lock: bool = True) -> AsyncIt
         ) from error
     try:
         if lock:
-            await connection.execute("select pg_advisory_lock($1)", _LOCK)
+            await connection.execute("select pg_advisory_lock($1)", IMPORT_LOCK)
         yield connection
     except asyncpg.PostgresError as error:
         # Details of the server may quote a row: the message alone goes on.

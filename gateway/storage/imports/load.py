@@ -121,6 +121,19 @@ async def _undone(connection: Connection, dry_run: bool) -> AsyncIterator[None]:
         await around.rollback()
 
 
+async def read_reference(connection: Connection, received: dt.datetime) -> Reference:
+    """What rows refer to, as the database has it now, for rows that were received then (aware)."""
+    regions = await connection.fetch("select code, name from core.region order by code")
+    sources = await connection.fetch("select code from core.source")
+    return Reference(
+        frozenset(row["code"] for row in regions),
+        frozenset(row["code"] for row in sources),
+        await load_rules(connection),
+        received.astimezone(_SHANGHAI).date(),
+        _alone((fold_name(row["name"]), row["code"]) for row in regions),
+    )
+
+
 async def _loader(
     connection: Connection, database: Database, file: InputFile, entered_by: str, received: dt.datetime
 ) -> Loader:
@@ -129,15 +142,7 @@ async def _loader(
         return DivisionLoader()
     if target == "courts":
         return CourtLoader()
-    regions = await connection.fetch("select code, name from core.region order by code")
-    sources = await connection.fetch("select code from core.source")
-    reference = Reference(
-        frozenset(row["code"] for row in regions),
-        frozenset(row["code"] for row in sources),
-        await load_rules(connection),
-        received.astimezone(_SHANGHAI).date(),
-        _alone((fold_name(row["name"]), row["code"]) for row in regions),
-    )
+    reference = await read_reference(connection, received)
     subjects = Subjects(identity_keys(database.secrets))
     if target == "subjects":
         servants = file.kind.name == "civil-servants"

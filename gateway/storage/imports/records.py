@@ -1,7 +1,8 @@
 """Records: new ones, changed ones as further versions, revocations with their notice; one transaction a batch.
 
 In: typed rows of penalties, lists, records of any kind. Out: core.record, record_version and withdrawal. The same
-row again is found by its natural key and the hash of its content, and changes nothing.
+row again is found by its natural key and the hash of its content, and changes nothing. What a row of another origin
+than a file is told by, and how its status goes on, a subclass says (gateway/storage/feed_rows.py).
 """
 
 from __future__ import annotations
@@ -36,16 +37,18 @@ _WRITTEN = (
     ("version", "integer"), ("catalogue_item", "text"), ("decided_on", "date"), ("published_from", "date"),
     ("published_until", "date"), ("repairable_from", "date"), ("amount", "numeric"), ("title", "text"),
     ("document_number", "text"), ("basis", "text"), ("facts", "text"), ("detail", "jsonb"), ("area", "text"),
+    ("authority_id", "bigint"),
 )  # fmt: skip
 _IDENTITY = (
     ("external_id", "uuid"), ("subject_id", "bigint"), ("subject_class", "text"), ("kind", "text"),
-    ("authority_id", "bigint"), ("source_code", "text"), ("natural_key", "text"),
+    ("source_code", "text"), ("natural_key", "text"),
 )  # fmt: skip
 _VERSION = (
     ("record_id", "bigint"), ("subject_id", "bigint"), ("version", "integer"), ("status", "text"), ("content", "jsonb"),
     ("content_hash", "bytea"), ("decided_on", "date"), ("published_from", "date"), ("published_until", "date"),
     ("reason", "text"), ("entered_by", "text"), ("received_at", "timestamptz"), ("original", "text"),
 )  # fmt: skip
+_TOLD_OTHERWISE = frozenset(("version", "detail", "authority_id"))  # in the content of a version
 _KEPT = ("kind", "source_code", "catalogue_item")
 
 _FIND = """
@@ -101,9 +104,9 @@ class _Planned:
     authority: Known | None
     natural_key: str
     content_hash: bytes
+    external_id: uuid.UUID  # of a new one
     id: int | None = None
     was: asyncpg.Record | None = None  # the record before, None for a new one
-    external_id: uuid.UUID = field(default_factory=uuid.uuid4)
     written: dict[str, Any] = field(default_factory=dict)
 
 
@@ -151,6 +154,29 @@ class RecordLoader:
         outcome.changed += len(changed)
         return outcome
 
+    def identify(self, row: Row, record: RecordRow, subject: Known, authority: Known | None) -> tuple[str, uuid.UUID]:
+        """What makes this row the same row again, and the id that its record gets if there is none yet."""
+        # A list is told by its name; everything else by who decided.
+        by = "" if record.columns["kind"] == "LIST_ENTRY" or authority is None else str(authority.external_id)
+        return f"{record.columns['kind']}|{by}|{record.number}|{subject.external_id}", uuid.uuid4()
+
+    def next_status(self, was: str, own: str | None) -> str:
+        """The status of a changed row. A file never undoes a repair or revocation: who determined it must do that."""
+        if own in ("REPAIRED", "REVOKED", "CORRECTED") and was in ("ACTIVE", "CORRECTED"):
+            return own
+        if was in ("ACTIVE", "CORRECTED"):
+            return "CORRECTED"
+        if own is None or own == was:
+            return was
+        if own in ("REPAIRED", "REVOKED"):
+            return own
+        raise CellError(
+            "status",
+            own,
+            "该信息已修复或撤销，不能经导入恢复公示",
+            "is repaired or revoked already; an import does not publish it again",
+        )
+
     async def _with_subjects(
         self, connection: Connection, records: list[tuple[Row, RecordRow]], outcome: Outcome
     ) -> list[_Planned]:
@@ -171,9 +197,7 @@ class RecordLoader:
                     )
                 if authority is not None and authority.subject_class != "ORGANISATION":
                     raise CellError("authority_uscc", "", "认定机关不是组织", "the authority is not an organisation")
-                # A list is told by its name; everything else by who decided.
-                by = "" if record.columns["kind"] == "LIST_ENTRY" or authority is None else str(authority.external_id)
-                key = f"{record.columns['kind']}|{by}|{record.number}|{subject.external_id}"
+                key, external_id = self.identify(row, record, subject, authority)
                 content_hash = with_authority(record.content_hash, authority.external_id if authority else None)
                 if self.seen.twice((record.columns["source_code"], key), row, content_hash[:16]):
                     outcome.same += 1
@@ -184,7 +208,7 @@ class RecordLoader:
             for spec, on in ((record.subject, subject), (record.authority, authority)):
                 if spec is not None and on is not None and spec.uscc is not None and not on.called(spec.folded):
                     outcome.remarks.other_name(row.line, spec.uscc, on.name, spec.name)
-            planned.append(_Planned(row, record, subject, authority, key, content_hash))
+            planned.append(_Planned(row, record, subject, authority, key, content_hash, external_id))
         return planned
 
     async def _existing(self, connection: Connection, planned: list[_Planned]) -> dict[tuple[str, str], asyncpg.Record]:
@@ -205,7 +229,7 @@ class RecordLoader:
                 outcome.same += 1
             else:
                 try:
-                    status = _next_status(found["status"], one.record.status)
+                    status = self.next_status(found["status"], one.record.status)
                 except CellError as error:
                     outcome.reject(one.row, error)
                     continue
@@ -245,7 +269,7 @@ class RecordLoader:
         if not written:
             return
         for one in written:
-            content = {name: json_value(one.written[name]) for name, _ in _WRITTEN if name not in ("version", "detail")}
+            content = {name: json_value(one.written[name]) for name, _ in _WRITTEN if name not in _TOLD_OTHERWISE}
             content.update({name: one.record.columns[name] for name in _KEPT})
             content["detail"] = one.record.columns["detail"]
             content["authority"] = str(one.authority.external_id) if one.authority else None
@@ -286,21 +310,3 @@ class RecordLoader:
 
 def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:
     return [[one.written[name] for one in planned] for name, _ in columns]
-
-
-def _next_status(was: str, own: str | None) -> str:
-    """The status of a changed row. A repair or revocation is never undone by a file: who determined it must do that."""
-    if own in ("REPAIRED", "REVOKED", "CORRECTED") and was in ("ACTIVE", "CORRECTED"):
-        return own
-    if was in ("ACTIVE", "CORRECTED"):
-        return "CORRECTED"
-    if own is None or own == was:
-        return was
-    if own in ("REPAIRED", "REVOKED"):
-        return own
-    raise CellError(
-        "status",
-        own,
-        "该信息已修复或撤销，不能经导入恢复公示",
-        "is repaired or revoked already; an import does not publish it again",
-    )
