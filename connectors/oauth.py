@@ -229,7 +229,8 @@ class Tokens(Generic[K]):
         now = self._clock()
         headers, form = self._authentication.authenticate(now)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
-        body = urlencode({"grant_type": "client_credentials", **self._parameters(key), **form}).encode("ascii")
+        parameters = self._parameters(key)
+        body = urlencode({"grant_type": "client_credentials", **parameters, **form}).encode("ascii")
         reply = await self._http.send(
             "POST", self._url, deadline=deadline, headers=headers, body=body, expect=_EXPECTED
         )
@@ -241,7 +242,14 @@ class Tokens(Generic[K]):
             fail(FailureKind.MALFORMED, "access_token is not a bearer token")
         if string(answer, "token_type").lower() != "bearer":  # case-insensitive: RFC 6749 §5.1
             fail(FailureKind.MALFORMED, "token_type is not Bearer")
+        if not set(parameters.get("scope", "").split()) <= _scope(answer, parameters):
+            fail(FailureKind.FORBIDDEN, "the token has a lesser scope than was asked for")
         return Token(token), unix_ms(now) + seconds * 1000
+
+
+def _scope(answer: Mapping[str, object], parameters: Mapping[str, str]) -> set[str]:
+    """What a token is good for: as asked for, where the answer doesn't say otherwise (RFC 6749 §5.1)."""
+    return set((parameters.get("scope", "") if "scope" not in answer else string(answer, "scope")).split())
 
 
 def _refusal(reply: Reply, now: datetime) -> UpstreamError:

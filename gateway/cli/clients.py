@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from joserfc.jwk import ECKey
 
 from gateway.auth.certificate import InvalidCertificateError, from_pem
 from gateway.auth.clients import DPOP, MTLS, SUBJECT_SELF, Client, ClientStore
 from gateway.auth.purpose import SELF_MATTER
 from gateway.auth.registration import Registration, check_certificates, check_jwks, register
 from gateway.cli.common import fail, note, run_with_pool, show_json, show_table
+from gateway.cli.keys import new_client_key
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool
 
@@ -69,7 +68,7 @@ def add(
     async def work(pool: Pool) -> str | None:
         keys = None if jwks is None else _read_jwks(jwks)
         if generate_key is not None:
-            keys = _generate(generate_key)
+            keys = new_client_key(generate_key)
         wanted = Registration(
             id=client_id,
             name=name,
@@ -207,19 +206,6 @@ def _read_jwks(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise OperatorError(f"{path} is neither a JWKS nor a JWK")
     return data
-
-
-def _generate(path: Path) -> dict[str, Any]:
-    key = ECKey.generate_key("P-256")
-    named = {"kid": key.thumbprint(), "alg": "ES256", "use": "sig"}
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump({**key.as_dict(private=True), **named}, file)
-            file.write("\n")
-    except OSError as error:
-        raise OperatorError(f"cannot write {path}: {error.strerror}; it must be a new file") from error
-    return {"keys": [{**key.as_dict(private=False), **named}]}
 
 
 def _describe(client: Client) -> dict[str, Any]:

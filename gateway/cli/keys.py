@@ -1,15 +1,20 @@
-"""`credit-gateway keys rotate | list`: the signing keys, one job each."""
+"""`credit-gateway keys rotate | list | client`: the signing keys, one job each; and a key by which to be a client."""
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from joserfc.jwk import ECKey
 
 from gateway.auth.keys import JOBS, KeyStore, SigningKey
 from gateway.auth.tokens import JOB
 from gateway.cli.common import note, reported, show_json, show_table
+from gateway.errors import OperatorError
 from gateway.settings import load
 
 app = typer.Typer(help="Rotate and list signing keys.", no_args_is_help=True)
@@ -36,6 +41,37 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="JSON, for pr
         else:
             columns = ("job", "kid", "algorithm", "made", "retired")
             show_table(columns, [tuple(str(value or "") for value in _describe(key).values()) for key in found])
+
+
+@app.command("client")
+def client_key(
+    file: Annotated[Path, typer.Argument(help="New file for the private JWK; its owner alone can read it")],
+) -> None:
+    """Make a key by which to be a client: of another region's gateway, for instance (key_file in GATEWAY_PEERS).
+
+    The public JWKS goes to stdout, alone, for those who register the client: clients add … --jwks.
+    """
+    with reported():
+        public = new_client_key(file)
+        note(f"the private key is in {file}; it stays here")
+        show_json(public)
+
+
+def new_client_key(path: Path) -> dict[str, Any]:
+    """Make a key for private_key_jwt: the private JWK (EC P-256) in a new file (0600). Returns the public JWKS.
+
+    Raises OperatorError where the file can't be written or is there already.
+    """
+    key = ECKey.generate_key("P-256")
+    named = {"kid": key.thumbprint(), "alg": "ES256", "use": "sig"}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({**key.as_dict(private=True), **named}, file)
+            file.write("\n")
+    except OSError as error:
+        raise OperatorError(f"cannot write {path}: {error.strerror}; it must be a new file") from error
+    return {"keys": [{**key.as_dict(private=False), **named}]}
 
 
 def _describe(key: SigningKey) -> dict[str, str | None]:

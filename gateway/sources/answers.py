@@ -19,7 +19,7 @@ from gateway.sources.policy import SourcePolicy
 from gateway.sources.told import Told, told
 from gateway.storage.pool import Pool, same, storage_unavailable
 
-Key: TypeAlias = tuple[str, str, str]  # source, part, USCC
+Key: TypeAlias = tuple[str, str, str]  # source, part (`of_matter`), USCC
 
 _RECHECK: Final = 2.0  # s before the database, which other processes write to, is asked again for the same
 _ABSENT: Final = 20_000  # keys remembered as not kept
@@ -34,6 +34,11 @@ cross join lateral (
     where s.uscc = k.uscc and s.source_code = k.source and s.part = k.part and s.asked_at > to_timestamp(k.since)
     order by s.asked_at desc limit 1
 ) a"""
+
+
+def of_matter(part: str, matter: str | None) -> str:
+    """The part as it is kept where the source decides by the matter what it tells: another's is no answer for this."""
+    return f"{part}:{matter or ''}"
 
 
 class _Slot:
@@ -150,5 +155,5 @@ class KeptAnswers:
             if not 0 < row["i"] <= len(keys) or not isinstance(json.loads(text), list):
                 raise ValueError("not what was asked for, or no list")
             key = keys[row["i"] - 1]
-            found[key] = told(self._policies[key[0]], key[1], row["asked_at"], text)
+            found[key] = told(self._policies[key[0]], key[1].partition(":")[0], row["asked_at"], text)
         return found

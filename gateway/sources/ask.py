@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.base import Connector, FailureKind, Purpose
 from gateway.auth.principal import Principal
-from gateway.sources.answers import KeptAnswers, Key
+from gateway.sources.answers import KeptAnswers, Key, of_matter
 from gateway.sources.breaker import State
 from gateway.sources.consented import by_consent
 from gateway.sources.flight import Flight, land
@@ -151,12 +151,12 @@ class Sources:
                 sections[source] = {uscc: section(parts, [none] * len(parts)) for uscc, parts in subjects.items()}
                 continue
             # In the order wanted: a subject that is asked for keeps its place with a section that is never read.
-            ready = self._ready.find(source, subjects, now)
+            ready = self._ready.find(source, self._kept_as(source, subjects, principal), now)
             sections[source] = {uscc: one or _UNMADE for uscc, one in ready.items()}
             asked += [(source, part, uscc) for uscc, one in ready.items() if one is None for part in subjects[uscc]]
         if asked:
             board = await self._answer(asked, principal, deadline)
-            self._compose(plan, board, sections)
+            self._compose(plan, board, sections, principal)
         return sections
 
     async def _by_consent(self, want: Wanted, principal: Principal, deadline: float) -> _Sections:
@@ -223,18 +223,33 @@ class Sources:
         named = policy.matters is None or principal.matter in policy.matters
         return None if allowed and named else MATTER
 
+    def _kept_as(
+        self, source: str, subjects: Mapping[str, tuple[str, ...]], principal: Principal
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Subjects with the names under which this asker's answers about their parts are kept."""
+        policy = self._policies.get(source)
+        if policy is None or not policy.by_purpose:
+            return subjects
+        matter = principal.matter
+        return {uscc: tuple([of_matter(part, matter) for part in parts]) for uscc, parts in subjects.items()}
+
     def _compose(
-        self, plan: _Plan, board: Mapping[Key, PartAnswer], sections: Mapping[str, dict[str, Section]]
+        self,
+        plan: _Plan,
+        board: Mapping[Key, PartAnswer],
+        sections: Mapping[str, dict[str, Section]],
+        principal: Principal,
     ) -> None:
         """Sections in place of those that were not ready, kept for the next asker where all is kept and fresh."""
         for source, made in sections.items():
+            kept_as = self._kept_as(source, plan[source], principal)
             for uscc, one in made.items():
                 if one is _UNMADE:
                     parts = plan[source][uscc]
                     one = section(parts, [board[source, part, uscc] for part in parts])
                     made[uscc] = one
                     if one.status == CACHED:
-                        self._ready.put((source, parts, uscc), one)
+                        self._ready.put((source, kept_as[uscc], uscc), one)
 
     def _consulted(self, sections: _Sections, under_consent: _Sections) -> Consulted:
         behind: dict[str, tuple[str, ...]] = {}
@@ -265,11 +280,12 @@ class Sources:
     async def _answer(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, PartAnswer]:
         """A part's answer for each key: kept and fresh, else asked where this asker may, else why not."""
         board: dict[Key, PartAnswer] = {}
-        kept = await self._kept.find([key for key in keys if self._lanes[key[0]].policy.keep], deadline)
+        places = {key: self._place(key, principal) for key in keys}
+        kept = await self._kept.find([places[key] for key in keys if self._lanes[key[0]].policy.keep], deadline)
         now = self._clock()
         rest: list[Key] = []
         for key in keys:
-            answer = kept.get(key)
+            answer = kept.get(places[key])
             if answer is not None and answer.fresh_until > now:
                 board[key] = settled(answer, None)
             else:
@@ -285,10 +301,15 @@ class Sources:
             replies = await self._ask(rest, principal, deadline)
             unasked = expired = NoAnswer(BUDGET)
         for key in rest:
-            answer = kept.get(key)
+            answer = kept.get(places[key])
             reply = replies.get(key, unasked if answer is None else expired)
             board[key] = at_once(reply) if isinstance(reply, Told) else settled(answer, reply)
         return board
+
+    def _place(self, key: Key, principal: Principal) -> Key:
+        """Where this asker's answer is kept."""
+        source, part, uscc = key
+        return (source, of_matter(part, principal.matter), uscc) if self._policies[source].by_purpose else key
 
     async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
         """Replies of the sources. Every source has its own budget inside the request's, and waits for no other."""
@@ -316,10 +337,11 @@ class Sources:
             for _, lane, flights in waits:
                 lane.leave(flights)
 
-    def _answered(self, source: str, part: str, uscc: str, answer: Told) -> None:
+    def _answered(self, source: str, flight: Flight, answer: Told) -> None:
         self._health.answered(source, answer.asked_at)
         if self._lanes[source].policy.keep:
-            key = (source, part, uscc)
+            part = flight.part if flight.purpose is None else of_matter(flight.part, flight.purpose.matter)
+            key = (source, part, flight.uscc)
             self._kept.put(key, answer)
             self._writer.put(key, answer)
 

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _REFRESHES: Final = 1_000  # queued for the public view at most
 _GRACE: Final = 0.25  # s beyond its deadline that a connector gets before it is cut off
+_HURRIED: Final = 0.5  # of its budget: a source that got less time than that is not to blame for being late
 _JITTER: Final = (0.05, 0.2)  # s before a call is repeated: at least, and at random on top
 
 _REPEATED: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.SERVER_ERROR})
@@ -44,14 +45,14 @@ _ILL: Final = frozenset(
 
 
 class Lane:
-    """One source. `answered(part, uscc, answer)` and `turned(state)` are told what happens, in the event loop."""
+    """One source. `answered(flight, answer)` and `turned(state)` are told what happens, in the event loop."""
 
     def __init__(
         self,
         policy: SourcePolicy,
         connector: Connector,
         metrics: SourceMetrics,
-        answered: Callable[[str, str, Told], None],
+        answered: Callable[[Flight, Told], None],
         turned: Callable[[State], None],
         *,
         clock: Callable[[], float] = time.time,
@@ -242,14 +243,17 @@ class Lane:
         loop = asyncio.get_running_loop()
         outcomes: Mapping[str, Outcome] | None = None
         replies: dict[str, Reply] = {}
+        seconds = self.policy.budget
+        if self.policy.tells_deadline:
+            seconds = min(seconds, max(flight.start_by for flight in batch) - loop.time())
         try:
-            outcomes = await self._ask(batch, loop.time() + self.policy.budget)
+            outcomes = await self._ask(batch, loop.time() + seconds)
             now = self._clock()
             replies = {
                 flight.uscc: read(self.policy, flight.part, flight.uscc, outcomes.get(flight.uscc), now)
                 for flight in batch
             }
-            self._judge(batch, outcomes, replies, ticket)
+            self._judge(batch, outcomes, replies, ticket, hurried=seconds < self.policy.budget * _HURRIED)
         except Exception:  # a connector promises not to raise: a fault of ours, not of the source
             logger.exception("sources: asking %s for %s", self.policy.code, batch[0].part)
             self._breaker.failed(ticket, loop.time())
@@ -303,15 +307,22 @@ class Lane:
         return outcomes
 
     def _judge(
-        self, batch: list[Flight], outcomes: Mapping[str, Outcome], replies: Mapping[str, Reply], ticket: int
+        self,
+        batch: list[Flight],
+        outcomes: Mapping[str, Outcome],
+        replies: Mapping[str, Reply],
+        ticket: int,
+        *,
+        hurried: bool,
     ) -> None:
-        """Tell the breaker, the keeper of answers and the log what came of a call."""
+        """Tell the breaker, the keeper of answers and the log what came of a call; of one that was `hurried` a failure
+        says nothing about the source."""
         ill: list[Failure] = []
         for flight in batch:
             reply, outcome = replies[flight.uscc], outcomes.get(flight.uscc)
             if isinstance(reply, Told) and isinstance(outcome, Answer):
                 self._metrics.unreadable.labels(self.policy.code).inc(outcome.unreadable)
-                self._answered(flight.part, flight.uscc, reply)
+                self._answered(flight, reply)
                 continue
             if isinstance(outcome, Pending):
                 continue
@@ -323,7 +334,11 @@ class Lane:
             self._breaker.succeeded(ticket)
             return
         pauses = [f.retry_after for f in ill if f.kind is FailureKind.THROTTLED and f.retry_after is not None]
-        self._breaker.failed(ticket, asyncio.get_running_loop().time(), max(pauses, default=None))
+        now = asyncio.get_running_loop().time()
+        if hurried and not pauses:
+            self._breaker.abandoned(ticket, now)
+        else:
+            self._breaker.failed(ticket, now, max(pauses, default=None))
 
 
 def _together(first: Flight, second: Flight) -> bool:

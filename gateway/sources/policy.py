@@ -34,6 +34,7 @@ class SourcePolicy:
     parts. `budget`: how long one request waits for the source, and how long one call may take. `requests_per_second` 0
     means no limit. `batch`: subjects in one call. `keep` False: an answer is shown once and kept nowhere. `by_purpose`:
     the source is told what it is asked for, so that questions of different purposes are different questions.
+    `tells_deadline`: the source is told how long it is waited for, so that a call ends when nobody waits any more.
     `attempts`: calls for one question where repeating it is safe. `group`: the section that it stands in with others of
     its kind, with its `region` (code, name). `matters`: those in which it may be asked, None for all that the matter's
     own sources allow. `complete(source, USCC, row)`: what the gateway itself says of a row; `negative`: whether rows
@@ -52,6 +53,7 @@ class SourcePolicy:
     batch: int = 1
     keep: bool = True
     by_purpose: bool = False
+    tells_deadline: bool = False
     attempts: int = 2
     group: str = ""
     region: tuple[str, str] = ("", "")
@@ -90,6 +92,7 @@ def policies(settings: Settings) -> list[SourcePolicy]:
                 workers,
                 batch=BATCH,
                 by_purpose=True,
+                tells_deadline=True,
                 group=PEERS,
                 region=(peer.region_code, peer.region_name),
                 matters=frozenset(peer.matters),

@@ -59,6 +59,17 @@ _ANSWER = "(select answers -> subject -> 'answer' as x) q"
 # Records that a source gave -------------------------------------------------------------------------------------------
 
 
+# A kept answer outlives the term of a record in it. Days are text: one that can't be cast would fail every statement.
+_GIVEN_STATUS = "coalesce(x ->> 'status', 'ACTIVE')"
+_STATUS = (
+    f"case when {_GIVEN_STATUS} in ('ACTIVE', 'CORRECTED')"
+    " and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD')"
+    f" then 'EXPIRED' else {_GIVEN_STATUS} end"
+)
+# Who may see what was revoked or repaired is its own region's to say, and it says so to nobody else.
+_SHOWN = f"{_GIVEN_STATUS} not in ('REVOKED', 'REPAIRED')"
+
+
 def _id_given(name: str) -> str:
     return f"x ->> '{name}'"
 
@@ -80,7 +91,7 @@ def _record_columns(source: str, item: str, own_id: Callable[[str], str] = _id_g
         "severity": "x ->> 'severity'",
         "catalogue_item": item,
         "title": "x ->> 'title'",
-        "status": "coalesce(x ->> 'status', 'ACTIVE')",
+        "status": _STATUS,
         "under_objection": "coalesce(x ->> 'under_objection', 'false')",
         "version": "coalesce(x ->> 'version', '1')",
         "subject_node_id": "x ->> 'subject_node_id'",
@@ -282,7 +293,7 @@ _PEERS = (
         "subject",
         _record_columns("source", "coalesce(x ->> 'catalogue_item', '')"),
         R,
-        rows="jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x",
+        rows=f"jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x where {_SHOWN}",
         by_source=True,
     ),
     SourceFunction(

@@ -42,9 +42,11 @@ def function(definition: SourceFunction, access: Access) -> str:
     found = ",\n        ".join(sql for _, _, sql in columns if sql is not None)
     body = f"select\n        {found}\n    from {definition.rows}".replace("{schema}", access.schema)
     takes = "answers jsonb, subject text" + (", source text" if definition.by_source else "")
+    # What names another schema is read when it is made: its caller may run core.today(), but not look into core.
+    body = f"begin atomic\n    {body};\nend" if "core." in body else f"as $$\n    {body} $$"
     return (
         f"create function {access.schema}.{definition.name}({takes}) returns table ({table})\n"
-        f"    language sql stable parallel safe as $$\n    {body} $$;\n"
+        f"    language sql stable parallel safe {body};\n"
     )
 
 

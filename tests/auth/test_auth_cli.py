@@ -126,6 +126,22 @@ def test_list_and_disable(data: Path) -> None:
     assert found["cli-off"]["disabled"] is True
 
 
+def test_a_key_of_ours_for_somebody_elses_gateway(data: Path) -> None:
+    path = data / "peer.jwk"
+    made = run("keys", "client", str(path))
+    assert (made.exit_code, stat.S_IMODE(path.stat().st_mode)) == (0, 0o600), made.output
+    private = json.loads(path.read_text())
+    (public,) = json.loads(made.stdout)["keys"]
+    assert public == {name: value for name, value in private.items() if name != "d"}
+    assert private["d"] not in made.output
+    registered = data / "peer.public.json"
+    registered.write_text(made.stdout)
+    assert run(*ADD, "cli-peer", "--jwks", str(registered)).exit_code == 0
+    again = run("keys", "client", str(path))
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert json.loads(path.read_text()) == private
+
+
 def test_keys(data: Path) -> None:
     first = run("keys", "rotate").stdout.strip()
     second = run("keys", "rotate", "--job", "tokens").stdout.strip()

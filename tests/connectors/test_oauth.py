@@ -250,6 +250,19 @@ async def test_only_a_refused_token_makes_a_second_call(issuer: Issuer, http: Ht
     assert used == ["token-1"]
 
 
+@pytest.mark.parametrize(("scope", "fits"), [("a", True), ("b a", True), ("b", False), ("", False), (None, True)])
+async def test_a_token_of_a_lesser_scope_is_none(
+    issuer: Issuer, http: HttpClient, scope: str | None, fits: bool
+) -> None:
+    issuer.reply = returns(issuer.answer(**({} if scope is None else {"scope": scope})))
+    if fits:
+        assert await call(source(issuer, http)) == "Bearer token-0"
+        return
+    with pytest.raises(UpstreamError) as caught:
+        await call(source(issuer, http))
+    assert caught.value.failure.kind is K.FORBIDDEN
+
+
 async def test_the_least_used_tokens_go_first(issuer: Issuer, http: HttpClient) -> None:
     tokens = source(issuer, http, max_kept=2)
     for key in ("a", "b", "a", "c", "a", "b"):

@@ -198,15 +198,17 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, database: Database, parts: Parts | None = None) -> AsyncIterator[str]:
-    """The gateway on a port of its own, in this loop; yields its base URL. The issuer's name has the port. Tests ask
-    more than a client may: where the settings don't say otherwise, nothing is throttled."""
+async def serving(
+    settings: Settings, database: Database, parts: Parts | None = None, *, issuer: str | None = None
+) -> AsyncIterator[str]:
+    """The gateway on a port of its own, in this loop; yields its base URL. The issuer's name has the port, unless it
+    goes by another. Tests ask more than a client may: where the settings don't say otherwise, nothing is throttled."""
     # asyncio turns Nagle's algorithm off only where the socket names its protocol; else each answer takes 40 ms more.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
     base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    changes = {"issuer": base, **{name: 0.0 for name in UNTHROTTLED if name not in settings.model_fields_set}}
+    changes = {"issuer": issuer or base, **{name: 0.0 for name in UNTHROTTLED if name not in settings.model_fields_set}}
     app = create_app(settings.model_copy(update=changes), database, parts)
     server = _Server(config(app, app.door, lifespan="on", timeout_graceful_shutdown=2))
     task = asyncio.create_task(server.serve(sockets=[listening]))
@@ -238,6 +240,7 @@ async def make_client(
 ) -> Account:
     """Register a client with a new key."""
     key = ECKey.generate_key("P-256", {"kid": "k1"})
+    more.setdefault("jwks", {"keys": [key.as_dict(private=False)]})
     pool = Pool(database.dsn("service"), size=1)
     try:
         wanted = Registration(
@@ -246,7 +249,6 @@ async def make_client(
             organisation_uscc=organisation,
             scopes=(scope,) if scope else (),
             matters=matters,
-            jwks={"keys": [key.as_dict(private=False)]},
             **more,
         )
         await register(ClientStore(pool), wanted)

@@ -125,6 +125,16 @@ async def test_peers_are_told_for_whom(stage: Callable[..., Stage]) -> None:
     ]
 
 
+async def test_what_was_told_for_one_matter_is_kept_for_no_other(stage: Callable[..., Stage]) -> None:
+    here, a = stage(matters=frozenset({"GRANT", "TENDERING"})), code()
+    assert statuses(await here.sources.consult(everywhere(a), ALL, soon()), a)["PEER_A"] == ("ANSWERED", None)
+    here.peers["PEER_A"].say = failing("FORBIDDEN")
+    other = replace(ALL, matter="TENDERING")
+    assert statuses(await here.sources.consult(everywhere(a), other, soon()), a)["PEER_A"] == ("REFUSED", "FORBIDDEN")
+    again = replace(ALL, case_number="2")
+    assert statuses(await here.sources.consult(everywhere(a), again, soon()), a)["PEER_A"] == ("CACHED", None)
+
+
 async def test_a_group_nobody_set_up_has_no_section(stage: Callable[..., Stage]) -> None:
     pool: Any = NoDatabase()
     sources = Sources([], {}, pool, CollectorRegistry())

@@ -1160,7 +1160,7 @@ create function v_restricted.platform_answer(answers jsonb, subject text) return
         (x -> 'reason')::text
     from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_restricted.record r where r.external_id = (coalesce((select w.external_id::text from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
         coalesce((select w.external_id::text from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
@@ -1176,7 +1176,7 @@ create function v_restricted.platform_records(answers jsonb, subject text) retur
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -1236,7 +1236,8 @@ create function v_restricted.platform_records(answers jsonb, subject text) retur
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+end;
 create function v_restricted.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -1252,7 +1253,7 @@ create function v_restricted.peers(answers jsonb, subject text) returns table (c
         v -> 'subject' -> 0 ->> 'courts'
     from jsonb_each(answers -> subject) e(code, v) $$;
 create function v_restricted.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_restricted.record r where r.external_id = (x ->> 'external_id')::uuid),
         x ->> 'external_id',
@@ -1268,7 +1269,7 @@ create function v_restricted.peers_records(answers jsonb, subject text, source t
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -1328,7 +1329,8 @@ create function v_restricted.peers_records(answers jsonb, subject text, source t
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x where coalesce(x ->> 'status', 'ACTIVE') not in ('REVOKED', 'REPAIRED');
+end;
 create function v_restricted.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -2135,7 +2137,7 @@ create function v_restricted_scoped.platform_answer(answers jsonb, subject text)
         (x -> 'reason')::text
     from (select answers -> subject -> 'answer' as x) q $$;
 create function v_restricted_scoped.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_restricted_scoped.record r where r.external_id = (coalesce((select w.external_id::text from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
         coalesce((select w.external_id::text from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
@@ -2151,7 +2153,7 @@ create function v_restricted_scoped.platform_records(answers jsonb, subject text
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -2211,7 +2213,8 @@ create function v_restricted_scoped.platform_records(answers jsonb, subject text
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+end;
 create function v_restricted_scoped.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -2227,7 +2230,7 @@ create function v_restricted_scoped.peers(answers jsonb, subject text) returns t
         v -> 'subject' -> 0 ->> 'courts'
     from jsonb_each(answers -> subject) e(code, v) $$;
 create function v_restricted_scoped.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_restricted_scoped.record r where r.external_id = (x ->> 'external_id')::uuid),
         x ->> 'external_id',
@@ -2243,7 +2246,7 @@ create function v_restricted_scoped.peers_records(answers jsonb, subject text, s
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -2303,7 +2306,8 @@ create function v_restricted_scoped.peers_records(answers jsonb, subject text, s
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x where coalesce(x ->> 'status', 'ACTIVE') not in ('REVOKED', 'REPAIRED');
+end;
 create function v_restricted_scoped.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -3130,7 +3134,7 @@ create function v_self.platform_answer(answers jsonb, subject text) returns tabl
         (x -> 'reason')::text
     from (select answers -> subject -> 'answer' as x) q $$;
 create function v_self.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_self.record r where r.external_id = (coalesce((select w.external_id::text from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
         coalesce((select w.external_id::text from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
@@ -3146,7 +3150,7 @@ create function v_self.platform_records(answers jsonb, subject text) returns tab
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -3206,7 +3210,8 @@ create function v_self.platform_records(answers jsonb, subject text) returns tab
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+end;
 create function v_self.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -3222,7 +3227,7 @@ create function v_self.peers(answers jsonb, subject text) returns table (code te
         v -> 'subject' -> 0 ->> 'courts'
     from jsonb_each(answers -> subject) e(code, v) $$;
 create function v_self.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_self.record r where r.external_id = (x ->> 'external_id')::uuid),
         x ->> 'external_id',
@@ -3238,7 +3243,7 @@ create function v_self.peers_records(answers jsonb, subject text, source text) r
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -3298,7 +3303,8 @@ create function v_self.peers_records(answers jsonb, subject text, source text) r
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x where coalesce(x ->> 'status', 'ACTIVE') not in ('REVOKED', 'REPAIRED');
+end;
 create function v_self.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -4160,7 +4166,7 @@ create function v_internal.platform_answer(answers jsonb, subject text) returns 
         (x -> 'reason')::text
     from (select answers -> subject -> 'answer' as x) q $$;
 create function v_internal.platform_records(answers jsonb, subject text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_internal.record r where r.external_id = (coalesce((select w.external_id::text from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'))::uuid),
         coalesce((select w.external_id::text from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'), x ->> 'external_id'),
@@ -4176,7 +4182,7 @@ create function v_internal.platform_records(answers jsonb, subject text) returns
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -4236,7 +4242,8 @@ create function v_internal.platform_records(answers jsonb, subject text) returns
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) $$;
+    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+end;
 create function v_internal.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
     select
@@ -4252,7 +4259,7 @@ create function v_internal.peers(answers jsonb, subject text) returns table (cod
         v -> 'subject' -> 0 ->> 'courts'
     from jsonb_each(answers -> subject) e(code, v) $$;
 create function v_internal.peers_records(answers jsonb, subject text, source text) returns table (id bigint, external_id text, node_id text, subject_id bigint, authority_id bigint, kind text, area text, severity text, catalogue_item text, title text, document_number text, decided_on text, published_from text, published_until text, status text, under_objection text, repairable_from text, basis text, amount text, facts text, version text, subject_node_id text, subject_external_id text, subject_on_record text, subject_uscc text, subject_name text, subject_kind text, subject_region_code text, subject_region_name text, subject_region_local text, authority_node_id text, authority_external_id text, authority_on_record text, authority_uscc text, authority_name text, authority_kind text, authority_region_code text, authority_region_name text, authority_region_local text, source_code text, source_name text, source_kind text, source_healthy text, source_last_answer_at timestamptz, penalty_kinds text, offence text, content text, fine text, confiscated text, licence_effect text, valid_from text, valid_until text, licence_kind text, certificate_name text, certificate_number text, case_number text, court text, cause text, result text, obligation text, performance text, sanction text, effective_until text, form text, breach text, contract text, counterparty text, promise text, due_on text, rectified_on text, honour_level text, list_name text, removed_on text, grounds text)
-    language sql stable parallel safe as $$
+    language sql stable parallel safe begin atomic
     select
         (select r.id from v_internal.record r where r.external_id = (x ->> 'external_id')::uuid),
         x ->> 'external_id',
@@ -4268,7 +4275,7 @@ create function v_internal.peers_records(answers jsonb, subject text, source tex
         (x -> 'decided_on')::text,
         (x -> 'published_from')::text,
         (x -> 'published_until')::text,
-        coalesce(x ->> 'status', 'ACTIVE'),
+        case when coalesce(x ->> 'status', 'ACTIVE') in ('ACTIVE', 'CORRECTED') and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD') then 'EXPIRED' else coalesce(x ->> 'status', 'ACTIVE') end,
         coalesce(x ->> 'under_objection', 'false'),
         (x -> 'repairable_from')::text,
         (x -> 'basis')::text,
@@ -4328,7 +4335,8 @@ create function v_internal.peers_records(answers jsonb, subject text, source tex
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x $$;
+    from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'records') x where coalesce(x ->> 'status', 'ACTIVE') not in ('REVOKED', 'REPAIRED');
+end;
 create function v_internal.peers_courts(answers jsonb, subject text, source text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
