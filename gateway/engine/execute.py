@@ -28,7 +28,7 @@ from gateway.engine.together import Reader, Together
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Consulted, Wanted
-from gateway.storage.identifiers import mask_identity_numbers_in
+from gateway.storage.identifiers import mask_identity_numbers, mask_identity_numbers_in
 from gateway.storage.pool import same
 
 
@@ -375,7 +375,7 @@ def _disclosure(principal: Principal, request: Request, done: Done, outcome: str
         case_number=principal.case_number or "",
         on_behalf_of=principal.on_behalf_of,
         outcome=outcome,
-        operation_name=name if name is not None and _NAME.fullmatch(name) else None,
+        operation_name=mask_identity_numbers(name) if name is not None and _NAME.fullmatch(name) else None,
         document_hash=done.document.hash if done.document is not None else None,
         variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
         subject_ids=done.shown,

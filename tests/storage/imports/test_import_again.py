@@ -106,6 +106,18 @@ async def test_a_withdrawal_of_what_is_not_here(database: Database, tmp_path: Pa
     assert "该主体没有这类信息在库" in report.first_rejects[0][3]
 
 
+async def test_the_older_generation_withdraws_with_its_remark(database: Database, owner: Db, tmp_path: Path) -> None:
+    row = penalty(871_150)
+    await load(database, written(tmp_path / "p.csv", [row]))
+    again = {**row, "CF_ZT": "1", "BZ": "样例：经复议撤销"}
+    assert counts(await load(database, written(tmp_path / "w.csv", [again]))) == (1, 0, 1, 0, 0)
+    there = await _record(owner, 871_150)
+    assert there["status"] == "REVOKED"
+    assert "经复议撤销" in await owner.fetchval(
+        "select reason from core.record_version where record_id = $1 and version = 2", there["id"]
+    )
+
+
 async def test_a_repair_under_another_authority(database: Database, tmp_path: Path) -> None:
     row = penalty(871_200, 状态="已修复")
     assert counts(await load(database, written(tmp_path / "r.csv", [row]))) == (1, 1, 0, 0, 0)  # repaired long since

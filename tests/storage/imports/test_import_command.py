@@ -109,7 +109,7 @@ def test_wrong_usage(tmp_path: Path) -> None:
 def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
     """A mistyped code makes a second organisation: nobody would notice by counts of rows."""
     right, wrong = "91652799YL0099999P", "91652799YL00999990"
-    path = file(tmp_path, f"name,uscc\n样例甲有限公司,{right}\n样例乙有限公司,{wrong}\n")
+    path = file(tmp_path, f"name,uscc,subject_kind\n样例甲有限公司,{right},\n样例乙有限公司,{wrong},企业\n")
     result = run(path, "--as", "organisations")
     assert result.exit_code == 0
     assert "1 new organisations have no valid code" in result.stderr.replace("\n", " ")
