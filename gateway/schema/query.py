@@ -69,7 +69,10 @@ def _subjects(
 
 def _search_subjects(
     query: Annotated[
-        str, strawberry.argument(description="Two characters or more of a name it has or had, or of its code")
+        str,
+        strawberry.argument(
+            description="Two characters or more of a name it has or had, from any place, or from the beginning of its code"
+        ),
     ],
     filter: Annotated[SubjectFilter | None, strawberry.argument(description="Which subjects; all without it")] = (
         strawberry.UNSET

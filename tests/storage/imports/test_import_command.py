@@ -122,6 +122,24 @@ def test_the_version() -> None:
     assert (result.exit_code, result.stdout.strip()) == (0, version("credit-gateway"))
 
 
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "gateway.cli", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, version("credit-gateway"))
+
+
+def test_older_content_is_told_and_put_back_on_purpose(tmp_path: Path) -> None:
+    first = penalties(tmp_path / "1.csv", penalty(195))
+    second = penalties(tmp_path / "2.csv", penalty(195, CF_SY="改过"))
+    for path in (first, second):
+        assert run(path, "--as", "penalties").exit_code == 0
+    result = run(first, "--as", "penalties")
+    assert result.exit_code == 0
+    assert "--apply-older" in result.stderr
+    told = json.loads(run(first, "--as", "penalties", "--json", "--apply-older").stdout)["files"][0]
+    assert (told["changed"], told["older"]) == (1, 0)
+
+
 def penalties(path: Path, *rows: dict[str, str]) -> Path:
     path.write_bytes(csv_bytes(rows))
     return path
