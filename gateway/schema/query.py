@@ -71,7 +71,7 @@ def _search_subjects(
     query: Annotated[
         str,
         strawberry.argument(
-            description="Two characters or more of a name it has or had, from any place, or from the beginning of its code"
+            description="Two characters or more of a name it has or had, or with which its code begins"
         ),
     ],
     filter: Annotated[SubjectFilter | None, strawberry.argument(description="Which subjects; all without it")] = (
