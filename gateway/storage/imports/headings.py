@@ -228,7 +228,7 @@ def refuse_forbidden_below(
     for line, cells in rows:
         pairs = list(zip(cells, columns, strict=False))
         if _belongs_to_header(cells, columns, headings):
-            refuse_forbidden(path, line, cells)
+            refuse_forbidden(path, line, [cell for cell in cells if len(cell.strip()) <= _LONGEST_BELOW])
         else:
             refuse_forbidden(path, line, [cell for cell, meant in pairs if not meant and _is_bare(cell)])
 
@@ -244,6 +244,7 @@ def _is_bare(cell: str) -> bool:
     return fold_heading(cell) in _BARE
 
 
+_LONGEST_BELOW = 12  # characters: more is a note of who sends the file
 _BARE = frozenset(
     ("民族", "族", "种族", "族别", "宗教", "宗教信仰", "信仰", "健康状况", "身体状况", "血型", "病史", "疾病", "残疾")
 )

@@ -7,6 +7,7 @@ what stands near a withdrawal that withdraws nothing. Called by records.py withi
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,11 @@ class Unfound:
     coded: bool
     miscoded: bool
 
+    @property
+    def document_of(self) -> tuple[object, ...]:
+        """The document, and the name that it is about: the same under a code that holds and under one that does not."""
+        return self.kind, self.source, self.document, self.authority_id, self.folded
+
 
 async def under_another_code(connection: Connection, rows: Sequence[Unfound]) -> dict[int, asyncpg.Record]:
     """By position: the one record of the same document and name whose code holds where the row's does not, or the
@@ -80,7 +86,8 @@ async def under_another_code(connection: Connection, rows: Sequence[Unfound]) ->
     made: dict[int, list[asyncpg.Record]] = {}
     for row in found:
         made.setdefault(row["n"], []).append(row)
-    return {n: several[0] for n, several in made.items() if len(several) == 1}
+    claims = Counter(row["id"] for row in found if row["uscc"] is None)  # a record moves to one code, not to either
+    return {n: several[0] for n, several in made.items() if len(several) == 1 and claims[several[0]["id"]] < 2}
 
 
 def mistyped(uscc: str) -> CellError:

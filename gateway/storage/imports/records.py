@@ -247,10 +247,13 @@ class RecordLoader:
         told = [one.unfound() for one in unfound]
         others = await under_another_code(connection, told)
         nothing = await withdrawn_nothing(connection, told)
+        here = {one.unfound().document_of: one.record.subject.uscc for one in planned if one.record.subject.uscc}
         refused: set[int] = set()
         for n, one in enumerate(unfound):
             error = nothing.get(n)
-            if (other := others.get(n)) is not None:
+            if told[n].miscoded and told[n].document and (uscc := here.get(told[n].document_of)) is not None:
+                error = mistyped(uscc)
+            elif (other := others.get(n)) is not None:
                 error = mistyped(other["uscc"]) if other["uscc"] is not None else None
                 one.moved = other if error is None else None
             if error is not None:

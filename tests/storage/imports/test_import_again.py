@@ -155,6 +155,18 @@ async def test_a_mended_code_moves_the_record(database: Database, owner: Db, tmp
     assert (await _record(owner, 872_001))["version"] == 2
 
 
+@pytest.mark.parametrize("wrong_first", [True, False])
+async def test_both_codes_in_one_file_make_one_record(
+    wrong_first: bool, database: Database, owner: Db, tmp_path: Path
+) -> None:
+    number = 872_100 + wrong_first
+    row = penalty(number)
+    rows = [row, {**row, "CF_XDR_SHXYM": "91652799YL0000000X"}]
+    report = await load(database, written(tmp_path / "b.csv", rows[::-1] if wrong_first else rows))
+    assert counts(report) == (2, 1, 0, 0, 1)
+    assert (await _record(owner, number))["uscc"] == code("91", number)
+
+
 def _listed(number: int, **cells: str) -> dict[str, str]:
     row = {
         "名称": f"样例{number}有限公司",
