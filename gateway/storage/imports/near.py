@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -25,11 +25,24 @@ _MISCODED = """
     select w.n, r.id, r.version, r.status, r.published_from, r.published_until, r.published, s.uscc
     from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[])
          w (n, source, kind, document, authority, folded, coded)
-    join core.subject s on s.name_folded = w.folded and s.class = 'ORGANISATION' and (s.uscc is null) = w.coded
-    join core.record r on r.subject_id = s.id and r.source_code = w.source and r.kind = w.kind
-        and r.document_number = w.document and r.authority_id is not distinct from w.authority
-    where s.uscc is not null
-       or exists (select from core.identifier i where i.subject_id = s.id and i.scheme = 'USCC_INVALID')
+    -- With limits, so that each row is looked up by its name and then by its subject, whatever the planner believes.
+    cross join lateral (
+        select o.id, o.uscc from core.subject o
+        where o.name_folded = w.folded and o.class = 'ORGANISATION' and (o.uscc is null) = w.coded
+          and (o.uscc is not null or exists (select from core.identifier i where i.subject_id = o.id
+                                             and i.scheme = 'USCC_INVALID'))
+        limit 100
+    ) s
+    cross join lateral (
+        select o.* from core.record o
+        where o.subject_id = s.id and o.source_code = w.source and o.kind = w.kind and o.document_number = w.document
+          and o.authority_id is not distinct from w.authority
+        limit 2
+    ) r
+"""
+_NAMES = """
+    select distinct s.name_folded from core.identifier i join core.subject s on s.id = i.subject_id
+    where i.scheme = 'USCC_INVALID'
 """
 _NEAR = """
     select w.n, r.document_number, r.decided_on, r.alike, a.name as authority
@@ -67,10 +80,21 @@ class Unfound:
         return self.kind, self.source, self.document, self.authority_id, self.folded
 
 
-async def under_another_code(connection: Connection, rows: Sequence[Unfound]) -> dict[int, asyncpg.Record]:
+async def names_under_no_code(connection: Connection) -> set[str]:
+    """The folded names on record under codes that do not hold: few, so that most rows need no look."""
+    return {row["name_folded"] for row in await connection.fetch(_NAMES)}
+
+
+async def under_another_code(
+    connection: Connection, rows: Sequence[Unfound], names: Collection[str]
+) -> dict[int, asyncpg.Record]:
     """By position: the one record of the same document and name whose code holds where the row's does not, or the
-    other way round."""
-    asked = [(n, row) for n, row in enumerate(rows) if row.document is not None and (row.coded or row.miscoded)]
+    other way round. `names`: those on record under codes that do not hold."""
+    asked = [
+        (n, row)
+        for n, row in enumerate(rows)
+        if row.document is not None and (row.miscoded or (row.coded and row.folded in names))
+    ]
     if not asked:
         return {}
     found = await connection.fetch(

@@ -16,7 +16,7 @@ import asyncpg
 
 from gateway.storage.imports.columns import FileKind
 from gateway.storage.imports.connection import Connection
-from gateway.storage.imports.near import Unfound, mistyped, under_another_code, withdrawn_nothing
+from gateway.storage.imports.near import Unfound, mistyped, names_under_no_code, under_another_code, withdrawn_nothing
 from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.refused import CellError, RowErrors
@@ -149,6 +149,7 @@ class RecordLoader:
     in_wan: frozenset[str] = frozenset()  # columns of this file whose numbers are in 万元
     apply_older: bool = False  # put content back that was replaced since
     seen: Seen = field(default_factory=Seen)
+    _miscoded: set[str] | None = None  # names on record under codes that do not hold
 
     def rolled_back(self) -> None:
         """Forget what the batch made."""
@@ -245,9 +246,14 @@ class RecordLoader:
         would stand there twice, and withdrawals that withdraw nothing."""
         unfound = [one for one in planned if (one.record.columns["source_code"], one.natural_key) not in existing]
         told = [one.unfound() for one in unfound]
-        others = await under_another_code(connection, told)
+        if self._miscoded is None:
+            self._miscoded = await names_under_no_code(connection)
+        self._miscoded |= {one.folded for one in told if one.miscoded}
+        others = await under_another_code(connection, told, self._miscoded)
         nothing = await withdrawn_nothing(connection, told)
-        here = {one.unfound().document_of: one.record.subject.uscc for one in planned if one.record.subject.uscc}
+        here = {}
+        if any(one.miscoded for one in told):
+            here = {one.unfound().document_of: one.record.subject.uscc for one in planned if one.record.subject.uscc}
         refused: set[int] = set()
         for n, one in enumerate(unfound):
             error = nothing.get(n)
