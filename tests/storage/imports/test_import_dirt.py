@@ -235,7 +235,7 @@ TABLE = [
     Dirt(
         "code half hidden",
         {"CF_XDR_SHXYM": HELD[:4] + "*" * 10 + HELD[14:]},
-        Rejected("CF_XDR_SHXYM", "not one unified", "一格只填一个"),
+        Rejected("CF_XDR_SHXYM", "a masked number (with *)", "已脱敏"),
     ),
     Dirt(
         "two codes in a cell",
