@@ -31,6 +31,7 @@ FILES = (
     ("penalties", "penalties"),
     ("penalties", "penalties-withdrawn"),
     ("records", "records"),
+    ("records", "records-withdrawn"),
 )
 REGIONS = ("652701", "652702", "652722", "652723", "6527L1", "6527L2")
 AREAS = ("GENERAL", "PROCUREMENT", "PPP", "TENDERING", "INVESTMENT_PROMOTION", "GOVERNMENT_DEBT", "TOWNSHIP")
@@ -306,6 +307,14 @@ class Demo:
         return made
 
 
+def sent_twice(
+    rows: list[dict[str, str]], state: str, reason: str
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """A record is withdrawn after it was there: all rows as the authority sends them first, and those sent again."""
+    withdrawn = [row for row in rows if row.get(state) == "REVOKED"]
+    return [{**row, state: "", reason: ""} if row.get(state) == "REVOKED" else row for row in rows], withdrawn
+
+
 def write(path: Path, rows: Iterable[dict[str, str]]) -> int:
     taken = list(rows)
     headings = list(dict.fromkeys(name for row in taken for name in row))
@@ -324,11 +333,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     demo = Demo(options.today or dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date())
     options.out.mkdir(parents=True, exist_ok=True)
-    organisations, servants, penalties = demo.organisations(), demo.civil_servants(), list(demo.penalties())
-    # A penalty is withdrawn after it was published: as the authority sends it first, and again.
-    withdrawn = [row for row in penalties if row.get("状态") == "REVOKED"]
-    penalties = [{**row, "状态": "", "变更原因": ""} if row.get("状态") == "REVOKED" else row for row in penalties]
-    rows = (organisations, servants, penalties, withdrawn, demo.records())
+    penalties = list(demo.penalties())
+    organisations, servants = list(demo.organisations()), list(demo.civil_servants())
+    first, withdrawn = sent_twice(penalties, "状态", "变更原因")
+    records, records_withdrawn = sent_twice(list(demo.records()), "status", "status_reason")
+    rows = (organisations, servants, first, withdrawn, records, records_withdrawn)
     for (_, name), part in zip(FILES, rows, strict=True):
         print(f"{name}: {write(options.out / f'{name}.csv', part)} rows")
 

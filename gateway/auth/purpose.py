@@ -15,6 +15,7 @@ import http_sf
 
 from gateway.errors import BadUserInput
 from gateway.storage.identifiers import valid_uscc
+from gateway.storage.nearly import masked
 
 TYPE = "credit_purpose"
 SELF_MATTER = "SELF"
@@ -95,7 +96,7 @@ def parse_details(details: Any) -> Purpose:
             f"max_subjects 必须是 1 至 {MAX_SUBJECTS} 的整数",
         )
     asking = detail.get("on_behalf_of")
-    if asking is not None and not (isinstance(asking, str) and valid_uscc(asking)):
+    if asking is not None and not (isinstance(asking, str) and valid_uscc(asking) and masked(asking) == asking):
         raise BadUserInput(
             "on_behalf_of must be a unified social credit code with a right check digit",
             "on_behalf_of 必须是校验位正确的统一社会信用代码",
@@ -150,6 +151,13 @@ def _case(value: Any) -> str:
         raise BadUserInput(
             f"the case number must have 1 to {MAX_CASE} characters and no control characters; write that of your file",
             f"案号（case）必须是 1 至 {MAX_CASE} 个字符且不含控制字符的文本，请填写办件编号",
+        )
+    if masked(value) != value:
+        # It is kept in the account as it is, and shown to whoever may read that.
+        raise BadUserInput(
+            "the case number holds what reads as a resident identity number; leave identity numbers out of case"
+            " numbers, and write the number of your file",
+            "案号（case）中含有（或形似）居民身份证号码，案号不得含证件号码，请填写办件编号",
         )
     return value
 

@@ -89,7 +89,7 @@ class AuthorizationServer:
     ) -> None:
         self._issuer = issuer
         self._base = issuer.rstrip("/")
-        self._audiences = frozenset({issuer, self._base, f"{self._base}/oauth/token"})
+        self._audiences = frozenset({issuer})  # the endpoint's own URL names us to no client
         self._url = comparable(f"{self._base}/oauth/token")
         self._clients = clients
         self._tokens = tokens

@@ -60,6 +60,9 @@ def import_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Try everything, say what would happen, keep nothing")
     ] = False,
+    apply_older: Annotated[
+        bool, typer.Option("--apply-older", help="Put content back that was replaced since; else such rows are skipped")
+    ] = False,
     mapping: Annotated[Path | None, typer.Option(help="TOML file for headings that differ (data/mappings)")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; by default the first with rows")] = None,
     received: Annotated[
@@ -119,6 +122,7 @@ def import_command(
         "received_at": _received(received),
         "entered_by": by or _user(),
         "dry_run": dry_run,
+        "apply_older": apply_older,
     }
     with reported(), _found(files) as found:
         if rejects is not None and len(found) > 1:
@@ -176,6 +180,7 @@ def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
         note(
             f"dry run of {name}: nothing was kept. {made.new} rows would be new, {made.changed} changed, {made.same}"
             f" the same as before, {made.rejected} would be rejected"
+            + (f", {made.older} have older content" if made.older else "")
         )
     if made.uncoded:
         note(

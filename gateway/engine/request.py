@@ -18,7 +18,7 @@ from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Operation
 from gateway.errors import BadUserInput, QueryTooCostly
-from gateway.storage.identifiers import mask_identity_numbers_in
+from gateway.storage.identifiers import mask_identity_numbers, mask_identity_numbers_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def disclosure(principal: Principal, request: Request, done: Done, outcome: str 
         case_number=principal.case_number or "",
         on_behalf_of=principal.on_behalf_of,
         outcome=outcome,
-        operation_name=name if name is not None and _NAME.fullmatch(name) else None,
+        operation_name=mask_identity_numbers(name) if name is not None and _NAME.fullmatch(name) else None,
         document_hash=done.document.hash if done.document is not None else None,
         variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
         subject_ids=done.shown,

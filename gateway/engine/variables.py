@@ -31,6 +31,7 @@ from graphql import (
 from gateway.engine import wording
 from gateway.engine.arguments import place_of, steers
 from gateway.errors import BadUserInput, Refused
+from gateway.storage.nearly import masked
 
 Coerce: TypeAlias = Callable[[Any, str], Any]
 Shape: TypeAlias = Callable[[Any], Any]
@@ -124,7 +125,7 @@ def has_text(type_: Any) -> bool:
 
 def bad(where: str, en: str, zh: str) -> BadUserInput:
     """The request error for a value that can't be taken."""
-    return BadUserInput(f"{where} {en}", f"{where} {zh}")
+    return BadUserInput(masked(f"{where} {en}"), masked(f"{where} {zh}"))  # names of fields are the client's words
 
 
 def _errors_of(part: Callable[[], Any]) -> list[BadUserInput]:
@@ -183,7 +184,7 @@ def _leaf(type_: GraphQLScalarType | GraphQLEnumType, *, null: bool) -> Coerce:
         try:
             return parse(value)
         except BadUserInput as error:
-            raise BadUserInput(f"{where}: {error.en}", f"{where}：{error.zh}") from None
+            raise BadUserInput(f"{masked(where)}: {error.en}", f"{masked(where)}：{error.zh}") from None
         except (GraphQLError, ValueError, TypeError, OverflowError):
             en, zh = wording.shape(type_, type_.name)
             raise bad(where, f"is no value of {type_.name}; give {en}", f"不是 {type_.name} 的取值，应为{zh}") from None

@@ -1,7 +1,8 @@
 """What is wrong with a document and what to do, in English and Chinese: graphql-core has its messages in English alone.
 
 In: a message of graphql-core, the asker's own contract. Out: (English, Chinese), of which nothing names what the
-contract lacks but the client's own words. A message that no rule knows keeps its English.
+contract lacks but the client's own words, identity numbers in them masked. A message that no rule knows keeps its
+English.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 
 from graphql import GraphQLEnumType, GraphQLNamedType, GraphQLSchema
+
+from gateway.storage.nearly import masked
 
 LONGEST = 400  # characters: messages repeat what the client wrote
 
@@ -164,9 +167,9 @@ def _worded(message: str, rules: _Rules, more: dict[str, str]) -> tuple[str, str
     for pattern, en, zh in rules:
         found = pattern.fullmatch(message)
         if found is not None:
-            groups = [_shortened(group) for group in found.groups(default="")]
+            groups = [_shortened(masked(group)) for group in found.groups(default="")]
             return en.format(*groups, **more), zh.format(*groups, **more)
-    message = _shortened(message, LONGEST).rstrip(".")
+    message = _shortened(masked(message), LONGEST).rstrip(".")
     return f"{message}; correct the document at this place", f"查询文档有误（{message}），请在该位置改正"
 
 

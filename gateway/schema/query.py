@@ -85,7 +85,10 @@ def _subjects(
 
 def _search_subjects(
     query: Annotated[
-        str, strawberry.argument(description="Two characters or more of a name it has or had, or of its code")
+        str,
+        strawberry.argument(
+            description="Two characters or more of a name it has or had, or with which its code begins"
+        ),
     ],
     filter: Annotated[SubjectFilter | None, strawberry.argument(description="Which subjects; all without it")] = (
         strawberry.UNSET

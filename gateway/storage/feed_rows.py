@@ -104,6 +104,7 @@ def _cell(kind: str, value: object) -> str:
 class FeedLoader(RecordLoader):
     """The import's loader for rows of a feed: told by the source's own key, with the id of its live rows."""
 
+    apply_older: bool = True  # what is older or an echo is told by the feed's own times, before it comes here
     keys_of: Mapping[int, str] = field(default_factory=dict)  # natural keys by place
 
     def identify(self, row: Row, record: RecordRow, subject: Known, authority: Known | None) -> tuple[str, uuid.UUID]:

@@ -390,10 +390,24 @@ def normal_document_number(text: str) -> str:
     return _squeezed(text.translate(_BRACKETS)).translate(_BRACKETS)
 
 
+_ORDINAL = re.compile(r"第(?=[0-9〇零一二三四五六七八九十百千]+号)")
+
+
+def same_document_number(text: str) -> str:
+    """The number of a document as compared: 〔2026〕第102号 and 〔2026〕102号 of one organ are one document."""
+    return _ORDINAL.sub("", text)
+
+
+def loose_document_number(text: str) -> str:
+    """A normal number without brackets and 第: what two spellings of one number have in common, for hints alone."""
+    return text.translate(dict.fromkeys(map(ord, "〔〕（）()第 ")))
+
+
 # Names ----------------------------------------------------------------------------------------------------------------
 
 _DOTS = str.maketrans(dict.fromkeys("•・‧∙⋅●", "·"))
-_INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f\u200b-\u200f\ufeff]+")
+# Not seen: controls, marks without width, and those that turn the direction of what follows.
+_INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]+")
 # Long forms of names, and what they are folded to.
 SHORTER = (("有限责任公司", "有限公司"), ("新疆维吾尔自治区", "新疆"), ("博尔塔拉蒙古自治州", "博州"))
 

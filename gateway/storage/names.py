@@ -23,7 +23,7 @@ from gateway.storage.nearly import nearly_identity_number
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-VERSION = 2  # of the forms below and of fold_name: another number, and `migrate` makes all rows anew
+VERSION = 3  # of the forms below and of fold_name: another number, and `migrate` makes all rows anew
 LEAST = 2  # characters of a search
 LONGEST = 64  # characters of a row: what a search has beyond them is not compared
 _BATCH = 5_000  # subjects of one transaction

@@ -67,6 +67,39 @@ def test_headers_that_do_not(text: str) -> None:
         parse_header(text)
 
 
+GOOD = {"type": "credit_purpose", "matter": "GRANT", "case_number": "1"}
+NUMBER = "652799196009290017"  # no such division: nobody's
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        NUMBER,
+        f"博财{NUMBER}号",
+        f"a{NUMBER}",
+        NUMBER[:-1],
+        f"博财{NUMBER[:-1]}",
+        "6527 9919 6009 2900 17",
+        "652701900101123",
+    ],
+)
+def test_a_case_number_with_an_identity_number_is_refused(case: str) -> None:
+    """It would stand in the account in clear."""
+    header = 'matter="GRANT", case=%"' + "".join(f"%{byte:02x}" for byte in case.encode()) + '"'
+    for read, given_ in ((parse_header, header), (parse_details, [{**GOOD, "case_number": case}])):
+        with pytest.raises(BadUserInput) as refused:
+            read(given_)
+        assert "leave identity numbers out of case numbers" in refused.value.en
+        assert case not in refused.value.en + refused.value.zh
+
+
+@pytest.mark.parametrize(
+    "case", ["（2023）新2701民初123号", "博财2026-11", "91350100M000100Y43", "20261105000012345678"]
+)
+def test_other_numbers_are_case_numbers(case: str) -> None:
+    assert parse_details([{**GOOD, "case_number": case}]).case_number == case
+
+
 @settings(deadline=None)
 @given(st.text())
 def test_any_header_is_a_purpose_or_bad_user_input(text: str) -> None:
@@ -103,9 +136,6 @@ def test_details_that_hold() -> None:
     purpose = parse_details([detail])
     assert purpose == Purpose("GRANT", "博财2026-11", 50, CODE)
     assert purpose.as_details() == [detail]
-
-
-GOOD = {"type": "credit_purpose", "matter": "GRANT", "case_number": "1"}
 
 
 @pytest.mark.parametrize(

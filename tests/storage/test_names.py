@@ -34,6 +34,14 @@ def spellings(name: str) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    "mark", ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
+)
+def test_marks_of_direction_hide_no_name(mark: str) -> None:
+    assert fold_name(f"样{mark}例公司{mark}") == "样例公司"
+    assert names.folded(f"{mark}样例") == "样例"
+
+
 async def stored(owner: asyncpg.Connection[Any]) -> dict[int, set[tuple[int, str]]]:
     found: dict[int, set[tuple[int, str]]] = {}
     assert not await owner.fetchval(  # the copies of a subject's traits are what it is
@@ -76,9 +84,9 @@ async def test_imports_of_every_kind_keep_the_endings(database: Database, owner:
         database,
         file(
             tmp_path,
-            "name,uscc,former_names\n"
-            f"示例博尔塔拉蒙古自治州建设有限责任公司,{code('91', 1)},示例老厂；示例新疆维吾尔自治区二厂\n"
-            f"示例商行,{code('92', 2)},\n示例乙厂,91652799YL0000000X,\n",
+            "name,uscc,former_names,subject_kind\n"
+            f"示例博尔塔拉蒙古自治州建设有限责任公司,{code('91', 1)},示例老厂；示例新疆维吾尔自治区二厂,\n"
+            f"示例商行,{code('92', 2)},,\n示例乙厂,91652799YL0000000X,,企业\n",
         ),
         "organisations",
     )

@@ -40,6 +40,7 @@ RECORD_KINDS = {
     "表彰奖励": "HONOUR",
     "名单": "LIST_ENTRY",
 }
+LIST_KINDS = {"严重失信名单": "SERIOUS", "严重失信主体名单": "SERIOUS", "其他名单": "OTHER", "其他": "OTHER"}
 BREACH_KINDS = {
     "违约": "CONTRACT_BREACH",
     "合同违约": "CONTRACT_BREACH",
@@ -270,4 +271,13 @@ DETAIL_COLUMNS = tuple(
         Column("removed_on", "date", ("移出日期",)),
         Column("grounds", headings=("列入事由",), longest=2_000),
     )
+)
+# What its publication term goes by; of no view.
+LIST_KIND = Column(
+    "list_kind",
+    "choice",
+    ("名单性质",),
+    choices=LIST_KINDS,
+    note="留空按严重失信名单处理，公示最长三年；其他名单公示到移出或其公示截止期 / empty: of serious dishonesty,"
+    " published for three years at most; 其他名单: until it is removed or its own end",
 )

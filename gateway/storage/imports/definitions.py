@@ -12,6 +12,7 @@ from gateway.storage.imports.columns import (
     DETAIL_COLUMNS,
     LICENCE_KINDS,
     LICENCE_STATES,
+    LIST_KIND,
     NAME,
     NUMBER,
     OLD_PENALTY_KINDS,
@@ -264,7 +265,7 @@ LISTS = FileKind(
     "lists",
     "records",
     more(
-        (*RECORD_COLUMNS, *details("list_name removed_on grounds")),
+        (*RECORD_COLUMNS, *details("list_name removed_on grounds"), LIST_KIND),
         {
             "decided_on": {"headings": ("列入日期",)},
             "list_name": {"required": True},
@@ -287,6 +288,7 @@ RECORDS = FileKind(
                 "confiscated": {"headings": ("没收金额（元）", "没收金额（万元）", "没收金额")},
             },
         ),
+        LIST_KIND,
     ),
     title="各类记录",
 )

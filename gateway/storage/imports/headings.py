@@ -24,9 +24,11 @@ from gateway.storage.nearly import masked
 FORBIDDEN_PARTS = (
     "宗教", "信仰", "民族", "种族", "族别", "族属", "族称", "族裔", "教派", "信教", "基因", "指纹", "血型", "疾病",
     "病史", "病历", "病情", "患病", "传染病", "艾滋", "健康", "身体状况", "体检", "精神状况", "住院", "孕产", "孕情",
-    "伤残", "生物识别", "生物特征", "人脸", "面部", "虹膜", "声纹", "掌纹", "残疾", "婚育", "religio", "ethnic",
-    "minzu", "zongjiao", "fingerprint", "biometric", "bloodtype", "genetic", "disease", "illness", "disabilit",
-    "faceimage", "healthstatus",
+    "伤残", "残障", "过敏史", "手术史", "既往史", "诊断", "病种", "精神病", "心理状况", "心理健康", "心理疾病",
+    "职业病", "尘肺", "乙肝", "肝炎", "肺结核", "梅毒", "癌症", "肿瘤", "遗传", "视网膜", "脸型", "步态", "信奉",
+    "教徒", "教籍", "名族", "民氏", "少数族", "生物识别", "生物特征", "人脸", "面部", "虹膜", "声纹", "掌纹", "残疾",
+    "婚育", "religio", "ethnic", "minzu", "zongjiao", "fingerprint", "biometric", "bloodtype", "genetic", "disease",
+    "illness", "disabilit", "faceimage", "healthstatus",
 )  # fmt: skip
 FORBIDDEN_WORDS = frozenset(
     (
@@ -35,7 +37,20 @@ FORBIDDEN_WORDS = frozenset(
     )
 )  # fmt: skip
 # Of an organisation, or of goods: none of a person's traits, though the word is in it.
-_HONEST = re.compile(r"质量体检|信用体检|企业体检|设备体检|民族自治[区州县旗]")
+_HONEST = re.compile(
+    r"质量体检|信用体检|企业体检|设备体检|民族自治[区州县旗]|(?:信用|故障|企业|质量|安全|设备|风险)诊断"
+    r"|职业病(?:危害|防治|防护|诊断机构|鉴定机构)"
+)
+# A heading that is a people's name, or asks for one.
+_PEOPLES = re.compile(
+    r"^族[类系群]?$|(?:汉|回|蒙|藏|满|壮|苗|彝|维|哈|柯|锡伯|塔吉克|塔塔尔|俄罗斯|乌孜别克|达斡尔|维吾尔|哈萨克|柯尔克孜|蒙古)族"
+    r"(?!自治|乡|学校|中学|小学)"
+)
+# Spellings of other generations and regions, beside those that NFKC folds.
+_VARIANTS = str.maketrans(
+    "敎傳殘體檢種診斷過術歷況職業塵網膜視聲紋臉遺狀險類醫療癥敏",
+    "教传残体检种诊断过术历况职业尘网膜视声纹脸遗状险类医疗症敏",
+)
 # A title above the header may name the organ whose file it is.
 _ORGANS = re.compile(
     r"(?:民族宗教|民族|宗教|卫生健康|残疾人|疾病预防控制|健康)[一-鿿]{0,6}?(?:事务局|委员会|联合会|局|委|中心|厅|部|办公室)"
@@ -193,13 +208,46 @@ def refuse_forbidden(path: Path, line: int, cells: Sequence[str], *, title: bool
 
 def is_forbidden(cell: str, *, title: bool = False) -> bool:
     """Is this the heading of a column that may never be recorded?"""
-    plain = unicodedata.normalize("NFKC", cell)
+    plain = unicodedata.normalize("NFKC", cell).translate(_VARIANTS)
     words = {word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain).casefold()) if word}
     squeezed = re.sub(r"[\W_]+", "", plain).casefold()
     squeezed = _HONEST.sub("", squeezed)
     if title:
         squeezed = _ORGANS.sub("", squeezed)
-    return any(part in squeezed for part in FORBIDDEN_PARTS) or bool(words & FORBIDDEN_WORDS)
+    if any(part in squeezed for part in FORBIDDEN_PARTS) or words & FORBIDDEN_WORDS:
+        return True
+    return not title and _PEOPLES.search(fold_heading(plain)) is not None
+
+
+def refuse_forbidden_below(
+    path: Path, rows: Iterable[tuple[int, Sequence[str]]], columns: Columns, headings: Sequence[str]
+) -> None:
+    """The same for rows under the header that may belong to it, as where cells are merged over several columns: a
+    heading under a heading. In a row of data, only what stands under no heading, or one that means nothing, is looked
+    at, and only where it is such a heading and nothing else."""
+    for line, cells in rows:
+        pairs = list(zip(cells, columns, strict=False))
+        if _belongs_to_header(cells, columns, headings):
+            refuse_forbidden(path, line, [cell for cell in cells if len(cell.strip()) <= _LONGEST_BELOW])
+        else:
+            refuse_forbidden(path, line, [cell for cell, meant in pairs if not meant and _is_bare(cell)])
+
+
+def _belongs_to_header(cells: Sequence[str], columns: Columns, headings: Sequence[str]) -> bool:
+    """Does nothing stand where a row must have something, or the heading itself (a cell merged downwards)?"""
+    required = [n for n, meant in enumerate(columns) if any(column.required for column in meant)]
+    said = [(cells[n].strip() if n < len(cells) else "", headings[n].strip()) for n in required]
+    return any(cell.strip() for cell in cells) and all(cell in ("", heading) for cell, heading in said)
+
+
+def _is_bare(cell: str) -> bool:
+    return fold_heading(cell) in _BARE
+
+
+_LONGEST_BELOW = 12  # characters: more is a note of who sends the file
+_BARE = frozenset(
+    ("民族", "族", "种族", "族别", "宗教", "宗教信仰", "信仰", "健康状况", "身体状况", "血型", "病史", "疾病", "残疾")
+)
 
 
 def explain_missing(

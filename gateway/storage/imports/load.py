@@ -41,12 +41,17 @@ _UNCODED = (
     "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
     " where i.subject_id = s.id and i.scheme in ('ROW', 'USCC_INVALID'))"
 )
+_BEFORE = (
+    "select (max(coalesce(received_at, started_at)) at time zone 'Asia/Shanghai')::date from core.import_run"
+    " where kind = $1 and file_hash = $2 and finished_at is not null"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """What became of the rows. `rejects_path` is None where none was rejected.
 
+    `older`: rows whose content was replaced since; the newer content stays, unless `apply_older` was asked for.
     `uncoded`: organisations that this run made without a valid code. A mistyped code makes a second organisation, and
     a question about the first does not find its record. `first_rejects`: line, headings, values and reasons in Chinese
     and English of the first few. `notes`: what people should know of the file and of its rows.
@@ -59,6 +64,7 @@ class ImportReport:
     rejected: int
     rejects_path: Path | None
     uncoded: int = 0
+    older: int = 0
     first_rejects: tuple[tuple[int, str, str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -75,10 +81,12 @@ async def import_file(
     received_at: dt.datetime | None = None,
     dry_run: bool = False,
     sheet: str | None = None,
+    apply_older: bool = False,
 ) -> ImportReport:
     """Import a file. `progress` is called with rows done and rows in all; `received_at` is by default now.
 
     `sheet`: of a workbook, by default the first with rows. A dry run writes rejects, and nothing to the database.
+    `apply_older`: content that was replaced since is put back; without it such rows change nothing.
     Raises ImportFileError for a file that can't be taken as a whole, StorageError where the database can't be reached
     or refuses.
     """
@@ -92,11 +100,12 @@ async def import_file(
     received = received_at or dt.datetime.now(dt.UTC)
     with contextlib.closing(file.table), Rejects(rejects_path, file.headings, dry_run) as rejected:
         async with import_connection(database) as connection, _undone(connection, dry_run):
-            loader = await _loader(connection, database, file, entered_by, received)
+            loader = await _loader(connection, database, file, entered_by, received, apply_older)
+            before = await connection.fetchval(_BEFORE, file.kind.name, file.table.sha256)
             run = await _start(connection, file, entered_by, received)
             last: int = await connection.fetchval("select coalesce(max(id), 0) from core.subject")
             counts = RunCounts()
-            report = await _run(connection, file, loader, rejected, counts, progress)
+            report = await _run(connection, file, loader, rejected, counts, progress, before)
             report = replace(report, uncoded=await connection.fetchval(_UNCODED, last))
             await _finish(connection, run, report, counts)
     return replace(
@@ -135,7 +144,12 @@ async def read_reference(connection: Connection, received: dt.datetime) -> Refer
 
 
 async def _loader(
-    connection: Connection, database: Database, file: InputFile, entered_by: str, received: dt.datetime
+    connection: Connection,
+    database: Database,
+    file: InputFile,
+    entered_by: str,
+    received: dt.datetime,
+    apply_older: bool,
 ) -> Loader:
     target = file.kind.target
     if target == "divisions":
@@ -146,8 +160,11 @@ async def _loader(
     subjects = Subjects(identity_keys(database.secrets))
     if target == "subjects":
         servants = file.kind.name == "civil-servants"
-        return OrganisationLoader(reference, subjects, "CIVIL_SERVANT" if servants else None)
-    return RecordLoader(file.kind, reference, subjects, masked(entered_by), received, file.original)
+        return OrganisationLoader(reference, subjects, "CIVIL_SERVANT" if servants else None, apply_older)
+    in_wan = frozenset(column.name for found in file.columns for column in found if column.type == "wan")
+    return RecordLoader(
+        file.kind, reference, subjects, masked(entered_by), received, file.original, in_wan, apply_older
+    )
 
 
 def _alone(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -167,6 +184,7 @@ async def _run(
     rejects: Rejects,
     counts: RunCounts,
     progress: Callable[[int, int], None] | None,
+    before: dt.date | None,
 ) -> ImportReport:
     total = Outcome()
     done = 0
@@ -186,10 +204,20 @@ async def _run(
         total.new += outcome.new
         total.changed += outcome.changed
         total.same += outcome.same
+        total.older += outcome.older
         total.remarks.add(outcome.remarks)
         if progress is not None:
             progress(done, file.total)
-    return ImportReport(done, total.new, total.changed, total.same, rejects.count, None, notes=total.remarks.told())
+    return ImportReport(
+        done,
+        total.new,
+        total.changed,
+        total.same,
+        rejects.count,
+        None,
+        older=total.older,
+        notes=total.remarks.told(before),
+    )
 
 
 async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outcome:
@@ -215,6 +243,7 @@ async def _load(connection: Connection, loader: Loader, rows: list[Row]) -> Outc
         first.new + second.new,
         first.changed + second.changed,
         first.same + second.same,
+        first.older + second.older,
         [*first.rejected, *second.rejected],
         first.remarks,
     )
@@ -249,6 +278,6 @@ async def _finish(connection: Connection, run: int, report: ImportReport, counts
             report.read,
             report.new,
             report.changed,
-            report.same,
+            report.same + report.older,  # as they were
             report.rejected,
         )

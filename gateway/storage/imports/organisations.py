@@ -1,7 +1,7 @@
 """Organisations and civil servants: made or brought up to date by their code.
 
 In: typed rows. Out: core.subject with former names, roles and succession. A cell that is empty changes nothing; a name
-that changes leaves the old one among the former names.
+that changes leaves the old one among the former names, and is not given back by an older file.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rows import canonical
-from gateway.storage.imports.subject_rows import Reference, SubjectSpec, Values, subject_spec
-from gateway.storage.imports.subjects import Known, Subjects
+from gateway.storage.imports.subject_rows import Reference, SubjectSpec, Values, check_kind_said, subject_spec
+from gateway.storage.imports.subjects import Known, Subjects, alike
 from gateway.storage.names import index_names
+from gateway.storage.persons import masked_identity
 
 # What the row would make of each subject, beside what it is; a kind told by a code alone only replaces OTHER.
 _TARGET = """
@@ -50,6 +51,13 @@ _TARGET = """
     from target t where s.id = t.id
     returning s.id
 """
+_OLDER_NAMES = """
+    select s.id
+    from unnest($1::bigint[], $2::text[], $3::text[]) w (id, name, folded)
+    join core.subject s on s.id = w.id and s.name <> w.name
+    where exists (select from core.former_name f where f.subject_id = s.id
+                  and (f.name = w.name or (f.name_folded = w.folded and s.name_folded <> w.folded)))
+"""
 _FORMER_NAMES = """
     insert into core.former_name (subject_id, name, name_folded)
     select * from unnest($1::bigint[], $2::text[], $3::text[]) on conflict do nothing returning subject_id
@@ -75,6 +83,7 @@ class OrganisationLoader:
     reference: Reference
     subjects: Subjects
     kind: str | None = None
+    apply_older: bool = False  # give names back that were replaced since
     seen: Seen = field(default_factory=Seen)
 
     def rolled_back(self) -> None:
@@ -96,6 +105,7 @@ class OrganisationLoader:
         spec = subject_spec(values, self.reference, self.subjects.keys.blind_index)
         if self.kind is None and spec.subject_class != "ORGANISATION":
             raise CellError("subject_kind", spec.kind, "个人不能作为组织导入", "a person is not an organisation")
+        check_kind_said(values, spec)
         return spec
 
     async def load(self, connection: Connection, rows: list[Row]) -> Outcome:
@@ -106,7 +116,15 @@ class OrganisationLoader:
         if not taken:
             return outcome
         known = await self.subjects.resolve(connection, [spec for _, spec in taken])
-        pairs = [(row.values, spec, known[spec.key]) for row, spec in taken]
+        older = await self._older_names(connection, [(spec, known[spec.key]) for _, spec in taken])
+        for row, spec in taken:
+            on = known[spec.key]
+            if on.id in older:
+                outcome.older += 1
+                outcome.remarks.older_content(row.line, None)
+            elif spec.number is not None and not alike(spec.folded, on):
+                outcome.remarks.other_person(row.line, masked_identity(spec.number))
+        pairs = [(row.values, spec, known[spec.key]) for row, spec in taken if known[spec.key].id not in older]
         changed = await self._update(connection, [(spec, on) for _, spec, on in pairs if not on.made])
         changed |= await self._belongings(connection, [(values, on) for values, _, on in pairs])
         await index_names(connection, list(changed))
@@ -154,6 +172,14 @@ class OrganisationLoader:
             else:
                 kept.append((row, spec))
         return kept
+
+    async def _older_names(self, connection: Connection, pairs: list[tuple[SubjectSpec, Known]]) -> set[int]:
+        """Those whose name in the row is one that they have had before: an older file must not give it back."""
+        there = [(on.id, spec.name, spec.folded) for spec, on in pairs if not on.made]
+        if self.apply_older or not there:
+            return set()
+        rows = await connection.fetch(_OLDER_NAMES, *[[one[i] for one in there] for i in range(3)])
+        return {row["id"] for row in rows}
 
     async def _update(self, connection: Connection, pairs: list[tuple[SubjectSpec, Known]]) -> set[int]:
         if not pairs:

@@ -18,6 +18,7 @@ class Outcome:
     new: int = 0
     changed: int = 0
     same: int = 0
+    older: int = 0  # content that was replaced since, not put back
     rejected: list[tuple[Row, tuple[CellError, ...]]] = field(default_factory=list)
     remarks: Remarks = field(default_factory=Remarks)
 

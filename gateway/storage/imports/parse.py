@@ -23,7 +23,7 @@ from gateway.storage.identifiers import (
 from gateway.storage.imports.columns import Column
 from gateway.storage.imports.quantities import date_of, money_of, until_of
 from gateway.storage.imports.refused import CellError, RefusedError
-from gateway.storage.nearly import hide_nearly, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, nearly_identity_number
 
 __all__ = ["CellError", "normal_code", "parse_cell", "shown"]
 
@@ -51,7 +51,7 @@ _EXCEL_ERRORS = frozenset(
 )
 _ROUNDED = re.compile(r"[0-9](?:\.[0-9]+)?[Ee]\+[0-9]{2,3}")  # as Excel shows a number of more than eleven digits
 _FORMULA_TEXT = re.compile(r'="([^"]*)"')  # ="0123": how exports keep Excel from changing a text
-_CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2060\ufeff]")
+_CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _BREAKS = re.compile(r"(?i)<br\s*/?>")
 _ENTITIES = (("&nbsp;", " "), ("&quot;", '"'), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _CJK = r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]"
@@ -65,7 +65,7 @@ _CODE_QUOTES = "'’‘`\"“”"
 _MISTYPED = str.maketrans("OI", "01")  # letters that no such code has
 # Where people put identity numbers, whole or mistyped, so that pieces of a cell are hidden; and where long numbers are
 # something else.
-_CODES = frozenset(("uscc", "usccs", "organisation_code", "key"))
+_CODES = frozenset(("uscc", "usccs", "organisation_code", "key", "name", "names"))
 _OTHER_NUMBERS = frozenset(("document", "case"))
 
 
@@ -117,7 +117,7 @@ def shown(column: Column | None, text: str) -> str:
     if column is not None and column.type in ("identity", "dropped") and not is_null(text.strip()):
         text = text.strip().replace("\x00", "␀")
         return text[:4] + "*" * (len(text) - 8) + text[-4:] if len(text) >= 15 else "*" * len(text)
-    masked = mask_identity_numbers(text.replace("\x00", "␀"))
+    masked = hide_said(mask_identity_numbers(text.replace("\x00", "␀")))
     if column is not None and column.type in _OTHER_NUMBERS:
         return masked
     return hide_nearly(masked, pieces=column is not None and column.type in _CODES)
@@ -143,13 +143,13 @@ def _clean(text: str) -> str:
 
 
 def _text(_: Column, text: str) -> str | None:
-    return mask_identity_numbers(_clean(text)) or None
+    return hide_said(mask_identity_numbers(_clean(text))) or None
 
 
 def _name(_: Column, text: str) -> str | None:
     """A name: on one line, without spaces inside Chinese."""
     cleaned = _BETWEEN_CJK.sub("", _clean(text))
-    return hide_nearly(mask_identity_numbers(" ".join(cleaned.split()))) or None
+    return hide_nearly(mask_identity_numbers(" ".join(cleaned.split())), pieces=True) or None
 
 
 def _noted(_: Column, text: str) -> None:
@@ -232,7 +232,7 @@ def _licence_kind(column: Column, text: str) -> str:
     """The kind of licence: one of six; 其他-… keeps what follows."""
     plain = re.sub(r"\s+", "", _plain(text))
     if re.match(r"其他|其它", plain):
-        return mask_identity_numbers(_clean(text))
+        return hide_said(mask_identity_numbers(_clean(text)))
     kind = column.choices.get(plain) or column.choices.get(plain.removesuffix("许可").removesuffix("类"))
     if kind is None:
         known = "、".join(dict.fromkeys(column.choices.values()))
@@ -247,7 +247,7 @@ def _names(column: Column, text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in _NAMES.split(_clean(text)) if part.strip()))
     if any(len(name) > 200 for name in names):
         raise RefusedError("名称过长（最多 200 字）", "a name is too long (at most 200 characters)")
-    return tuple(hide_nearly(mask_identity_numbers(name)) for name in names)
+    return tuple(hide_nearly(mask_identity_numbers(name), pieces=True) for name in names)
 
 
 def normal_code(text: str) -> str:
@@ -266,6 +266,27 @@ def _refuse_identity_number(code: str) -> None:
         )
 
 
+_PASSPORT = re.compile(r"(?:E[0-9A-HJ-NP-Z][0-9]{7}|G[0-9]{8}|[DSP][E]?[0-9]{7,8}|[HMC][0-9]{8}(?:[0-9]{2})?)")
+_PAPERS = re.compile(r"护照|通行证|居留证|港澳|台胞|PASSPORT")
+
+
+def _refuse_papers(code: str) -> None:
+    """Say what it is that stands in the column of a code, where it is a person's."""
+    if re.fullmatch(r"[0-9A-Z]{2,8}[*＊✱X]{4,}[0-9A-Z]{0,6}", code) or "*" in code:
+        raise RefusedError(
+            "这是已脱敏（带 *）的号码，不能作为代码：请填写完整的统一社会信用代码；是个人证件号码的，"
+            "移到证件号码栏并填写完整号码",
+            "a masked number (with *) is no code: put in the whole unified social credit code; if it is a person's, put"
+            " the whole number into the identity column",
+        )
+    if _PAPERS.search(code) or (_PASSPORT.fullmatch(code) and not valid_organisation_code(code)):
+        raise RefusedError(
+            "这像是护照或通行证号码，不是统一社会信用代码；目前只接受居民身份证号码，请核对后填写",
+            "this reads as the number of a passport or a permit, no unified social credit code; of persons only"
+            " resident identity numbers are taken",
+        )
+
+
 def _uscc(_: Column, text: str) -> str | None:
     """The code as published, valid or not (an invalid one is kept as USCC_INVALID); never an identity number."""
     code = normal_code(text)
@@ -273,6 +294,7 @@ def _uscc(_: Column, text: str) -> str | None:
         return code
     if not code.strip("0X"):
         return None  # seventeen zeros and an X: how 双公示 writes that there is none
+    _refuse_papers(code)
     _refuse_identity_number(code)
     # The standard has no letters O and I because they are taken for 0 and 1; the check digit says whether they were.
     if valid_uscc(mended := code.translate(_MISTYPED)):

@@ -23,6 +23,7 @@ from gateway.storage.imports.headings import (
     check_header,
     explain_missing,
     refuse_forbidden,
+    refuse_forbidden_below,
     refuse_lost_money,
 )
 from gateway.storage.imports.mapping import Mapping
@@ -37,6 +38,7 @@ LEFT_OUT = "未采用的列"  # in the row as received: the names of columns tha
 _SHORT, _KEPT = 40, 20_000  # characters of a cell that is kept, cells kept by column
 _HEADER_WITHIN = 12  # rows: files have titles and lines of explanation above the header
 _WIDEST = 2_000  # headings
+_SUBHEADERS = 3  # rows below the header that may still be of it
 _EXPLANATION = re.compile(
     r"\s*[（(]?(?:表格|填表|填报|填写)?(?:说明|须知|备注|注)[)）]?\s*[:：]|\s*(?:表格|填表|填写)说明"
 )
@@ -309,8 +311,25 @@ def _older_state(values: dict[str, object]) -> None:
 
 def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None = None) -> InputFile:
     """Look through the whole file. ImportFileError for what refuses it whole: no header, forbidden or double headings,
-    an encoding that is none of those known, a quote that is never closed."""
-    table = open_table(path, sheet)
+    an encoding that is none of those known, a quote that is never closed. Of a workbook without `sheet`, the first
+    sheet with rows below its header."""
+    found = _opened(open_table(path, sheet), kind, mapping)
+    if found.total or sheet is not None:
+        return found
+    for other in found.table.others:  # a header alone, and the rows are on a sheet behind it
+        try:
+            more = _opened(open_table(path, other), kind, mapping)
+        except ImportFileError:
+            continue
+        if more.total:
+            found.table.close()
+            more.table.notes = _of_another_sheet(found.table, other)
+            return more
+        more.table.close()
+    return found
+
+
+def _opened(table: Table, kind: FileKind, mapping: Mapping) -> InputFile:
     try:
         found = _with_header(table, Headings(kind, mapping))
         object.__setattr__(found, "total", sum(1 for _ in found.data()))
@@ -318,6 +337,16 @@ def open_input(path: Path, kind: FileKind, mapping: Mapping, sheet: str | None =
         table.close()
         raise
     return found
+
+
+def _of_another_sheet(first: Table, read: str) -> tuple[str, ...]:
+    rest = [name for name in first.others if name != read]
+    return (
+        f"the sheet {first.sheet!r} has no rows; {read!r} is imported"
+        + (f", and not: {', '.join(rest)}" if rest else "")
+        + f" / 工作表“{first.sheet}”没有数据行，导入的是“{read}”"
+        + (f"，未导入：{'、'.join(rest)}" if rest else ""),
+    )
 
 
 def _with_header(table: Table, headings: Headings) -> InputFile:
@@ -340,6 +369,8 @@ def _with_header(table: Table, headings: Headings) -> InputFile:
                 seen.append((line, names))
             if not headings.missing(columns):
                 _check(table.path, head[:index], line, names, columns, headings.mapping)
+                below = [(number, more[skip:]) for number, more in head[index + 1 : index + 1 + _SUBHEADERS]]
+                refuse_forbidden_below(table.path, below, columns, names)
                 unread = headings.not_read(names, columns)
                 refuse_lost_money(table.path, line, unread, headings.kind)
                 return InputFile(

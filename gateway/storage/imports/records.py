@@ -17,6 +17,7 @@ import asyncpg
 
 from gateway.storage.imports.columns import FileKind
 from gateway.storage.imports.connection import Connection
+from gateway.storage.imports.near import Unfound, mistyped, names_under_no_code, under_another_code, withdrawn_nothing
 from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.refused import CellError, RowErrors
@@ -29,7 +30,8 @@ from gateway.storage.imports.rows import (
     with_authority,
 )
 from gateway.storage.imports.subject_rows import Reference
-from gateway.storage.imports.subjects import Known, Subjects
+from gateway.storage.imports.subjects import Known, Subjects, alike
+from gateway.storage.persons import masked_identity
 
 # Columns of core.record that both a new and a changed row write, with their types: one table, two statements.
 _WRITTEN = (
@@ -53,11 +55,20 @@ _KEPT = ("kind", "source_code", "catalogue_item")
 
 _FIND = """
     select r.source_code, r.natural_key, r.id, r.version, r.status, r.published_from, r.published_until, r.published,
-           v.content_hash
-    from unnest($1::text[], $2::text[]) w (source_code, natural_key)
+           v.content_hash, (v.received_at at time zone 'Asia/Shanghai')::date as received_on,
+           exists (select from core.record_version o where o.record_id = r.id and o.version < r.version
+                   and o.content_hash = w.content_hash) as older
+    from unnest($1::text[], $2::text[], $3::bytea[]) w (source_code, natural_key, content_hash)
     join core.record r on r.source_code = w.source_code and r.natural_key = w.natural_key
     join core.record_version v on v.record_id = r.id and v.version = r.version
 """
+# To the subject whose code was meant; versions before stay with the one that they were made for.
+_MOVE = """
+    update core.record r set subject_id = w.subject_id, subject_class = w.subject_class, natural_key = w.natural_key
+    from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) w (id, subject_id, subject_class, natural_key)
+    where r.id = w.id
+"""
+_MOVED = (("subject_id", "bigint"), ("subject_class", "text"), ("natural_key", "text"))
 _WITHDRAW = """
     insert into core.withdrawal (subject_id, record_id, authority_id, withdrawn_on, reason)
     select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::date[], $5::text[]) on conflict do nothing
@@ -108,6 +119,24 @@ class _Planned:
     id: int | None = None
     was: asyncpg.Record | None = None  # the record before, None for a new one
     written: dict[str, Any] = field(default_factory=dict)
+    moved: asyncpg.Record | None = None  # the record under a code that did not hold, and that this row is about
+
+    def unfound(self) -> Unfound:
+        """What it is looked for by where its key is on no record."""
+        columns, spec = self.record.columns, self.record.subject
+        return Unfound(
+            columns["kind"],
+            columns["source_code"],
+            self.subject.id,
+            self.subject.subject_class != "ORGANISATION",
+            spec.folded,
+            columns["document_number"],
+            self.authority.id if self.authority else None,
+            columns["decided_on"],
+            self.record.status,
+            spec.uscc is not None,
+            spec.key[0] == "USCC_INVALID",
+        )
 
 
 @dataclass
@@ -120,7 +149,10 @@ class RecordLoader:
     entered_by: str
     received_at: dt.datetime
     original: Callable[[Row], dict[str, str]]
+    in_wan: frozenset[str] = frozenset()  # columns of this file whose numbers are in 万元
+    apply_older: bool = False  # put content back that was replaced since
     seen: Seen = field(default_factory=Seen)
+    _miscoded: set[str] | None = None  # names on record under codes that do not hold
 
     def rolled_back(self) -> None:
         """Forget what the batch made."""
@@ -144,12 +176,16 @@ class RecordLoader:
                 outcome.reject(row, *errors.errors)
         planned = await self._with_subjects(connection, records, outcome)
         existing = await self._existing(connection, planned)
+        planned = await self._under_other_keys(connection, planned, existing, outcome)
         new, changed = self._sort(planned, existing, outcome)
         await self._insert(connection, new)
         await self._change(connection, changed)
         await self._versions(connection, [*new, *changed])
         await self._withdraw(connection, [*new, *changed])
-        outcome.remarks.unknown_fines += sum(one.record.fine_unknown for one in [*new, *changed])
+        outcome.remarks.moved += sum(one.moved is not None for one in changed)
+        for one in (*new, *changed):
+            outcome.remarks.unknown_fines += one.record.fine_unknown
+            outcome.remarks.look_at_amounts(one.row.line, one.row.values, self.in_wan)
         outcome.new += len(new)
         outcome.changed += len(changed)
         return outcome
@@ -197,6 +233,8 @@ class RecordLoader:
                     )
                 if authority is not None and authority.subject_class != "ORGANISATION":
                     raise CellError("authority_uscc", "", "认定机关不是组织", "the authority is not an organisation")
+                if record.subject.number is not None and not alike(record.subject.folded, subject):
+                    raise _another_person()
                 key, external_id = self.identify(row, record, subject, authority)
                 content_hash = with_authority(record.content_hash, authority.external_id if authority else None)
                 if self.seen.twice((record.columns["source_code"], key), row, content_hash[:16]):
@@ -206,27 +244,67 @@ class RecordLoader:
                 outcome.reject(row, error)
                 continue
             for spec, on in ((record.subject, subject), (record.authority, authority)):
-                if spec is not None and on is not None and spec.uscc is not None and not on.called(spec.folded):
+                if spec is None or on is None or on.called(spec.folded):
+                    continue
+                if spec.uscc is not None:
                     outcome.remarks.other_name(row.line, spec.uscc, on.name, spec.name)
+                elif spec.number is not None:
+                    outcome.remarks.other_person(row.line, masked_identity(spec.number))
             planned.append(_Planned(row, record, subject, authority, key, content_hash, external_id))
         return planned
 
     async def _existing(self, connection: Connection, planned: list[_Planned]) -> dict[tuple[str, str], asyncpg.Record]:
         sources = [one.record.columns["source_code"] for one in planned]
-        rows = await connection.fetch(_FIND, sources, [one.natural_key for one in planned])
+        keys, hashes = [one.natural_key for one in planned], [one.content_hash for one in planned]
+        rows = await connection.fetch(_FIND, sources, keys, hashes)
         return {(row["source_code"], row["natural_key"]): row for row in rows}
+
+    async def _under_other_keys(
+        self,
+        connection: Connection,
+        planned: list[_Planned],
+        existing: dict[tuple[str, str], asyncpg.Record],
+        outcome: Outcome,
+    ) -> list[_Planned]:
+        """Of rows whose key is on no record: moves what was under a code that did not hold (`moved`), rejects what
+        would stand there twice, and withdrawals that withdraw nothing."""
+        unfound = [one for one in planned if (one.record.columns["source_code"], one.natural_key) not in existing]
+        told = [one.unfound() for one in unfound]
+        if self._miscoded is None:
+            self._miscoded = await names_under_no_code(connection)
+        self._miscoded |= {one.folded for one in told if one.miscoded}
+        others = await under_another_code(connection, told, self._miscoded)
+        nothing = await withdrawn_nothing(connection, told)
+        here = {}
+        if any(one.miscoded for one in told):
+            here = {one.unfound().document_of: one.record.subject.uscc for one in planned if one.record.subject.uscc}
+        refused: set[int] = set()
+        for n, one in enumerate(unfound):
+            error = nothing.get(n)
+            if told[n].miscoded and told[n].document and (uscc := here.get(told[n].document_of)) is not None:
+                error = mistyped(uscc)
+            elif (other := others.get(n)) is not None:
+                error = mistyped(other["uscc"]) if other["uscc"] is not None else None
+                one.moved = other if error is None else None
+            if error is not None:
+                outcome.reject(one.row, error)
+                refused.add(one.row.number)
+        return [one for one in planned if one.row.number not in refused]
 
     def _sort(
         self, planned: list[_Planned], existing: dict[tuple[str, str], asyncpg.Record], outcome: Outcome
     ) -> tuple[list[_Planned], list[_Planned]]:
         new, changed = [], []
         for one in planned:
-            found = existing.get((one.record.columns["source_code"], one.natural_key))
+            found = one.moved or existing.get((one.record.columns["source_code"], one.natural_key))
             if found is None:
                 self._write(one, one.record.status or "ACTIVE", 1, self.reference.received_on)
                 new.append(one)
-            elif found["content_hash"] == one.content_hash:
+            elif one.moved is None and found["content_hash"] == one.content_hash:
                 outcome.same += 1
+            elif one.moved is None and found["older"] and not self.apply_older:
+                outcome.older += 1
+                outcome.remarks.older_content(one.row.line, found["received_on"])
             else:
                 try:
                     status = self.next_status(found["status"], one.record.status)
@@ -262,6 +340,9 @@ class RecordLoader:
                 one.id = ids[one.external_id]
 
     async def _change(self, connection: Connection, changed: list[_Planned]) -> None:
+        moved = [one for one in changed if one.moved is not None]
+        if moved:
+            await connection.execute(_MOVE, [one.id for one in moved], *_transposed(moved, _MOVED))
         if changed:
             await connection.execute(_CHANGE, [one.id for one in changed], *_transposed(changed, _WRITTEN))
 
@@ -306,6 +387,17 @@ class RecordLoader:
         on = one.record.withdrawn_on or self.reference.received_on
         until = was["published_until"]
         return bool(was["published_from"] <= on and (until is None or until >= on))
+
+
+def _another_person() -> CellError:
+    # Not whose number it is: that may be a stranger.
+    return CellError(
+        "identity_number",
+        "",
+        "该证件号码在库中属于另一姓名的人：请核对证件号码；确已改名的，请系统管理员先登记其曾用名",
+        "this identity number is on record under quite another name: see whether the number is right; if the person has"
+        " changed names, ask the operator to add the former one first",
+    )
 
 
 def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:

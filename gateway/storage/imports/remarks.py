@@ -1,14 +1,40 @@
 """What a run did with rows that were taken, but that people should look at: counted, and the first few shown.
 
 In: lines of rows and names that disagree. Out: notes in English and Chinese for the summary. A row is never kept out by
-them.
+them; those with older content are told here, too.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 _SHOWN = 5
+VERY_LARGE = Decimal(10) ** 8  # yuan, of one amount: 10,000 in a column of 万元
+
+
+@dataclass
+class Found:
+    """Rows of one remark: how many, and what is shown of the first."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def one(self, shown: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(shown)
+
+    def add(self, more: Found) -> None:
+        """Those of another batch, too."""
+        self.count += more.count
+        self.first = [*self.first, *more.first][:_SHOWN]
+
+    def __str__(self) -> str:
+        return "; ".join(self.first)
 
 
 @dataclass
@@ -16,42 +42,106 @@ class Remarks:
     """Remarks on the rows of a batch, or of a run."""
 
     unknown_fines: int = 0
-    names: int = 0  # a name other than the one on record under the same code
-    first_names: list[tuple[int, str, str, str]] = field(default_factory=list)  # line, code, name on record, name given
+    moved: int = 0  # records from a code that did not hold to the right one
+    names: Found = field(default_factory=Found)  # a name other than the one on record under the same code
+    persons: Found = field(default_factory=Found)  # the same under an identity number
+    large: Found = field(default_factory=Found)  # amounts of 亿 out of a column of 万元
+    odd_fines: Found = field(default_factory=Found)  # a fine where 罚款 is none of the kinds
+    older: Found = field(default_factory=Found)
+    newest: dt.date | None = None  # the latest day on which what stays in place of older content came
     doubled: list[tuple[str, str]] = field(default_factory=list)  # code, name: there by organisation code alone, too
 
     def other_name(self, line: int, code: str, on_record: str, given: str) -> None:
         """This row names another organisation than its code does."""
-        self.names += 1
-        if len(self.first_names) < _SHOWN:
-            self.first_names.append((line, code, on_record, given))
+        self.names.one(f"line {line} {code}: {on_record}, not {given}")
+
+    def other_person(self, line: int, masked: str) -> None:
+        """This row names its person otherwise than the number does. The name on record is not told: the number may be a
+        stranger's."""
+        self.persons.one(f"line {line} {masked}")
+
+    def look_at_amounts(self, line: int, values: Mapping[str, object], in_wan: Collection[str]) -> None:
+        """Amounts of a row (yuan) that may be ten thousand times what was meant, or that are of no fine. `in_wan`:
+        the columns whose numbers are in 万元."""
+        for name in in_wan:
+            amount = values.get(name)
+            if isinstance(amount, Decimal) and amount >= VERY_LARGE:
+                self.very_large(line, amount)
+        kinds = values.get("penalty_kinds")
+        if values.get("fine") and isinstance(kinds, tuple) and "罚款" not in kinds:
+            self.fine_without_its_kind(line, kinds)
+
+    def very_large(self, line: int, amount: Decimal) -> None:
+        """10,000 and more in a column of 万元."""
+        self.large.one(f"line {line}: {amount / 10_000:,.6f}".rstrip("0").rstrip(".") + f" 万元 = {amount:,.2f} 元")
+
+    def fine_without_its_kind(self, line: int, kinds: Sequence[str]) -> None:
+        """An amount of a fine beside 警告 alone."""
+        self.odd_fines.one(f"line {line}: {'、'.join(kinds)}")
+
+    def older_content(self, line: int, newer_of: dt.date | None) -> None:
+        """What this row says was replaced since, by what came on that day (where it is known)."""
+        self.older.one(f"line {line}")
+        if newer_of is not None and (self.newest is None or newer_of > self.newest):
+            self.newest = newer_of
 
     def add(self, more: Remarks) -> None:
         """Those of another batch, too."""
         self.unknown_fines += more.unknown_fines
-        self.names += more.names
-        self.first_names = [*self.first_names, *more.first_names][:_SHOWN]
+        self.moved += more.moved
+        for name in ("names", "persons", "large", "odd_fines", "older"):
+            getattr(self, name).add(getattr(more, name))
+        self.newest = max((day for day in (self.newest, more.newest) if day is not None), default=None)
         self.doubled += more.doubled
 
-    def told(self) -> tuple[str, ...]:
-        """As notes, one line each."""
-        made = []
-        if self.unknown_fines:
-            made.append(
-                f"{self.unknown_fines} penalties with 罚款 have no amount that is known: their class is GENERAL, and"
-                f" they are public / {self.unknown_fines} 条罚款没有金额，按“一般”定级并公示；请补填罚款金额后重新导入"
-            )
-        if self.names:
-            first = "; ".join(f"line {line} {code}: {was}, not {given}" for line, code, was, given in self.first_names)
-            made.append(
-                f"{self.names} names differ from the one on record under the same code; the rows went in by their codes"
-                f" / {self.names} 处名称与该代码在库中的名称不一致，已按代码入库，请核对: {first}"
-            )
-        if self.doubled:
-            first = "; ".join(f"{code} {name}" for code, name in self.doubled[:_SHOWN])
-            made.append(
-                f"{len(self.doubled)} organisations are on record twice, once by organisation code alone: what is said"
-                f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独"
-                f"入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {first}"
-            )
-        return tuple(made)
+    def told(self, before: dt.date | None = None) -> tuple[str, ...]:
+        """As notes, one line each. `before`: the day on which this very file was imported before."""
+        return tuple(note for note in (*self._of_amounts(), *self._of_subjects(), self._of_older(before)) if note)
+
+    def _of_amounts(self) -> tuple[str, ...]:
+        return (
+            self.large.count
+            and f"ATTENTION: {self.large.count} amounts of 100 million yuan (1 亿元) or more in a column of 万元; were"
+            f" they in yuan? / 【请核对】{self.large.count} 处金额按“万元”列达到 1 亿元以上，是否误把“元”当“万元”填写:"
+            f" {self.large}",
+            self.odd_fines.count
+            and f"{self.odd_fines.count} penalties have the amount of a fine, but not 罚款 among their kinds; their"
+            f" class goes by the kinds / {self.odd_fines.count} 条处罚填了罚款金额而处罚类别中没有“罚款”，已按处罚类别"
+            f"定级，请核对: {self.odd_fines}",
+            self.unknown_fines
+            and f"{self.unknown_fines} penalties with 罚款 have no amount that is known: their class is GENERAL, and"
+            f" they are public / {self.unknown_fines} 条罚款没有金额，按“一般”定级并公示；请补填罚款金额后重新导入",
+        )  # type: ignore[return-value]
+
+    def _of_subjects(self) -> tuple[str, ...]:
+        doubled = "; ".join(f"{code} {name}" for code, name in self.doubled[:_SHOWN])
+        return (
+            self.names.count
+            and f"{self.names.count} names differ from the one on record under the same code; the rows went in by their"
+            f" codes / {self.names.count} 处名称与该代码在库中的名称不一致，已按代码入库，请核对: {self.names}",
+            self.persons.count
+            and f"{self.persons.count} names of persons differ from the one on record under the same identity number;"
+            f" the rows went in by their numbers / {self.persons.count} 处姓名与该证件号码在库中的姓名不一致，已按证件"
+            f"号码入库，请核对号码: {self.persons}",
+            self.moved
+            and f"{self.moved} records were on record under a code that fails its check digit, and were moved to the"
+            f" code of these rows / {self.moved} 条信息原在校验不通过的代码名下，已移到本次填写的代码名下",
+            self.doubled
+            and f"{len(self.doubled)} organisations are on record twice, once by organisation code alone: what is said"
+            f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独"
+            f"入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {doubled}",
+        )  # type: ignore[return-value]
+
+    def _of_older(self, before: dt.date | None) -> str:
+        if not self.older.count:
+            return ""
+        until_en = f" (of {self.newest})" if self.newest else ""
+        until_zh = f"（{self.newest}）" if self.newest else ""
+        return (
+            f"{self.older.count} rows have older content, which was replaced since; the newer content{until_en} stays."
+            + (f" This very file was imported before, on {before}." if before else "")
+            + f" --apply-older puts it back on purpose / {self.older.count} 行是已被更正过的旧内容，未采用，"
+            + f"保留较新内容{until_zh}"
+            + (f"；该文件曾于 {before} 导入" if before else "")
+            + f"；确需恢复旧内容的，加 --apply-older 重新导入: {self.older}"
+        )

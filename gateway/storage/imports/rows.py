@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from gateway.storage.identifiers import same_document_number
 from gateway.storage.imports.columns import FileKind
 from gateway.storage.imports.refused import CellError, RowErrors
 from gateway.storage.imports.rules import Rules, Term, publication_until
@@ -25,10 +26,12 @@ from gateway.storage.imports.subject_rows import (
     Values,
     authority_spec,
     check_kind_said,
+    is_person,
     subject_spec,
 )
 
 WITHOUT_CLASS = frozenset(("LIST_ENTRY", "HONOUR", "LICENCE"))
+OF_SERVANTS = frozenset(("DISCIPLINARY_ACTION", "ACCOUNTABILITY"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,9 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
     severity = _severity(record_kind, values, amount, reference.rules)
     term = _term(severity, values, reference.rules)
     published = values.get("published")
+    until = publication_until(values.get("published_until"), decided_on, term)
+    if record_kind == "LIST_ENTRY":
+        until = _listed_until(values, until, reference.rules)
     columns = {
         "kind": record_kind,
         "area": values.get("area", "GENERAL"),
@@ -74,7 +80,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
         "source_code": source,
         "catalogue_item": _catalogue_item(record_kind, values, reference),
         "decided_on": decided_on,
-        "published_until": publication_until(values.get("published_until"), decided_on, term),
+        "published_until": until,
         "repairable_from": months_after(decided_on, term.shortest_months) if term else None,
         "amount": amount,
         "title": _title(record_kind, values),
@@ -86,8 +92,7 @@ def _record_row(line: int, kind: FileKind, values: Values, reference: Reference,
     authority = authority_spec(values, reference)
     _check_decided_by(record_kind, values)
     _check_withdrawal(values)
-    subject = subject_spec(values, reference, blind_index)
-    check_kind_said(values, subject)
+    subject = _subject(record_kind, values, reference, blind_index)
     return RecordRow(
         line,
         subject,
@@ -109,11 +114,11 @@ def problems_of(
     """Everything that is wrong with a row beside its `failed` columns: each check by itself, where it can be made."""
     record_kind = kind.record_kind or values.get("kind")
     checks: list[tuple[str, Callable[[], object]]] = [
-        ("decided_on published_until valid_until", lambda: _check_days(record_kind, values, reference)),
+        ("decided_on published_until valid_until removed_on", lambda: _check_days(record_kind, values, reference)),
         ("source", lambda: _source(values, reference)),
         ("authority_name authority_uscc", lambda: authority_spec(values, reference)),
         ("status old_state status_reason authority_name authority_uscc", lambda: _check_withdrawal(values)),
-        (_SUBJECT, lambda: check_kind_said(values, subject_spec(values, reference, blind_index))),
+        (_SUBJECT, lambda: _subject(record_kind, values, reference, blind_index)),
     ]
     if record_kind is not None:
         checks += [
@@ -129,6 +134,8 @@ def problems_of(
                 ),
             ),
         ]
+    if record_kind == "LIST_ENTRY" and values.get("list_kind") != "OTHER":
+        checks.append(("decided_on", lambda: _longest_term(values, reference.rules)))
     found: list[CellError] = []
     for needs, check in checks:
         if failed.isdisjoint(needs.split()):
@@ -150,9 +157,38 @@ def _check_days(kind: str | None, values: Values, reference: Reference) -> None:
         raise CellError(
             "published_until", str(until), "公示截止日期早于决定日期", "publication ends before the decision"
         )
+    removed = values.get("removed_on")
+    if kind == "LIST_ENTRY" and removed is not None and removed < decided_on:
+        raise CellError("removed_on", str(removed), "移出日期早于列入日期", "removed before it was listed")
     ends = values.get("valid_until")
     if kind == "PENALTY" and ends is not None and ends < decided_on:
         raise CellError("valid_until", str(ends), "处罚有效期早于决定日期", "it ends before the day of the decision")
+
+
+def _listed_until(values: Values, own: dt.date | None, rules: Rules) -> dt.date | None:
+    """The last day on which an entry of a list is published: that of its removal, its own, or the end of the longest
+    term of SERIOUS, which a list has unless the row says that it is no list of serious dishonesty; the earliest."""
+    ends = [day for day in (own, values.get("removed_on")) if day is not None]
+    if values.get("list_kind") != "OTHER":
+        ends.append(_longest_term(values, rules))
+    return min(ends, default=None)
+
+
+def _longest_term(values: Values, rules: Rules) -> dt.date:
+    term = rules.term("SERIOUS", values["decided_on"])
+    if term is None:
+        raise _no_rule(values["decided_on"])
+    return months_after(values["decided_on"], term.longest_months)
+
+
+def _subject(kind: str | None, values: Values, reference: Reference, blind_index: Any) -> SubjectSpec:
+    """Whose record it is. Disciplinary action and accountability are of those who serve: a person of such a row is
+    one, whom two matters see and no others."""
+    if kind in OF_SERVANTS and is_person(values):
+        values = {**values, "subject_kind": "CIVIL_SERVANT"}
+    subject = subject_spec(values, reference, blind_index)
+    check_kind_said(values, subject)
+    return subject
 
 
 def _source(values: Values, reference: Reference) -> str:
@@ -266,7 +302,7 @@ def _number(kind: str, values: Values, title: str) -> str:
         return f"{values.get('list_name') or title}|{values['decided_on']}"
     for name in ("document_number", "case_number", "certificate_number", "row_key"):
         if values.get(name) is not None:
-            return str(values[name])
+            return same_document_number(values[name]) if name == "document_number" else str(values[name])
     return f"{values['decided_on']}|{hashlib.sha256(title.encode()).hexdigest()[:32]}"
 
 
@@ -323,6 +359,8 @@ def _content_hash(record_kind: str, kind: FileKind, values: Values) -> bytes:
     own = {
         c.name: values[c.name] for c in kind.columns if c.name not in _NOT_CONTENT and values.get(c.name) is not None
     }
+    if "document_number" in own:
+        own["document_number"] = same_document_number(own["document_number"])  # another spelling is no correction
     return hashlib.sha256(canonical({**own, "kind": record_kind}).encode()).digest()
 
 

@@ -6,6 +6,7 @@ In: the values of a row, the reference data. Out: what a subject is found and ma
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -74,10 +75,19 @@ def known_region(code: str, regions: frozenset[str]) -> str | None:
     return known if known in regions else None
 
 
+def is_person(values: Values) -> bool:
+    """Is this row of a person: it says so, or has an identity number and neither a kind nor a code that holds."""
+    kind = values.get("subject_kind")
+    if kind is None:
+        return "identity_number" in values and not valid_uscc(values.get("uscc", ""))
+    return kind in PERSON_KINDS
+
+
 def subject_spec(values: Values, reference: Reference, blind_index: Any) -> SubjectSpec:
     """Whose row this is. `blind_index` maps an identity number to bytes. Raises CellError."""
     kind, name = values.get("subject_kind"), values["name"]
-    if kind is None and "identity_number" in values and not valid_uscc(values.get("uscc", "")):
+    said = kind
+    if kind is None and is_person(values):
         kind = "NATURAL_PERSON"
     elif kind == ORGANISATION:
         kind = None  # its code tells the kind more exactly
@@ -99,11 +109,67 @@ def subject_spec(values: Values, reference: Reference, blind_index: Any) -> Subj
     if code is not None and valid_uscc(code):
         region = region or region_of_code(code, reference.regions)
         return SubjectSpec(("USCC", code), kind or kind_of_uscc(code), uscc=code, region_code=region, **common)
+    _check_organisation(values, said, folded)
     if code is None:
-        key: Key = ("ROW", f"{values.get('source', DEFAULT_SOURCE)}:{values.get('row_key') or folded}")
+        key: Key = ("ROW", f"{values.get('source', DEFAULT_SOURCE)}:{_row_key(values, said, folded, region)}")
     else:
         key = ("ORGANISATION_CODE" if valid_organisation_code(code) else "USCC_INVALID", code, folded)
     return SubjectSpec(key, kind or "OTHER", region_code=region, **common)
+
+
+# How names of shops end; a person's does not.
+_SHOP = re.compile(
+    r"(?:[店铺部行馆厂社室坊城院站吧屋园庄楼堂阁轩廊库场摊点档]|中心|超市|商[贸场号会]|公司|合作社|饭庄|餐[饮厅]|维修|美[容发甲]|理发|批发|零售|经营|"
+    r"烧烤|养殖[户业]|工作室|服务[部社队]|队|委|会|局|所|处|厅|办|府|校|学|银行|集团|企业|农场|牧场|协会)$"
+)
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
+_PERSONS_NAME = re.compile(r"[㐀-鿿]{2,4}|[㐀-鿿]{1,12}(?:·[㐀-鿿]{1,12})+")
+
+
+def named_like_a_person(folded: str) -> bool:
+    """Could this folded name be a person's: two to four characters, or parts with a dot between, and no shop's?"""
+    name = _IN_BRACKETS.sub("", folded).removeprefix("个体工商户").removesuffix("个体工商户").removesuffix("个体户")
+    return _PERSONS_NAME.fullmatch(name) is not None and not _SHOP.search(name)
+
+
+def _check_organisation(values: Values, said: str | None, folded: str) -> None:
+    """An organisation without a code that holds must not be a person by another name: it would be public."""
+    if values.get("identity_number") is not None:
+        raise CellError(
+            "subject_kind",
+            "",
+            "写明是组织（或个体工商户），却只有个人的证件号码而无有效的统一社会信用代码：对组织的，补填代码并清空证件号码；对个人的，"
+            "主体类别写“自然人”（公务员写“公务员”）",
+            "it says organisation (or individual business), but has an identity number and no valid code: put in the"
+            " code and take the number out; if it is the person's, say 自然人 (or 公务员) for the kind",
+        )
+    if said in ("INDIVIDUAL_BUSINESS", ORGANISATION) and named_like_a_person(folded):
+        raise CellError(
+            "name",
+            "",
+            "没有有效的统一社会信用代码，而名称像是个人姓名：请补填代码；对个人的，主体类别写“自然人”并填证件号码",
+            "no valid code, and the name could be a person's: put in the code; if it is a person, say 自然人 for the"
+            " kind and put in the identity number",
+        )
+
+
+def _row_key(values: Values, said: str | None, folded: str, region: str | None) -> str:
+    """What tells a subject without any code from others of its source: the source's key, else its name; shops of one
+    name are many, so there its place and owner, too."""
+    if values.get("row_key"):
+        return str(values["row_key"])
+    if said != "INDIVIDUAL_BUSINESS":
+        return folded
+    owner = fold_name(values.get("legal_representative") or "")
+    if region is None and not owner:
+        raise CellError(
+            "uscc",
+            "",
+            "个体工商户重名很多：没有代码的，至少填写经营者（法定代表人栏）或行政区划，以免并入他人名下",
+            "many individual businesses have one name: without a code put in its owner (legal representative) or its"
+            " division, else it would be taken for another one",
+        )
+    return f"{folded}@{region or ''}@{owner}"
 
 
 def check_kind_said(values: Values, subject: SubjectSpec) -> None:

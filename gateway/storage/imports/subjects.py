@@ -10,6 +10,7 @@ new one; several of that name are ambiguous and the row is rejected.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -49,13 +50,18 @@ _DOUBLED = """
     join core.subject s on s.id = i.subject_id and s.name_folded = w.folded and s.uscc is null
 """
 _BY_BLIND_INDEX = """
-    select p.blind_index, s.id, s.external_id, s.class
+    select p.blind_index, s.id, s.external_id, s.class, s.name, s.name_folded,
+           array (select f.name_folded from core.former_name f where f.subject_id = s.id) as former
     from core.person_identity p join core.subject s on s.id = p.subject_id where p.blind_index = any ($1::bytea[])
 """
 _BY_ORGAN_NAME = """
     select s.name_folded, s.id, s.external_id, s.class
     from core.subject s
     where s.name_folded = any ($1::text[]) and s.class = 'ORGANISATION' and s.kind = any ($2::text[])
+"""
+_SERVE = """
+    update core.subject set class = 'SERVANT', kind = 'CIVIL_SERVANT', updated_at = now()
+    where id = any ($1::bigint[]) and class = 'PERSON'
 """
 _INSERT = """
     insert into core.subject (external_id, class, kind, uscc, name, name_folded, region_code, legal_representative,
@@ -77,7 +83,7 @@ _INSERT_IDENTITIES = """
 @dataclass(frozen=True, slots=True)
 class Known:
     """A subject on record. `made`: by this batch. `name`, `folded`: its name, and all that it has had, folded; of one
-    that was found by its USCC."""
+    that was found by its USCC or its identity number."""
 
     id: int
     external_id: uuid.UUID
@@ -117,7 +123,8 @@ class Subjects:
         wanted: dict[Key, SubjectSpec] = {}
         for spec in specs:
             # Of two specs with one key the one with more to say about the subject makes it.
-            if spec.key not in wanted or (spec.kind_given and not wanted[spec.key].kind_given):
+            there = wanted.get(spec.key)
+            if there is None or (spec.kind_given and not there.kind_given) or spec.subject_class == "SERVANT":
                 wanted[spec.key] = spec
         unknown = [spec for key, spec in wanted.items() if key not in self.known]
         await self._find(connection, unknown)
@@ -133,7 +140,23 @@ class Subjects:
                 await self._make(
                     connection, [s for s in waiting if s.key not in self.known and s.key not in self.ambiguous]
                 )
+        await self._serve(connection, wanted)
         return {key: self.known[key] for key in wanted if key in self.known}
+
+    async def _serve(self, connection: Connection, wanted: dict[Key, SubjectSpec]) -> None:
+        """Persons who are on record as such, and of whom a row tells that they serve: all that is said of them is for
+        two matters alone from now on. Never the other way."""
+        serving = [
+            key
+            for key, spec in wanted.items()
+            if spec.subject_class == "SERVANT" and key in self.known and self.known[key].subject_class == "PERSON"
+        ]
+        if serving:
+            ids = [self.known[key].id for key in serving]
+            await connection.execute(_SERVE, ids)
+            await index_names(connection, ids)
+            for key in serving:
+                self.known[key] = replace(self.known[key], subject_class="SERVANT")
 
     async def _find(self, connection: Connection, specs: Sequence[SubjectSpec]) -> None:
         by_kind: dict[str, list[Key]] = {}
@@ -147,7 +170,9 @@ class Subjects:
                 )
         if persons := by_kind.pop("PERSON", None):
             for row in await connection.fetch(_BY_BLIND_INDEX, [bytes.fromhex(key[1]) for key in persons]):
-                self.known[("PERSON", row["blind_index"].hex())] = _known(row)
+                self.known[("PERSON", row["blind_index"].hex())] = replace(
+                    _known(row), name=row["name"], folded=(row["name_folded"], *row["former"])
+                )
         if organs := by_kind.pop("ORGAN", None):
             await self._find_organs(connection, organs)
         if rest := [key for keys in by_kind.values() for key in keys]:
@@ -219,6 +244,16 @@ class Subjects:
                 [one.wrapped_key for one in sealed],
                 [one.key_id for one in sealed],
             )
+
+
+def alike(folded: str, known: Known) -> bool:
+    """Could this be the name of a person on record, or one that they have had: more than half of it the same?"""
+
+    def shared(other: str) -> bool:
+        common = sum((Counter(folded) & Counter(other)).values())
+        return 2 * common > max(len(folded), len(other))
+
+    return known.called(folded) or any(shared(one) for one in known.folded)
 
 
 def _known(row: asyncpg.Record) -> Known:

@@ -38,6 +38,7 @@ class Table:
     codec: str = ""
     delimiter: str = ","
     sheet: str = ""  # of a workbook
+    others: tuple[str, ...] = ()  # visible sheets of the workbook that are not empty either
     notes: tuple[str, ...] = ()
     _rows: IO[bytes] | None = field(default=None, repr=False)
 
@@ -131,11 +132,22 @@ def _workbook(path: Path, sheet: str | None) -> Table:
                 f"{path}: {why}", f"{path}：无法读取该工作簿，请另存为 .xlsx 或 CSV 后再导入（{why}）"
             )
         others = told["others"]
-        notes = (f"only the sheet {told['sheet']!r} is imported; others have rows: {', '.join(others)}",) * bool(others)
-        return Table(path, digest, sheet=str(told["sheet"]), notes=notes, _rows=unpacked)
+        return Table(
+            path, digest, sheet=str(told["sheet"]), others=tuple(others), notes=_of_sheets(told), _rows=unpacked
+        )
     except BaseException:
         unpacked.close()
         raise
+
+
+def _of_sheets(told: dict[str, Any]) -> tuple[str, ...]:
+    others = told["others"]
+    if not others:
+        return ()
+    return (
+        f"only the sheet {told['sheet']!r} is imported; others have rows: {', '.join(others)}"
+        f" / 只导入工作表“{told['sheet']}”，其他有内容的工作表未导入：{'、'.join(others)}（用 --sheet 指定）",
+    )
 
 
 def _told(text: bytes) -> dict[str, Any]:

@@ -28,6 +28,29 @@ def cell(kind: str, text: str) -> object:
 
 
 @pytest.mark.parametrize(
+    ("text", "zh", "en"),
+    [
+        ("6527**********0017", "脱敏", "masked number"),
+        ("9165****0000X", "脱敏", "masked number"),
+        ("6527XXXXXXXXXX0017", "脱敏", "masked number"),
+        ("E12345678", "护照", "passport"),
+        ("EA1234567", "护照", "passport"),
+        ("护照G12345678", "护照", "passport"),
+        ("H12345678", "护照", "passport"),
+    ],
+)
+def test_what_stands_in_the_column_of_a_code_instead(text: str, zh: str, en: str) -> None:
+    with pytest.raises(CellError) as error:
+        cell("uscc", text)
+    assert zh in error.value.zh
+    assert en in error.value.en
+
+
+def test_marks_that_turn_the_direction_are_taken_off() -> None:
+    assert cell("name", "样例\u202e司公\u2066有限\u2069") == "样例司公有限"
+
+
+@pytest.mark.parametrize(
     "text", ["2017-08-11", "2017/8/11", "2017年08月11日", "20170811", "42958", "2017-08-11 00:00:00"]
 )
 def test_days(text: str) -> None:

@@ -109,7 +109,7 @@ def test_wrong_usage(tmp_path: Path) -> None:
 def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
     """A mistyped code makes a second organisation: nobody would notice by counts of rows."""
     right, wrong = "91652799YL0099999P", "91652799YL00999990"
-    path = file(tmp_path, f"name,uscc\n样例甲有限公司,{right}\n样例乙有限公司,{wrong}\n")
+    path = file(tmp_path, f"name,uscc,subject_kind\n样例甲有限公司,{right},\n样例乙有限公司,{wrong},企业\n")
     result = run(path, "--as", "organisations")
     assert result.exit_code == 0
     assert "1 new organisations have no valid code" in result.stderr.replace("\n", " ")
@@ -120,6 +120,24 @@ def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
 def test_the_version() -> None:
     result = CliRunner().invoke(whole, ["--version"])
     assert (result.exit_code, result.stdout.strip()) == (0, version("credit-gateway"))
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "gateway.cli", "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, version("credit-gateway"))
+
+
+def test_older_content_is_told_and_put_back_on_purpose(tmp_path: Path) -> None:
+    first = penalties(tmp_path / "1.csv", penalty(195))
+    second = penalties(tmp_path / "2.csv", penalty(195, CF_SY="改过"))
+    for path in (first, second):
+        assert run(path, "--as", "penalties").exit_code == 0
+    result = run(first, "--as", "penalties")
+    assert result.exit_code == 0
+    assert "--apply-older" in result.stderr
+    told = json.loads(run(first, "--as", "penalties", "--json", "--apply-older").stdout)["files"][0]
+    assert (told["changed"], told["older"]) == (1, 0)
 
 
 def penalties(path: Path, *rows: dict[str, str]) -> Path:

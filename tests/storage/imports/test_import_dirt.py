@@ -235,7 +235,7 @@ TABLE = [
     Dirt(
         "code half hidden",
         {"CF_XDR_SHXYM": HELD[:4] + "*" * 10 + HELD[14:]},
-        Rejected("CF_XDR_SHXYM", "not one unified", "一格只填一个"),
+        Rejected("CF_XDR_SHXYM", "a masked number (with *)", "已脱敏"),
     ),
     Dirt(
         "two codes in a cell",
@@ -394,7 +394,11 @@ TABLE = [
     ),
     Dirt("older: state 2 is an objection", {"CF_ZT": "2"}, {"under_objection": True, "status": "ACTIVE"}),
     Dirt("older: state 1 needs its reason", {"CF_ZT": "1"}, Rejected("变更原因", "needs its reason", "理由")),
-    Dirt("older: state 1 with a remark", {"CF_ZT": "1", "BZ": "样例：经复议撤销"}, {"status": "REVOKED"}),
+    Dirt(
+        "older: state 1 of what is not on record",
+        {"CF_ZT": "1", "BZ": "样例：经复议撤销"},
+        Rejected("CF_WSH", "nothing to revoke", "没有可撤销的信息"),
+    ),
     Dirt(
         "older: the case's name", {"CF_CFMC": "样例案"}, {"title": "样例案", "offence": "样例案"}, without=("CF_WFXW",)
     ),
@@ -425,7 +429,7 @@ TABLE = [
     Dirt(
         "licence: state 1 of the older generation",
         {"XK_ZT": "1", "XK_SPLB": "普通", "BZ": "样例：撤销"},
-        {"status": "REVOKED", "licence_state": None},
+        Rejected("XK_WSH", "nothing to revoke", "没有可撤销的信息"),
         "licences",
         without=("XK_XKLB",),
         clean=licence,

@@ -254,12 +254,27 @@ def test_the_first_sheet_with_rows_is_read_and_the_others_are_told_of(tmp_path: 
     file = open_input(path, KINDS["penalties"], Mapping())
     assert [row.values["name"] for row in file.rows()] == NAMES[:2]
     file.table.close()
-    assert file.table.notes == ("only the sheet '甲' is imported; others have rows: 乙",)
+    [told] = file.table.notes
+    assert told.startswith("only the sheet '甲' is imported; others have rows: 乙 / 只导入工作表“甲”")
     assert names(read(path, sheet="乙")) == NAMES[2:]
     with pytest.raises(ImportFileError, match="no sheet '丙'; it has: 空, 甲, 乙"):
         read(path, sheet="丙")
     with pytest.raises(ImportFileError, match="is no workbook"):
         read(written(tmp_path, csv_bytes(ROWS)), sheet="甲")
+
+
+def test_a_sheet_with_a_header_alone_has_no_rows(tmp_path: Path) -> None:
+    """As a template that was filled in on a second sheet."""
+    path = workbook(tmp_path / "h.xlsx", {"模板": table(ROWS)[:1], "说明": [["随意"]], "数据": table(ROWS)})
+    file = open_input(path, KINDS["penalties"], Mapping())
+    assert (file.total, [row.values["name"] for row in file.rows()]) == (len(ROWS), NAMES)
+    file.table.close()
+    [told] = file.table.notes
+    assert told == (
+        "the sheet '模板' has no rows; '数据' is imported, and not: 说明"
+        " / 工作表“模板”没有数据行，导入的是“数据”，未导入：说明"
+    )
+    assert read(path, sheet="模板") == []  # who names a sheet gets that one
 
 
 def test_a_hidden_sheet_is_not_read(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gateway.storage import names
 from gateway.storage.database import Database
 from gateway.storage.identifiers import uscc_check_digit, valid_uscc
 from gateway.storage.imports import import_file, parse
-from gateway.storage.nearly import hide_nearly, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, nearly_identity_number
 from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, load, penalty
 
 MISTYPED = [
@@ -58,6 +58,37 @@ def test_a_number_whose_digits_hold_as_a_code_too_is_still_one() -> None:
         number for n in range(10_000) if valid_uscc(number := f"65270119900101{n:04d}")
     )  # by chance, one in 31
     assert nearly_identity_number(passing)
+
+
+@pytest.mark.parametrize(
+    "behind", ["身份证号", "身份证号码：", "公民身份号码为 ", "身份证", "居民身份证号（", "证件号码:"]
+)
+@pytest.mark.parametrize("number", [IDENTITY[:-1], IDENTITY[:-4], IDENTITY + "5", "１２３４５６７８９０１２３４５６７"])
+def test_behind_the_word_for_it_whatever_is_near_is_hidden(behind: str, number: str) -> None:
+    text = f"当事人样例甲（{behind}{number}），账号6217000012345678901"
+    told = hide_said(text)
+    assert number not in told
+    assert number[4:-4] not in told
+    assert told.count("*") == len(number) - 8
+    assert told.endswith("，账号6217000012345678901")  # accounts are what the text is about
+
+
+async def test_numbers_in_names_and_texts_stand_nowhere(
+    database: Database, owner: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    short = IDENTITY[:-1]
+    rows = [
+        penalty(950_001, CF_XDR_MC=f"样例湖{short}农庄", CF_SY=f"样例事实，身份证号{short}的当事人"),
+        penalty(950_002, CF_XDR_MC=f"样例湖{short}农庄", CF_JDRQ="昨天", CF_SY=f"身份证号码为{short[:-1]}"),
+    ]
+    path = tmp_path / "t.csv"
+    path.write_bytes(csv_bytes(rows))
+    report = await load(database, path)
+    assert (report.new, report.rejected) == (1, 1)
+    assert report.rejects_path is not None
+    told = await _everything(owner) + report.rejects_path.read_text(encoding="utf-8-sig") + repr(report)
+    assert short[:-1] not in told
+    assert "样例湖6527*********9001农庄" in told
 
 
 async def _everything(owner: asyncpg.Connection[asyncpg.Record]) -> str:

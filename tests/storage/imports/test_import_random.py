@@ -39,7 +39,7 @@ async def checked(database: Database, path: Path, rows: int) -> ImportReport:
     """Import a file; every row is somewhere, and every reject says why in both languages."""
     report = await load(database, path)
     assert report.read == rows
-    assert report.new + report.changed + report.same + report.rejected == rows
+    assert report.new + report.changed + report.same + report.older + report.rejected == rows
     if report.rejects_path is not None:
         with report.rejects_path.open(encoding="utf-8-sig", newline="") as file:
             rejects = list(csv.DictReader(file))
@@ -100,7 +100,7 @@ async def test_files_of_random_bytes_are_refused_whole_or_row_by_row(database: D
         except ImportFileError:
             refused += 1
         else:
-            assert report.new + report.changed + report.same + report.rejected == report.read
+            assert report.new + report.changed + report.same + report.older + report.rejected == report.read
     assert 0 < refused < 60
 
 

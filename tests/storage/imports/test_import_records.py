@@ -32,7 +32,8 @@ def code(prefix: str, number: int) -> str:
 
 ORGAN = code("11", 900001)
 HEADINGS = [
-    "CF_XDR_MC", "CF_XDR_LB", "CF_XDR_SHXYM", "CF_XDR_ZJLX", "CF_XDR_ZJHM", "CF_FR_ZJHM", "CF_WSH", "CF_CFLB",
+    "CF_XDR_MC", "CF_XDR_LB", "CF_XDR_SHXYM", "CF_FRDB", "CF_XDR_ZJLX", "CF_XDR_ZJHM", "CF_FR_ZJHM", "CF_WSH",
+    "CF_CFLB",
     "CF_NR_FK", "CF_NR_WFFF", "CF_SY", "CF_JDRQ", "CF_GSJZQ", "CF_CFJG", "CF_CFJGDM", "状态", "变更原因", "是否公示",
     "公示日期", "目录项",
 ]  # fmt: skip
@@ -217,10 +218,10 @@ async def test_a_notice_only_of_what_the_public_could_see(database: Database, db
         penalty(310, **minor, **why),  # over since 15 June
         penalty(311, **minor, 公示日期="2026-07-01", **why),  # not begun
         penalty(312, **minor, **why),  # repaired: withdrawn from the public already
-        penalty(313, **minor, **why),  # arrives as revoked: it was never here
+        penalty(313, **minor, **why),  # was never here: nothing to revoke
     ]
     later = RECEIVED + dt.timedelta(days=20)
-    assert counts(await load(database, write(path, rows), received_at=later)) == (4, 1, 3, 0, 0)
+    assert counts(await load(database, write(path, rows), received_at=later)) == (4, 0, 3, 0, 1)
     assert not await db.fetchval(
         "select count(*) from core.withdrawal w join core.record r on r.id = w.record_id"
         " where r.document_number like '样例〔2026〕31_号'"
@@ -387,7 +388,7 @@ async def test_a_row_that_may_be_a_persons_must_say_whose_it_is(database: Databa
     rows = [
         penalty(320, **nobody, CF_XDR_MC="张样例"),
         penalty(321, **nobody, CF_XDR_MC="张样例", CF_XDR_ZJLX="身份证"),
-        penalty(322, **nobody | {"CF_XDR_LB": "个体工商户"}, CF_XDR_MC="样例张记商行"),
+        penalty(322, **nobody | {"CF_XDR_LB": "个体工商户"}, CF_XDR_MC="样例张记商行", CF_FRDB="张样例"),
         penalty(
             323, **nobody | {"CF_XDR_LB": "自然人"}, CF_XDR_MC="张样例", CF_XDR_ZJLX="身份证", CF_XDR_ZJHM=IDENTITY
         ),
