@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, NoReturn
 
 import aiohttp
@@ -376,6 +377,7 @@ class _Inflater:
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
+@lru_cache(maxsize=32)  # an upstream names the same one in every reply
 def _charset(content_type: str) -> str:
     """The Python codec for the charset of a Content-Type header; UTF-8 where it names none."""
     header = Message()
