@@ -60,7 +60,9 @@ class Lane:
         self.policy = policy
         self.parts = frozenset(connector.parts)
         self._connector = connector
-        self._metrics = metrics
+        self._calls_made = metrics.calls
+        self._latency = metrics.latency.labels(policy.code)
+        self._unreadable = metrics.unreadable.labels(policy.code)
         self._answered = answered
         self._clock = clock
         self._chance = chance
@@ -293,10 +295,10 @@ class Lane:
                 )
         except TimeoutError:
             outcomes = {uscc: Failure(FailureKind.TIMEOUT) for uscc in usccs}
-        self._metrics.latency.labels(self.policy.code).observe(loop.time() - began)
+        self._latency.observe(loop.time() - began)
         for uscc in usccs:
             outcome = outcomes.get(uscc)
-            self._metrics.calls.labels(self.policy.code, first.part, _name(outcome)).inc()
+            self._calls_made.labels(self.policy.code, first.part, _name(outcome)).inc()
         return outcomes
 
     def _judge(
@@ -307,7 +309,7 @@ class Lane:
         for flight in batch:
             reply, outcome = replies[flight.uscc], outcomes.get(flight.uscc)
             if isinstance(reply, Told) and isinstance(outcome, Answer):
-                self._metrics.unreadable.labels(self.policy.code).inc(outcome.unreadable)
+                self._unreadable.inc(outcome.unreadable)
                 self._answered(flight.part, flight.uscc, reply)
                 continue
             if isinstance(outcome, Pending):
