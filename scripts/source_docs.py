@@ -25,8 +25,8 @@ def source_figures(results: Path = RESULTS / "sources.json") -> list[str]:
     return [
         f"{found['subjects']:,} subjects, {found['concurrency']} calls at once, courts answering in"
         f" {found['courts_ms']:g} ms; {found['machine']}; commit {found['commit'][:12]}. Gateway over bare loop:"
-        f" **{found['ratio']:.2f}** (median of {found['rounds']} rounds, {spread}). {found['calls']:,} calls by the"
-        f" gateway and the loop each, the refresh of the secret included.",
+        f" **{found['ratio']:.2f}** (median of {found['rounds']} rounds, {spread}). The gateway made"
+        f" {found['calls']:,} calls, the refresh of the secret and the first round, which warms up, included.",
         "",
         *_table(("who asks", "seconds (least, most)", "CPU s of who asks", "CPU s of the courts"), rows),
     ]

@@ -25,9 +25,9 @@ def run(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     return done.returncode, json.loads(results.read_text(encoding="utf-8")), done.stdout
 
 
-# The tests' machine may be busy with something else: where the limits are wide, a request that waits for the black hole
-# is beyond them all the same.
-WIDE = ("--most", "2", "--slack-ms", "500")
+# The tests' machine may be busy with something else, and few responses make a rough p95: the ratio is held by the long
+# form. Who waits for the black hole takes the budget, 2 s; half of that is beyond anything else.
+WIDE = ("--most", "20", "--slack-ms", "500")
 
 
 def test_fifty_users_do_not_wait_for_a_black_hole_once_its_breaker_is_open(tmp_path: Path) -> None:
