@@ -53,7 +53,16 @@ def describe(postgres: str) -> str:
 
 def peak_memory() -> float:
     """The most memory, in MB, that this process has held so far: VmHWM, which nothing is inherited into."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+    return _memory("self", "VmHWM")
+
+
+def resident_memory(pid: int) -> float:
+    """Memory, in MB, that a process holds now: VmRSS."""
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int | str, field: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
-    raise OSError("no VmHWM in /proc/self/status")
+    raise OSError(f"no {field} in /proc/{pid}/status")

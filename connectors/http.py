@@ -19,10 +19,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, NoReturn
 
 import aiohttp
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from connectors.base import Failure, FailureKind
@@ -45,6 +45,15 @@ _READ_CHUNK: Final = 64 * 1024
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gb18030": "gb18030"}
 _GZIP_WINDOW: Final = 31  # zlib's wbits for a gzip wrapper with the largest window
 _KEEPALIVE_S: Final = 10.0  # shorter than servers' usual idle limits, so that a reused connection is rarely a dead one
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+# Made once: json.loads and json.dumps make a new one for each call with arguments.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_DECODE: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant).decode
 
 
 class UpstreamError(Exception):
@@ -105,7 +114,7 @@ class Reply:
             fail(FailureKind.TOO_LARGE, f"more than {_MAX_VALUES} values")
         charset = _charset(self.headers.get("Content-Type", ""))
         try:
-            return json.loads(self.body.decode(charset), parse_float=Decimal, parse_constant=_refuse_constant)
+            return _DECODE(self.body.decode(charset))
         except RecursionError:
             reason = "JSON nested too deep"
         except UnicodeDecodeError:
@@ -117,7 +126,7 @@ class Reply:
 
 def json_bytes(value: object) -> bytes:
     """`value` as compact UTF-8 JSON. A lone surrogate, which UTF-8 can't carry, is sent as `?`."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODE(value).encode("utf-8", "replace")
 
 
 def read_object(value: object, what: str) -> Mapping[str, object]:
@@ -280,7 +289,7 @@ class HttpClient:
             except BaseException:
                 response.close()  # don't drain what is left, and don't reuse the connection
                 raise
-            return Reply(response.status, CIMultiDictProxy(response.headers.copy()), content)
+            return Reply(response.status, response.headers, content)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole body, decompressed chunk by chunk so that neither a bomb nor an endless body grows the memory."""
@@ -379,6 +388,7 @@ class _Inflater:
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
+@lru_cache(maxsize=32)  # an upstream names the same one in every reply
 def _charset(content_type: str) -> str:
     """The Python codec for the charset of a Content-Type header; UTF-8 where it names none."""
     header = Message()
@@ -388,7 +398,3 @@ def _charset(content_type: str) -> str:
     if codec is None:
         fail(FailureKind.MALFORMED, "charset is neither UTF-8 nor GB18030")
     return codec
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)

@@ -4,9 +4,9 @@
     python -m scripts.make_docs --check    # status 1 where a page is not what the code makes
 
 In: gateway/settings.py, the classes of gateway/errors.py, the advice in ADVICE below, the cases of tests/bad_input with
-the answers that they got, latest.json and search.json of benchmarks/results/ where they exist. Out: docs/settings.md
-and docs/errors.md, and what stands between two marks in docs/architecture.md (plan and SQL of its query),
-docs/performance.md (figures) and docs/import.md (columns of each kind of file, figures).
+the answers that they got, the files of benchmarks/results/ where they exist. Out: docs/settings.md and docs/errors.md,
+and what stands between two marks in docs/architecture.md (plan and SQL of its query), docs/performance.md (figures) and
+docs/import.md (columns of each kind of file, figures).
 tests/docs/test_generated.py holds pages and code together.
 """
 
@@ -31,6 +31,7 @@ from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
 from gateway.source_settings import PeerSource
 from scripts.import_docs import columns_of_files, import_figures
+from scripts.source_docs import black_hole_figures, source_figures
 from tests.bad_input import ANSWERS, GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,8 @@ SEARCH_RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
 SEARCH = ("<!-- search: made by `python -m scripts.make_docs` -->", "<!-- end of search -->")
+COLD = ("<!-- cold subjects: made by `python -m scripts.make_docs` -->", "<!-- end of cold subjects -->")
+BLACK_HOLE = ("<!-- black hole: made by `python -m scripts.make_docs` -->", "<!-- end of black hole -->")
 IMPORT_FIGURES = ("<!-- import figures: made by `python -m scripts.make_docs` -->", "<!-- end of import figures -->")
 COLUMNS = ("<!-- columns: made by `python -m scripts.make_docs` -->", "<!-- end of columns -->")
 EXPLAIN = ("<!-- explain: made by `python -m scripts.make_docs` -->", "<!-- end of explain -->")
@@ -152,9 +155,21 @@ def pages() -> dict[Path, str]:
         DOCS / "import.md": between(imports, COLUMNS, columns_of_files()),
         DOCS / "settings.md": settings_page(),
         DOCS / "errors.md": errors_page(),
-        performance: between(between(performance.read_text(encoding="utf-8"), FIGURES, measured()), SEARCH, searched()),
+        performance: performance_page(performance.read_text(encoding="utf-8")),
         architecture: between(text, EXPLAIN, explained(first_query(text))),
     }
+
+
+def performance_page(page: str) -> str:
+    """docs/performance.md with the last figures of everything that is measured."""
+    for marks, lines in (
+        (FIGURES, measured()),
+        (SEARCH, searched()),
+        (COLD, source_figures()),
+        (BLACK_HOLE, black_hole_figures()),
+    ):
+        page = between(page, marks, lines)
+    return page
 
 
 # Settings -------------------------------------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ class Lane:
         self.policy = policy
         self.parts = frozenset(connector.parts)
         self._connector = connector
-        self._metrics = metrics
+        self._calls_made = metrics.calls
+        self._latency = metrics.latency.labels(policy.code)
+        self._unreadable = metrics.unreadable.labels(policy.code)
         self._answered = answered
         self._clock = clock
         self._chance = chance
@@ -70,8 +72,7 @@ class Lane:
         self._flights: dict[FlightKey, Flight] = {}
         self._high: deque[deque[Flight]] = deque()  # one queue a request, served in turn: a long one holds up nobody
         self._low: OrderedDict[FlightKey, Flight] = OrderedDict()
-        self._event = asyncio.Event()
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # for the next start, where limits make it wait
         self._calls: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -122,16 +123,16 @@ class Lane:
             key = (part, uscc, None)
             if key not in self._flights:
                 self._flights[key] = self._low[key] = Flight(part, uscc, None, math.inf)
-        if len(self._low) > before:
+        queued = len(self._low) - before
+        if queued:
             self._wake()
-        return len(self._low) - before
+        return queued
 
     async def close(self) -> None:
         """Give up everything under way, then the connector. Idempotent."""
         self._closed = True
+        self._disarm()
         tasks = set(self._calls)
-        if self._dispatcher is not None:
-            tasks.add(self._dispatcher)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -145,28 +146,26 @@ class Lane:
     # The queue ------------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._event.set()
-        if self._dispatcher is None and not self._closed:
-            self._dispatcher = asyncio.create_task(self._dispatch())
+        """Start calls as limits and breaker allow, now and when there is room again.
 
-    async def _dispatch(self) -> None:
-        """Start calls as limits and breaker allow; lives while something is queued."""
+        Called where anything may have changed, so that no task has to wait for it: a call that ends starts the next.
+        """
+        self._disarm()
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         try:
-            while True:
-                self._event.clear()
-                pause = self._start_ready(loop.time())
-                if pause is None:
-                    return
-                try:
-                    async with asyncio.timeout(None if pause == math.inf else pause):
-                        await self._event.wait()
-                except TimeoutError:
-                    pass
+            pause = self._start_ready(loop.time())
         except Exception:
             logger.exception("sources: dispatching for %s", self.policy.code)
-        finally:
-            self._dispatcher = None
+            return
+        if pause is not None and pause != math.inf:
+            self._timer = loop.call_later(pause, self._wake)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _start_ready(self, now: float) -> float | None:
         """Start what may start; returns the seconds to wait (infinite: until woken), None if nothing is queued."""
@@ -300,10 +299,10 @@ class Lane:
                 )
         except TimeoutError:
             outcomes = {uscc: Failure(FailureKind.TIMEOUT) for uscc in usccs}
-        self._metrics.latency.labels(self.policy.code).observe(loop.time() - began)
+        self._latency.observe(loop.time() - began)
         for uscc in usccs:
             outcome = outcomes.get(uscc)
-            self._metrics.calls.labels(self.policy.code, first.part, _name(outcome)).inc()
+            self._calls_made.labels(self.policy.code, first.part, _name(outcome)).inc()
         return outcomes
 
     def _judge(
@@ -321,7 +320,7 @@ class Lane:
         for flight in batch:
             reply, outcome = replies[flight.uscc], outcomes.get(flight.uscc)
             if isinstance(reply, Told) and isinstance(outcome, Answer):
-                self._metrics.unreadable.labels(self.policy.code).inc(outcome.unreadable)
+                self._unreadable.inc(outcome.unreadable)
                 self._answered(flight, reply)
                 continue
             if isinstance(outcome, Pending):

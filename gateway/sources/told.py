@@ -62,6 +62,8 @@ _STATUS: Final = {
     LOGGED: NOT_CONSULTED,
 }
 
+# Made once: json.dumps makes a new one for each call.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 # NUL as JSON has it: jsonb refuses it, which would fail the body statement of everybody who is shown the row.
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -114,7 +116,7 @@ def read(policy: SourcePolicy, part: str, uscc: str, outcome: Outcome | None, no
         return NoAnswer(FailureKind.MALFORMED.value)
     try:
         plain = [policy.complete(policy.code, uscc, mask_identity_numbers_in(row)) for row in outcome.rows]
-        rows = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        rows = _ENCODE(plain)
         size = len(rows.encode())
     except (TypeError, ValueError, KeyError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
         return NoAnswer(FailureKind.MALFORMED.value)
