@@ -27,10 +27,12 @@ from gateway.auth.issuers import ExternalIssuers
 from gateway.auth.keys import KeyStore
 from gateway.auth.possession import Possession
 from gateway.auth.server import MAX_BODY, AuthorizationServer
+from gateway.auth.sweep import Sweeper
 from gateway.auth.tokens import Tokens
 from gateway.connect import connectors_of
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
+from gateway.engine.persisted import shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
@@ -40,10 +42,12 @@ from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
 from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
+from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
 from gateway.storage.statement_log import StatementLog
+from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.door import KIB, Bounds, Door
@@ -140,10 +144,27 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout / 2)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
-    connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
+    pending = PendingRequests(service, BANKS)
+    connectors = parts.connectors if parts.connectors is not None else connectors_of(settings, pending)
     # Whose statements carry what sources say.
     statement_log = StatementLog([pools[access.name] for access in ACCESSES if access.disclosed])
-    sources = Sources(policies(settings), connectors, service, registry, logging_settings=statement_log.found)
+    sources = Sources(
+        policies(settings),
+        connectors,
+        service,
+        registry,
+        consents=StoredConsents(service),
+        logging_settings=statement_log.found,
+    )
+    sweepers = (
+        Sweeper(service, SWEEP_REPLIES, "kept replies of mutations"),
+        Sweeper(service, SWEEP_PENDING, "pending requests at banks"),
+    )
+
+    async def sweep() -> None:
+        for sweeper in sweepers:
+            await sweeper.sweep()
+
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,
@@ -151,7 +172,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
     )
-    engine = Engine(contracts, pools, parts.account or ledger, sources, limits)
+    engine = Engine(
+        contracts,
+        pools,
+        parts.account or ledger,
+        sources,
+        limits,
+        registered=shipped(),
+        sweep=sweep,
+    )
 
     keys = KeyStore(settings.data_dir / "keys")
     clients = ClientStore(service)

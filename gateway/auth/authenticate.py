@@ -242,7 +242,12 @@ def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access)
     if access is not SELF:  # its one subject is all that it sees; its view knows no narrowing
         given = {"regions": client.regions, "kinds": client.kinds, "list": client.list}
         narrowing = {name: value for name, value in given.items() if value is not None}
-    scope: dict[str, Any] = {"matter": matter.code}
+    scope: dict[str, Any] = {
+        "client": client.id,
+        "uscc": client.organisation_uscc,
+        "matter": matter.code,
+        "case": purpose.case_number,
+    }
     if client.organisation_id is not None:
         scope["organisation"] = client.organisation_id
     if access is SELF:
@@ -257,6 +262,7 @@ def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access)
         max_subjects=purpose.max_subjects,
         sources=matter.sources,
         scope=_json(scope | narrowing) if access.scoped else None,
+        own_scope=None if access.scoped else _json(scope),
         withheld=_json(narrowing),
     )
 

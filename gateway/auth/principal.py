@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.storage.levels import PUBLIC, Access
+from gateway.storage.levels import PUBLIC, RESTRICTED, RESTRICTED_SCOPED, Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +12,10 @@ class Principal:
     """The outcome of authentication, authorization and purpose of one request; made by auth/, read by everyone else.
 
     `scope` is the JSON text that the scoped view schemas read from gateway.scope (None where access is not scoped):
-    {"organisation": <subject id>, "matter": "GRANT", "subject": <own subject id>, "regions": [...], "kinds": [...],
-    "list": "..."}; absent keys mean no narrowing. `withheld` is the JSON text that disclosures keep of the narrowing.
+    {"client": <id>, "organisation": <subject id>, "uscc": <its code>, "matter": "GRANT", "case": <number>, "subject":
+    <own subject id>, "regions": [...], "kinds": [...], "list": "..."}; absent keys mean no narrowing. `own_scope` is
+    the same where the access is not scoped, for what is read under one all the same. `withheld` is the JSON text that
+    disclosures keep of the narrowing.
     """
 
     access: Access
@@ -27,11 +29,18 @@ class Principal:
     scope: str | None = None
     withheld: str = "{}"
     hops: int = 0
+    own_scope: str | None = None
 
     @property
     def view(self) -> str:
         """The contract's name, as `viewer { view }` tells it."""
         return self.access.contract
+
+    def under_scope(self) -> Principal:
+        """The same, asking in the view of the same contract whose rows depend on who asks."""
+        if self.access is not RESTRICTED:
+            return self
+        return replace(self, access=RESTRICTED_SCOPED, scope=self.own_scope)
 
     @property
     def narrowed(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gateway.engine.changes import Changes as Changes
 from gateway.engine.values import Arguments, Convert, Value
 
 
@@ -188,7 +189,7 @@ class Empty:
     """An object without a row of its own (viewer): its fields say where they live."""
 
 
-Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty
+Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty | Changes
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.reading import Reading, reading
 from gateway.engine.selection import Document as Collected
+from gateway.engine.under_scope import without_scope
 from gateway.engine.values import Fed, Value
 from gateway.errors import BadUserInput, Refused
 
@@ -33,6 +34,8 @@ class Compiled:
     keys: Mapping[str, Keys]
     subjects: int  # asked for by a single code each
     checks: tuple[Value, ...]  # values that no statement takes, checked all the same
+    scoped: bool = False  # it can be answered under a scope alone, and was compiled for nobody
+    scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
 
 
@@ -59,6 +62,19 @@ def compile_operation(
     collected = Collected(document.schema, document.fragments, variables)
     made = Planner(collected, variables).plan(operation.node)
     check_shape(made)
+    if principal.access.scoped:
+        return compile_plan(made, principal, accounts=accounts)
+    unscoped = without_scope(made)
+    if unscoped is None:
+        return Compiled(made, None, (), {}, 0, (), scoped=True)
+    made, scoped_if = unscoped
+    compiled = compile_plan(made, principal, accounts=accounts)
+    compiled.scoped_if = scoped_if
+    return compiled
+
+
+def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compiled:
+    """The SQL of a plan, and what its request is checked for."""
     how = reading(principal, accounts=accounts)
     keys = {feed: _keys(made, how, feed) for feed in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)

@@ -48,6 +48,7 @@ class Operation:
     node: OperationDefinitionNode
     coerce: Coercer
     conditions: tuple[str, ...]
+    mutation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,9 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
     operations: dict[str | None, Operation] = {}
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            assert definition.operation is OperationType.QUERY  # contracts have nothing else, and the document is valid
             name = definition.name.value if definition.name else None
-            operations[name] = Operation(name, definition, Coercer(schema, definition), _conditions(node))
+            mutation = definition.operation is OperationType.MUTATION  # contracts have no subscription
+            operations[name] = Operation(name, definition, Coercer(schema, definition), _conditions(node), mutation)
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
     return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node)

@@ -58,6 +58,13 @@ class Planner:
         name = operation.name.value if operation.name else None
         return p.Plan(name, tuple(fields), tuple(introspection), tuple(self._feeds.values()))
 
+    def payload(self, key: str, nodes: list[FieldNode]) -> p.Plan:
+        """The plan of what one field of a mutation answers."""
+        root = self._schema.mutation_type
+        assert root is not None
+        field = self._field(root, key, nodes, _Place("", ""))
+        return p.Plan(None, (field,), (), tuple(self._feeds.values()))
+
     # One field -------------------------------------------------------------------------------------------------------
 
     def _field(
@@ -76,7 +83,7 @@ class Planner:
                 return p.Leaf(key, place.column(column))
             case b.FromRequest(value, kind, null):
                 return p.Given(key, value, kind, null)
-            case b.Empty():
+            case b.Empty() | b.Changes():
                 return p.Same(key, self._body(named, nodes, place))
             case b.Inline():
                 return self._inline(binding, field, named, key, nodes, place)

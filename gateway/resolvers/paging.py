@@ -18,6 +18,7 @@ from gateway.storage.identifiers import parse_node_id
 
 LARGEST_PAGE = 100
 _DATE = 10
+_KINDS = {"c": "C"}  # whose ids stand in the cursors of an order, where they are not records'
 
 
 def page_size(largest: int = LARGEST_PAGE) -> Callable[[Any], int]:
@@ -62,7 +63,7 @@ def parse_cursor(text: Any, letter: str) -> tuple[dt.date, uuid.UUID]:
         kind, external_id = parse_node_id(text[1 + _DATE :])
     except ValueError:
         raise bad_cursor() from None
-    if kind != "R":
+    if kind != _KINDS.get(letter, "R"):
         raise bad_cursor()
     return day, external_id
 

@@ -11,7 +11,7 @@ from gateway.engine.values import Arguments, FromPrincipal, Value
 from gateway.errors import BadUserInput
 from gateway.storage.identifiers import parse_node_id
 
-_LETTERS = "SR"
+_LETTERS = "SRC"
 
 
 def sources(_: Arguments) -> Rows:
@@ -62,15 +62,21 @@ def _id_of(letter: str) -> Callable[[Any], uuid.UUID | None]:
     return convert
 
 
-_SUBJECT_ID, _RECORD_ID = _id_of("S"), _id_of("R")
+_SUBJECT_ID, _RECORD_ID, _CONSENT_ID = _id_of("S"), _id_of("R"), _id_of("C")
 
 
 def node(arguments: Arguments) -> Choice:
-    """Query.node: a subject or a record, by the letter in the id; well formed but unknown or hidden: null."""
+    """Query.node: subject, record or consent, by the letter in the id; well formed but unknown or hidden: null."""
     given = arguments.value("id")
     assert given is not None
 
     def rows(relation: str, convert: Callable[[Any], uuid.UUID | None]) -> Rows:
         return Rows(relation, where=(Condition("external_id", "=", (given.typed("uuid", convert),)),))
 
-    return Choice((("Subject", rows("subject", _SUBJECT_ID)), ("CreditRecord", rows("record", _RECORD_ID))))
+    return Choice(
+        (
+            ("Subject", rows("subject", _SUBJECT_ID)),
+            ("CreditRecord", rows("record", _RECORD_ID)),
+            ("Consent", rows("consent", _CONSENT_ID)),
+        )
+    )

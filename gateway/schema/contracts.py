@@ -32,6 +32,7 @@ from graphql import (
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.engine.bindings import Discriminator
+from gateway.schema.consents import Mutation
 from gateway.schema.enums import HIDDEN, STEERING
 from gateway.schema.query import Query
 from gateway.schema.scalars import SCALARS
@@ -54,6 +55,7 @@ def annotated_schema() -> GraphQLSchema:
     """Everything, as Strawberry makes it."""
     schema = strawberry.Schema(
         query=Query,
+        mutation=Mutation,
         types=[type_ for _, type_ in RECORD_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS)),
     )
@@ -96,10 +98,20 @@ class _Contract:
         assert isinstance(query, GraphQLObjectType)
         return GraphQLSchema(
             query=query,
+            mutation=self._mutation(),
             types=reachable,
             directives=specified_directives,
             description=f"Credit gateway, contract {self._name}",
         )
+
+    def _mutation(self) -> GraphQLObjectType | None:
+        """The mutation type; none where the contract has no field of it."""
+        made = self._source.mutation_type
+        if made is None or not self._fields(made):
+            return None
+        named = self._named(made)
+        assert isinstance(named, GraphQLObjectType)
+        return named
 
     def _named(self, named: Any) -> GraphQLNamedType:
         if is_specified_scalar_type(named) or is_introspection_type(named):

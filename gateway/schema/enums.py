@@ -123,6 +123,19 @@ class SourceKind(enum.Enum):
     PEER_REGION = _v("PEER_REGION", "Another region's gateway")
 
 
+@strawberry.enum(description="How a consent was given")
+class ConsentMethod(enum.Enum):
+    PAPER_SIGNED = _v("PAPER_SIGNED", "纸质签署")
+    ELECTRONIC_SIGNATURE = _v("ELECTRONIC_SIGNATURE", "电子签名")
+    SUBJECT_ACCOUNT = _v("SUBJECT_ACCOUNT", "主体账户确认")
+
+
+@strawberry.enum(description="The two sides of a consent")
+class ConsentParty(enum.Enum):
+    GRANTEE = _v("GRANTEE", "被授权单位: the organisation that was allowed to ask")
+    SUBJECT = _v("SUBJECT", "信息主体: whose consent it is")
+
+
 HIDDEN: dict[str, dict[str, Level]] = {
     "RecordStatus": {"EXPIRED": Level.RESTRICTED, "REVOKED": Level.INTERNAL, "REPAIRED": Level.INTERNAL},
     "SubjectKind": {"CIVIL_SERVANT": Level.INTERNAL, "NATURAL_PERSON": Level.INTERNAL},

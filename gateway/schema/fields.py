@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import strawberry
 
 from gateway.engine import bindings as b
-from gateway.engine.values import FromPrincipal, Value
+from gateway.engine.changes import Change, Changes
+from gateway.engine.values import Arguments, FromPrincipal, Value
 from gateway.storage.levels import Level
 
 P, R, I = Level.PUBLIC, Level.RESTRICTED, Level.INTERNAL  # noqa: E741
@@ -98,6 +99,18 @@ def of_principal(
 def empty(description: str, level: Level | None = None) -> Any:
     """An object that has no row of its own."""
     return _field(description, level, b.Empty())
+
+
+def of_change(value: Value, description: str, level: Level | None = None) -> Any:
+    """A value that the function of a mutation has returned."""
+    return _field(description, level, b.FromRequest(value, "code", null=False))
+
+
+def changes(
+    resolve: Callable[[Arguments], Change], description: str, level: Level | None, *, arguments: Callable[..., Any]
+) -> Any:
+    """A field of a mutation: what it changes, as a resolver says."""
+    return _field(description, level, Changes(resolve), arguments)
 
 
 def inherits(description: str) -> Any:

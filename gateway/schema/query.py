@@ -6,9 +6,11 @@ from typing import Annotated
 
 import strawberry
 
+from gateway.resolvers import consents as consent_rows
 from gateway.resolvers import records as record_rows
 from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
+from gateway.schema.consents import ConsentConnection
 from gateway.schema.enums import View
 from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
 from gateway.schema.scalars import Date, Uscc
@@ -43,12 +45,26 @@ class Matter:
     required_sources: list[Source] = related(reference.required_sources, "Sources without which there is no verdict", R)
 
 
+def _consents(
+    uscc: Annotated[Uscc | None, strawberry.argument(description="Of this subject alone")] = strawberry.UNSET,
+    first: First = 20,
+    after: After = strawberry.UNSET,
+) -> ConsentConnection:
+    by_engine()
+
+
 @strawberry.type(description="Who asks")
 class Viewer:
     view: View = of_principal("view", "The view in which this request is answered", P, kind="code", null=False)
     client_id: str | None = of_principal("client_id", "The client; null for the public", P)
     organisation: Subject | None = related(subject_rows.own_organisation, "The client's organisation", P)
     matter: Matter | None = related(reference.own_matter, "What the request is for", R)
+    consents: ConsentConnection = related(
+        consent_rows.listed,
+        "Consents given to the client's organisation, or by the account's own subject; newest first",
+        R,
+        arguments=_consents,
+    )
 
 
 def _node(id: Annotated[strawberry.ID, strawberry.argument(description="An id that this gateway gave")]) -> Node | None:

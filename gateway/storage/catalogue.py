@@ -45,6 +45,7 @@ class Relation:
     `rows` has a condition by access name (`public`, `restricted`, `internal`, `self`); a missing one means all rows.
     `subject` is the base column with the subject that narrowing goes by, None where narrowing doesn't apply.
     `orders`: name of an order → its ORDER BY; each becomes a view of its own: a barrier keeps a sort outside.
+    `scoped`: rows depend on who asks in every view, so that an access without a scope has no such relation.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Relation:
     orders: Mapping[str, str] = field(default_factory=dict)
     group_by: str = ""
     shows: str = ""  # column with the UUID of the subject whose information a row is
+    scoped: bool = False
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -108,6 +110,7 @@ SHOWS_SERVANTS = _MATTER.format(flag="shows_servants")
 SHOWS_WITHDRAWN = _MATTER.format(flag="shows_withdrawn")
 SCOPE_ORGANISATION = f"(select ({SCOPE} ->> 'organisation')::bigint)"
 SCOPE_SUBJECT = f"(select ({SCOPE} ->> 'subject')::bigint)"
+SCOPE_USCC = f"(select {SCOPE} ->> 'uscc')"  # of the asker's organisation
 
 _IN_FORCE = "r.status in ('ACTIVE', 'CORRECTED')"
 _WITHIN_TERM = "r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today())"
@@ -458,6 +461,38 @@ REQUIRED_SOURCE = Relation(
     level=R,
 )
 
+# A consent exists for the organisation that may ask under it, and for its subject: in no view without a scope.
+_OF_GRANTEE = f"c.grantee_uscc = {SCOPE_USCC}"
+CONSENT = Relation(
+    "consent",
+    "core.consent c left join core.consent_revocation w on w.consent_id = c.id"
+    " left join core.subject s on s.uscc = c.subject_uscc",
+    (
+        Column("external_id", "c.external_id", "key", level=R),
+        Column("node_id", "c.node_id", "code", level=R),
+        Column("subject_external_id", "s.external_id", "key", level=R, null=True),
+        Column("uscc", "c.subject_uscc", "code", level=R),
+        Column("grantee_uscc", "c.grantee_uscc", "code", level=R),
+        Column("matter", "c.matter", "code", level=R),
+        Column("scope", "to_json(c.scope)::text", "json", level=R),
+        Column("valid_from", "c.valid_from", "date", level=R),
+        Column("valid_to", "c.valid_to", "date", level=R),
+        Column("document_sha256", "c.document_sha256", "code", level=R),
+        Column("method", "c.method", "code", level=R),
+        Column("recorded_on", "c.recorded_on", "key", level=R),
+        Column("recorded_at", "c.recorded_at", "timestamp", level=R),
+        Column("revoked_at", "w.revoked_at", "timestamp", level=R, null=True),
+        Column("revoked_by", "w.revoked_by", "code", level=R, null=True),
+        Column("revocation_reason", "w.reason", "text", level=R, null=True),
+    ),
+    level=R,
+    rows={"restricted": _OF_GRANTEE, "internal": _OF_GRANTEE, "self": f"s.id = {SCOPE_SUBJECT}"},
+    subject="s.id",
+    orders={"recorded_desc": "c.recorded_on desc, c.external_id desc"},
+    shows="subject_external_id",
+    scoped=True,
+)
+
 RELATIONS: dict[str, Relation] = {
     relation.name: relation
     for relation in (
@@ -477,5 +512,6 @@ RELATIONS: dict[str, Relation] = {
         MATTER,
         CATALOGUE_DEFAULT,
         REQUIRED_SOURCE,
+        CONSENT,
     )
 }

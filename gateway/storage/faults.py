@@ -3,6 +3,7 @@
 refused(error)        the server said no, in order: the connection is sound, and asking again would change nothing
 broken(error)         the connection is at fault: the statement may be asked once more on another
 garbled(error)        what came is not what PostgreSQL sends: other connections may have been damaged unnoticed
+beneath(error)        the cause of a transaction's failure
 nobody_there(error)   there is no server now: everybody who waits for a connection may be told
 """
 
@@ -23,6 +24,19 @@ _ENDED: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
 
 class NoLane(Exception):
     """There was no connection for a statement; its cause says why. Nothing was asked."""
+
+
+class NotBegun(Exception):
+    """A transaction did not begin; its cause says why. Nothing was asked."""
+
+
+class Unsure(Exception):
+    """Nobody knows whether a transaction was committed; its cause says why."""
+
+
+def beneath(error: BaseException) -> BaseException:
+    """What went wrong with a transaction, wherever in it that was."""
+    return (error.__cause__ or error) if isinstance(error, NotBegun | Unsure) else error
 
 
 def refused(error: BaseException) -> bool:

@@ -10,17 +10,21 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from gateway.errors import GatewayError
+from gateway.storage.faults import NotBegun, Unsure, refused
 from gateway.storage.framing import install
 
 install()
 Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Ask: TypeAlias = "Callable[[str, Sequence[Any]], Awaitable[list[Record]]]"  # rows of a statement of a transaction
+T = TypeVar("T")
 
 _STATEMENTS: Final = 200  # prepared statements kept on a connection
 _LEAVE: Final = 2.0  # s
@@ -57,6 +61,36 @@ class Lane:
             raise
         await self.connection.execute("commit", timeout=_left(until))
         return rows
+
+    async def transact(self, work: Callable[[Ask], Awaitable[T]], scope: str, until: float) -> T:
+        """What `work` makes of its statements, in one transaction that carries the scope; what it raises undoes them.
+
+        Raises NotBegun where the connection failed before anything was asked, Unsure where it failed at the commit.
+        """
+        try:
+            await self.connection.execute(_begin(scope), timeout=_left(until))
+        except Exception as error:
+            raise NotBegun from error
+
+        async def ask(sql: str, arguments: Sequence[Any]) -> list[Record]:
+            return await self.fetch(sql, arguments, until)
+
+        try:
+            made = await work(ask)
+        except (asyncpg.PostgresError, GatewayError):
+            await self.connection.execute("rollback", timeout=_left(until))
+            raise
+        try:
+            done = await self.connection.execute("commit", timeout=_left(until))
+        except asyncpg.PostgresError as error:
+            if refused(error):
+                raise  # it was not committed, and the server says so
+            raise Unsure from error
+        except Exception as error:
+            raise Unsure from error
+        if done != "COMMIT":
+            raise RuntimeError(f"a transaction ended in {done}")
+        return made
 
     async def mend(self, *, scoped: bool) -> bool:
         """Whether the connection is sound after a statement that was cancelled: the server has acknowledged it, and

@@ -11,13 +11,23 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
-from gateway.errors import StorageUnavailable
-from gateway.storage.faults import NoLane, broken, described, garbled, nobody_there, refused
-from gateway.storage.lane import Lane, Record, connect
+from gateway.errors import GatewayError, StorageUnavailable
+from gateway.storage.faults import (
+    NoLane,
+    NotBegun,
+    Unsure,
+    beneath,
+    broken,
+    described,
+    garbled,
+    nobody_there,
+    refused,
+)
+from gateway.storage.lane import Ask, Lane, Record, connect
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -39,6 +49,15 @@ def storage_unavailable() -> StorageUnavailable:
     return StorageUnavailable(
         "the database did not answer; nothing was disclosed, try again later",
         "数据库暂时无法答复，未披露任何信息，请稍后再试",
+    )
+
+
+def perhaps_done() -> StorageUnavailable:
+    """What a client gets where a change was asked for, and nobody knows whether it was committed."""
+    return StorageUnavailable(
+        "the database did not confirm it, so it may have been done or not; send it again with the same "
+        "Idempotency-Key, or look first whether it was done",
+        "数据库未确认，操作可能已完成，也可能未完成；请使用同一 Idempotency-Key 重发，未使用时请先核实是否已完成",
     )
 
 
@@ -158,6 +177,41 @@ class Pool:
                 if fresh or again is None or not broken(error):
                     raise storage_unavailable() from error
             arguments, fresh = again(arguments), True
+
+    async def transaction(
+        self, work: Callable[[Ask], Awaitable[T]], scope: str, *, until: float, again: bool = False
+    ) -> T:
+        """What `work` makes of its statements, in one transaction that carries the scope; its rows must be read there.
+
+        Committed when this returns; whatever `work` raises undoes it, and a GatewayError reaches the caller as it is.
+        Where the connection breaks, the whole is done once more on another only `again`, or if it had not begun.
+        Raises StorageUnavailable otherwise, in words of its own where nobody knows whether it was committed.
+        """
+        fresh = unsure = False
+        while True:
+            try:
+                lane = (None if fresh else self._at_once()) or await self._wait(until, fresh=fresh)
+                lane.since = time.monotonic()
+                self._busy.add(lane)
+                try:
+                    found = await lane.transact(work, scope, until)
+                except GatewayError:
+                    self._give(lane)
+                    raise
+                except BaseException as error:
+                    self._ended(lane, beneath(error), scoped=True)
+                    raise
+                self._give(lane)
+                return found
+            except GatewayError:
+                raise
+            except Exception as error:
+                cause = beneath(error)
+                self._complain(cause)
+                unsure = unsure or isinstance(error, Unsure)
+                if fresh or not (again or isinstance(error, NotBegun)) or not broken(cause):
+                    raise (perhaps_done() if unsure else storage_unavailable()) from cause
+            fresh = True
 
     async def execute(self, sql: str, arguments: Sequence[Any] = ()) -> None:
         """Run `sql`, whatever it returns; never twice."""
@@ -355,7 +409,7 @@ class Pool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, error: BaseException) -> None:
         """A line in the log, one a second at most: a fault of the database has every request for a witness."""
         now = time.monotonic()
         if now - self._said_at < 1.0 and self._said_at:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pathlib
 
-from gateway.storage.catalogue import RELATIONS, SCOPE, Relation
+from gateway.storage import writes
+from gateway.storage.catalogue import RELATIONS, Relation
+from gateway.storage.conditions import conditions
 from gateway.storage.levels import ACCESSES, Access
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, SourceFunction
 
@@ -16,40 +18,6 @@ _HEADER = """\
 -- Made from gateway/storage/catalogue.py by `python -m gateway.storage.views`; a test holds both together.
 -- One schema a view, one role a schema. Barrier views: no function of the asker's sees a row that the view hides.
 """
-
-
-def _narrowing(subject: str) -> list[str]:
-    """The registration's narrowing, from the scope: regions with all below them, kinds of subject, a list."""
-    # Scalar subqueries, each a probe by key: EXISTS would let the planner hash all subjects for a page of twenty.
-    regions = f"array (select rc.code from core.region_closure rc where rc.ancestor = any ({_texts('regions')}))"
-    return [
-        f"(select {SCOPE} -> 'regions' is null)"
-        f" or (select n.region_code from core.subject n where n.id = {subject}) = any ({regions})",
-        f"(select {SCOPE} -> 'kinds' is null)"
-        f" or (select n.kind from core.subject n where n.id = {subject}) = any ({_texts('kinds')})",
-        f"(select {SCOPE} -> 'list' is null)"
-        f" or (select true from auth.client_list cl where cl.subject_id = {subject}"
-        f" and cl.list = (select {SCOPE} ->> 'list')) is true",
-    ]
-
-
-def _texts(key: str) -> str:
-    return f"array (select jsonb_array_elements_text({SCOPE} -> '{key}'))"
-
-
-def conditions(relation: Relation, access: Access) -> list[str]:
-    """All that a row must meet to be in the view of `access`; for scoped ones first of all that there is a scope."""
-    found = []
-    if access.scoped:
-        # A condition without columns is checked before any row is read: no scope is an error, never an empty answer.
-        # One that is no object, or names no matter, divides by zero.
-        found.append(f"(select 1 / (jsonb_typeof({SCOPE}) = 'object' and {SCOPE} ? 'matter')::int = 1)")
-    name = "restricted" if access.name == "restricted_scoped" else access.name
-    if name in relation.rows:
-        found.append(relation.rows[name])
-    if access.scoped and access.name != "self" and relation.subject is not None:
-        found.extend(_narrowing(relation.subject))
-    return found
 
 
 def view(relation: Relation, access: Access, order: str = "") -> str:
@@ -108,7 +76,7 @@ def _values(row: str) -> str:
 
 
 def disclose(access: Access) -> str:
-    """CREATE FUNCTION, twice: the only way in which a view's role writes (decision 0011).
+    """CREATE FUNCTION, twice: how a view's role writes what it shows (decision 0011); what it changes: writes.py.
 
     They add disclosures of answers in this view and return how many; nothing else can be done with them.
 
@@ -158,7 +126,7 @@ def statements(access: Access) -> list[str]:
         f"revoke all on schema {access.schema} from public;\n",
     ]
     for relation in RELATIONS.values():
-        if access.level >= relation.level:
+        if access.level >= relation.level and (access.scoped or not relation.scoped):
             made.append(view(relation, access))
             made.extend(view(relation, access, order) for order in relation.orders)
     for definition in SOURCE_FUNCTIONS.values():
@@ -166,6 +134,7 @@ def statements(access: Access) -> list[str]:
             made.append(function(definition, access))
     if access.disclosed:
         made.append(disclose(access))
+    made.extend(writes.functions(access))
     made.append(f"revoke execute on all functions in schema {access.schema} from public;\n")
     made.append(f"grant usage on schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant select on all tables in schema {access.schema} to @{access.name}@;\n")

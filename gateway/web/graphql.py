@@ -34,6 +34,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.storage.levels import CONTRACTS
+from gateway.web import asked
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
 from gateway.web.leaving import Leaving, Left
@@ -53,7 +54,7 @@ JSON = b"application/json"
 _DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UNWANTED = re.compile(rb"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
-_HOPS = re.compile(r"[0-9]{1,3}")
+_ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms")
 
 
 class GraphQLEndpoint:
@@ -104,6 +105,7 @@ class GraphQLEndpoint:
             request = await self._read(scope, headers, receive)
             principal = await self._principal(scope, headers, request)
             view = principal.view
+            principal, request = await self._asked(headers, principal, request)
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(
@@ -187,19 +189,24 @@ class GraphQLEndpoint:
                     await self._engine.account_for_refusal(error.principal, request, error.code)
                 raise
         await self._count(principal, request)
+        return principal
+
+    async def _asked(self, headers: _Headers, principal: Principal, request: Request) -> tuple[Principal, Request]:
+        """With what the request's other headers say. Raises BadUserInput, disclosed for whom it is known."""
+        if not headers.any_of(_ASKING):
+            return principal, request
         try:
-            hops = headers.only(b"credit-hops")
-            if hops is None:
-                return principal
-            if not _HOPS.fullmatch(hops) or int(hops) > 1:
-                raise BadUserInput(
-                    "Credit-Hops must be 0 or 1; leave it out unless you are a gateway that passes a question on",
-                    "Credit-Hops 只能为 0 或 1；除转发查询的网关外请勿使用",
-                )
+            hops, key, deadline = (headers.only(name) for name in _ASKING)
+            if hops is not None:
+                principal = replace(principal, hops=asked.hops(hops))
+            return principal, replace(
+                request,
+                idempotency_key=None if key is None else asked.idempotency_key(key),
+                deadline=None if deadline is None else asked.deadline(deadline),
+            )
         except BadUserInput as error:
             await self._engine.account_for_refusal(principal, request, error.code)
             raise
-        return replace(principal, hops=int(hops))
 
     async def _read(self, scope: Scope, headers: _Headers, receive: Receive) -> Request:
         """The request's parameters (GraphQL over HTTP). Raises NotHttp, BadUserInput."""
@@ -274,6 +281,9 @@ class _Headers:
                 return value
         return None
 
+    def any_of(self, names: tuple[bytes, ...]) -> bool:
+        return any(key in names for key, _ in self._raw)
+
     def all(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._raw if key == name]
 
@@ -321,7 +331,7 @@ def _cache(principal: Principal) -> tuple[tuple[bytes, bytes], ...]:
 async def _refuse(send: Send, error: Refused | ClientError, media: bytes, language: str) -> None:
     errors = error.errors if isinstance(error, Refused) else (error,)
     status = errors[0].status
-    if media == JSON and isinstance(errors[0], _DOCUMENT_ERRORS):
+    if media == JSON and status == 400 and isinstance(errors[0], _DOCUMENT_ERRORS):
         status = 200
     more: tuple[tuple[bytes, bytes], ...] = ((b"cache-control", b"no-store"),)
     if isinstance(errors[0], Unauthenticated):
@@ -330,6 +340,8 @@ async def _refuse(send: Send, error: Refused | ClientError, media: bytes, langua
         more += ((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
     elif isinstance(errors[0], RateLimited):
         more += ((b"retry-after", b"%d" % errors[0].retry_after),)
+    elif status == 405:
+        more += ((b"allow", b"POST"),)
     body = json.dumps({"errors": [e.as_json(language) for e in errors]}, ensure_ascii=False).encode("utf-8", "replace")
     await _send(send, status, media, body, more)
 

@@ -6,14 +6,18 @@ reader of the same bytes (a proxy, a log) could understand otherwise is refused,
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from gateway.engine.execute import Request
 
 MOST_PARAMETERS = 20  # of a query string
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 40  # characters of a name that a message repeats
 
 
@@ -89,7 +93,7 @@ def from_query(query: bytes, language: str) -> Request:
             found.pop(name, None)
     if not found.get("operationName"):
         found.pop("operationName", None)
-    return _parameters(found, language)
+    return replace(_parameters(found, language), reads_only=True)
 
 
 def token_elsewhere() -> NotHttp:
@@ -149,9 +153,15 @@ def _parameters(found: Mapping[str, Any], language: str) -> Request:
         raise token_elsewhere()
     query, name = found.get("query"), found.get("operationName")
     variables, extensions = found.get("variables"), found.get("extensions")
+    persisted = None
+    if isinstance(extensions, dict) and "persistedQuery" in extensions:
+        persisted = _hash_of(extensions["persistedQuery"], query)
+        query = "" if query is None else query
     if not isinstance(query, str):
         raise NotHttp(
-            400, "query must be a string; send the document's text in it", "query 必须是字符串，请在其中发送文档全文"
+            400,
+            "query must be a string; send the document's text in it, or the hash of a registered one in persistedQuery",
+            "query 必须是字符串，请在其中发送文档全文，或在 persistedQuery 中发送已登记文档的哈希",
         )
     if name is not None and not isinstance(name, str):
         raise NotHttp(
@@ -166,4 +176,25 @@ def _parameters(found: Mapping[str, Any], language: str) -> Request:
                 f"{what} must be a JSON object; send no list and no text of JSON",
                 f"{what} 必须是 JSON 对象，不能是数组或 JSON 文本",
             )
-    return Request(query, name, variables or {}, language)
+    if query:
+        persisted = None  # it hashes to it
+    return Request(query, name, variables or {}, language, persisted=persisted)
+
+
+def _hash_of(given: Any, query: Any) -> str:
+    """The hash of `extensions.persistedQuery`, which a document sent along must have."""
+    found = given.get("sha256Hash") if isinstance(given, dict) else None
+    version = given.get("version") if isinstance(given, dict) else None
+    if type(version) is not int or version != 1 or not isinstance(found, str) or not _SHA256.fullmatch(found):
+        raise NotHttp(
+            400,
+            'persistedQuery must be {"version": 1, "sha256Hash": "…"}: the document\'s SHA-256, 64 small hex digits',
+            'persistedQuery 必须形如 {"version": 1, "sha256Hash": "…"}，其值为文档的 SHA-256，64 位小写十六进制数字',
+        )
+    if isinstance(query, str) and hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest() != found:
+        raise NotHttp(
+            400,
+            "query does not have the hash in persistedQuery; send the document's own hash, or one of the two alone",
+            "query 的哈希与 persistedQuery 不一致，请发送文档自身的哈希，或只发送其中之一",
+        )
+    return found

@@ -71,7 +71,13 @@ class World:
             return ANONYMOUS
         access = {a.name: a for a in (RESTRICTED, RESTRICTED_SCOPED, SELF, INTERNAL)}[view]
         matter = {"self": "SELF", "internal": "SUPERVISION"}.get(view, "GRANT")
-        own = {"organisation": self.ids[small_world.ORGAN], "matter": matter}
+        own = {
+            "client": "client",
+            "organisation": self.ids[small_world.ORGAN],
+            "uscc": small_world.ORGAN,
+            "matter": matter,
+            "case": "示例〔2026〕1号",
+        }
         if view == "self":
             own["subject"] = self.ids[scope.pop("own", small_world.FIRM)]
         return Principal(
@@ -81,6 +87,7 @@ class World:
             matter=matter,
             case_number="示例〔2026〕1号",
             scope=json.dumps({**own, **scope}) if access.scoped else None,
+            own_scope=None if access.scoped else json.dumps(own),
             withheld=json.dumps(scope) if scope else "{}",
         )
 

@@ -209,7 +209,9 @@ async def test_introspection_shows_the_own_contract_alone(world: World) -> None:
     public = {t["name"] for t in (await world.ask("public", query))["data"]["__schema"]["types"]}
     internal = {t["name"] for t in (await world.ask("internal", query))["data"]["__schema"]["types"]}
     sections = {"BankEvent", "BankSection", "PeerSection", "RegionPlatformSection"}
-    assert internal - public == {
+    consents = {"Consent", "ConsentConnection", "ConsentEdge", "ConsentMethod", "ConsentParty"}
+    consents |= {"Mutation", "RecordConsentInput", "RecordConsentPayload", "RevokeConsentInput", "RevokeConsentPayload"}
+    assert internal - public == consents | {
         "ConsumptionOrder",
         "CourtJudgment",
         "EnforcementCase",

@@ -1992,6 +1992,53 @@ create view v_restricted_scoped.required_source with (security_barrier) as selec
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_restricted_scoped.consent with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.consent_recorded_desc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.recorded_on desc, c.external_id desc;
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -2291,6 +2338,70 @@ begin atomic
         returning 1
     )
     select count(*) from written;
+end;
+create function v_restricted_scoped.record_consent(subject_uscc text, scope text[], valid_from date, valid_to date, document_sha256 text, method text) returns text
+    language sql volatile security definer
+begin atomic
+    with asked as (
+        select case
+            when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
+            when record_consent.valid_to < core.today() then 'ENDED'
+            when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'
+            when exists (select from unnest(record_consent.scope) u(code) where not exists (
+                select from core.code_label l where l.list = 'ConsentScope' and l.code = u.code
+                    and (l.valid_from is null or l.valid_from <= core.today())
+                    and (l.valid_to is null or l.valid_to >= core.today()))) then 'SCOPE'
+            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
+            end as refused
+    ), made as (
+        insert into core.consent (subject_uscc, grantee_uscc, matter, scope, valid_from, valid_to, document_sha256,
+            method, client_id, case_number)
+        select record_consent.subject_uscc, (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'matter'), record_consent.scope, record_consent.valid_from, record_consent.valid_to,
+            record_consent.document_sha256, record_consent.method, ((select current_setting('gateway.scope')::jsonb) ->> 'client'), ((select current_setting('gateway.scope')::jsonb) ->> 'case')
+        from asked where asked.refused is null
+        returning external_id, node_id
+    )
+    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id)::text from made),
+        (select json_build_object('refused', asked.refused)::text from asked));
+end;
+create function v_restricted_scoped.revoke_consent(consent uuid, reason text) returns text
+    language sql volatile security definer
+begin atomic
+    with own as (
+        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        where c.external_id = revoke_consent.consent
+            and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+            and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+    ), made as (
+        insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)
+        select own.id, 'GRANTEE', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
+        on conflict do nothing
+    )
+    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+end;
+create function v_restricted_scoped.claim_key(key_hash text, request_hash text)
+    returns table (state text, reply text, shown text)
+    language sql volatile security definer
+begin atomic
+    delete from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex') and r.expires_at <= now();
+    insert into core.idempotent_reply (client_id, key_hash, request_hash)
+    values (((select current_setting('gateway.scope')::jsonb) ->> 'client'), decode(claim_key.key_hash, 'hex'), decode(claim_key.request_hash, 'hex'))
+    on conflict do nothing;
+    select case when not (r.request_hash = decode(claim_key.request_hash, 'hex')) then 'OTHER' when r.reply is null then 'NEW' else 'KEPT' end,
+        case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.reply end, case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.shown end
+    from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex');
+end;
+create function v_restricted_scoped.keep_reply(key_hash text, reply text, shown text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with kept as (
+        update core.idempotent_reply r set reply = keep_reply.reply, shown = keep_reply.shown
+        where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(keep_reply.key_hash, 'hex') and r.reply is null returning 1
+    )
+    select count(*) from kept;
 end;
 revoke execute on all functions in schema v_restricted_scoped from public;
 grant usage on schema v_restricted_scoped to @restricted_scoped@;
@@ -2871,6 +2982,47 @@ create view v_self.required_source with (security_barrier) as select
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_self.consent with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.consent_recorded_desc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+order by c.recorded_on desc, c.external_id desc;
 create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -3170,6 +3322,42 @@ begin atomic
         returning 1
     )
     select count(*) from written;
+end;
+create function v_self.revoke_consent(consent uuid, reason text) returns text
+    language sql volatile security definer
+begin atomic
+    with own as (
+        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        where c.external_id = revoke_consent.consent
+            and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+            and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+    ), made as (
+        insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)
+        select own.id, 'SUBJECT', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
+        on conflict do nothing
+    )
+    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+end;
+create function v_self.claim_key(key_hash text, request_hash text)
+    returns table (state text, reply text, shown text)
+    language sql volatile security definer
+begin atomic
+    delete from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex') and r.expires_at <= now();
+    insert into core.idempotent_reply (client_id, key_hash, request_hash)
+    values (((select current_setting('gateway.scope')::jsonb) ->> 'client'), decode(claim_key.key_hash, 'hex'), decode(claim_key.request_hash, 'hex'))
+    on conflict do nothing;
+    select case when not (r.request_hash = decode(claim_key.request_hash, 'hex')) then 'OTHER' when r.reply is null then 'NEW' else 'KEPT' end,
+        case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.reply end, case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.shown end
+    from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex');
+end;
+create function v_self.keep_reply(key_hash text, reply text, shown text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with kept as (
+        update core.idempotent_reply r set reply = keep_reply.reply, shown = keep_reply.shown
+        where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(keep_reply.key_hash, 'hex') and r.reply is null returning 1
+    )
+    select count(*) from kept;
 end;
 revoke execute on all functions in schema v_self from public;
 grant usage on schema v_self to @self@;
@@ -3808,6 +3996,53 @@ create view v_internal.required_source with (security_barrier) as select
     h.last_answer_at as last_answer_at
 from auth.matter m cross join lateral unnest(m.sources_required) u(source_code) join core.source o on o.code = u.source_code left join core.source_health h on h.source_code = o.code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_internal.consent with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.consent_recorded_desc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.recorded_on desc, c.external_id desc;
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -4107,6 +4342,70 @@ begin atomic
         returning 1
     )
     select count(*) from written;
+end;
+create function v_internal.record_consent(subject_uscc text, scope text[], valid_from date, valid_to date, document_sha256 text, method text) returns text
+    language sql volatile security definer
+begin atomic
+    with asked as (
+        select case
+            when record_consent.valid_to < record_consent.valid_from then 'PERIOD'
+            when record_consent.valid_to < core.today() then 'ENDED'
+            when record_consent.valid_to > record_consent.valid_from + interval '3 years' then 'TOO_LONG'
+            when exists (select from unnest(record_consent.scope) u(code) where not exists (
+                select from core.code_label l where l.list = 'ConsentScope' and l.code = u.code
+                    and (l.valid_from is null or l.valid_from <= core.today())
+                    and (l.valid_to is null or l.valid_to >= core.today()))) then 'SCOPE'
+            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
+            end as refused
+    ), made as (
+        insert into core.consent (subject_uscc, grantee_uscc, matter, scope, valid_from, valid_to, document_sha256,
+            method, client_id, case_number)
+        select record_consent.subject_uscc, (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'matter'), record_consent.scope, record_consent.valid_from, record_consent.valid_to,
+            record_consent.document_sha256, record_consent.method, ((select current_setting('gateway.scope')::jsonb) ->> 'client'), ((select current_setting('gateway.scope')::jsonb) ->> 'case')
+        from asked where asked.refused is null
+        returning external_id, node_id
+    )
+    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id)::text from made),
+        (select json_build_object('refused', asked.refused)::text from asked));
+end;
+create function v_internal.revoke_consent(consent uuid, reason text) returns text
+    language sql volatile security definer
+begin atomic
+    with own as (
+        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        where c.external_id = revoke_consent.consent
+            and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+            and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+    ), made as (
+        insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)
+        select own.id, 'GRANTEE', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
+        on conflict do nothing
+    )
+    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+end;
+create function v_internal.claim_key(key_hash text, request_hash text)
+    returns table (state text, reply text, shown text)
+    language sql volatile security definer
+begin atomic
+    delete from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex') and r.expires_at <= now();
+    insert into core.idempotent_reply (client_id, key_hash, request_hash)
+    values (((select current_setting('gateway.scope')::jsonb) ->> 'client'), decode(claim_key.key_hash, 'hex'), decode(claim_key.request_hash, 'hex'))
+    on conflict do nothing;
+    select case when not (r.request_hash = decode(claim_key.request_hash, 'hex')) then 'OTHER' when r.reply is null then 'NEW' else 'KEPT' end,
+        case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.reply end, case when r.request_hash = decode(claim_key.request_hash, 'hex') then r.shown end
+    from core.idempotent_reply r where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(claim_key.key_hash, 'hex');
+end;
+create function v_internal.keep_reply(key_hash text, reply text, shown text) returns bigint
+    language sql volatile security definer
+begin atomic
+    with kept as (
+        update core.idempotent_reply r set reply = keep_reply.reply, shown = keep_reply.shown
+        where r.client_id = ((select current_setting('gateway.scope')::jsonb) ->> 'client') and r.key_hash = decode(keep_reply.key_hash, 'hex') and r.reply is null returning 1
+    )
+    select count(*) from kept;
 end;
 revoke execute on all functions in schema v_internal from public;
 grant usage on schema v_internal to @internal@;

@@ -1,0 +1,314 @@
+"""Mutations: each root field changes something and then answers its payload; the whole is one transaction.
+
+In: steps compiled from an operation, a principal under its scope, a request. Out: the bytes of the response, committed
+together with what was changed, its disclosure and, under an Idempotency-Key, the reply kept for the next time; or a
+ClientError with nothing changed. Root fields run one after the other, each payload before the next change (GraphQL
+§6.2.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import asyncpg
+from graphql import FieldNode
+
+from gateway.auth.principal import Principal
+from gateway.engine import idempotency
+from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account
+from gateway.engine.arguments import place_of, read_arguments
+from gateway.engine.changes import Change, Changes
+from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
+from gateway.engine.cost import check_shape
+from gateway.engine.documents import Document, Operation
+from gateway.engine.planner import Planner
+from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many
+from gateway.engine.response import read_row
+from gateway.engine.selection import Document as Collected
+from gateway.engine.selection import collect
+from gateway.engine.together import Reader
+from gateway.engine.values import Places
+from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
+from gateway.storage.lane import Ask
+from gateway.storage.views import CELLS
+from gateway.storage.writes import WRITES
+
+T = TypeVar("T")
+MOST_STEPS = 10  # root fields of a mutation: each is three statements
+_BEFORE, _AFTER = b'{"data":{', b"}}"  # of a payload's own body statement
+
+
+class Writer(Protocol):
+    """A pool, as mutations need it (storage/pool.py says what the arguments mean)."""
+
+    async def transaction(
+        self, work: Callable[[Ask], Awaitable[T]], scope: str, *, until: float, again: bool = False
+    ) -> T:
+        """What `work` makes of its statements, committed."""
+        ...
+
+
+class Database(Reader, Writer, Protocol):
+    """A pool, as the engine needs it."""
+
+
+class ByGet(BadUserInput):
+    """A mutation that came by GET (GraphQL over HTTP: 405)."""
+
+    status = 405
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One root field: what it changes and how its payload is read. `typename`: it only says what the root is called."""
+
+    key: str
+    places: Places
+    change: Change | None
+    payload: Compiled | None
+    typename: str = ""
+
+
+def compile_mutation(
+    document: Document, operation: Operation, variables: Mapping[str, Any], principal: Principal
+) -> tuple[Step, ...]:
+    """The steps of a mutation for one shape of its variables. No I/O."""
+    root = document.schema.mutation_type
+    assert root is not None
+    collected = Collected(document.schema, document.fragments, variables)
+    fields = collect(collected, root, [operation.node.selection_set])
+    if len(fields) > MOST_STEPS:
+        raise QueryTooCostly(
+            f"the mutation has {len(fields)} root fields, {MOST_STEPS} are allowed; send several requests",
+            f"该变更包含 {len(fields)} 个根字段，上限为 {MOST_STEPS} 个，请分多次提交",
+        )
+    steps = []
+    for key, nodes in fields.items():
+        places = place_of(nodes[0])
+        if nodes[0].name.value == "__typename":
+            steps.append(Step(key, places, None, None, root.name))
+            continue
+        field = root.fields[nodes[0].name.value]
+        binding = field.extensions["binding"]
+        assert isinstance(binding, Changes)
+        change = binding.resolve(read_arguments(field, nodes[0], variables))
+        steps.append(Step(key, places, change, _payload(Planner(collected, variables), key, nodes, principal)))
+    return tuple(steps)
+
+
+def _payload(planner: Planner, key: str, nodes: list[FieldNode], principal: Principal) -> Compiled:
+    plan = planner.payload(key, nodes)
+    check_shape(plan)
+    if plan.sources:
+        raise BadUserInput(
+            "no source is asked while a change is under way; select what sources say in a query afterwards",
+            "变更过程中不查询任何来源，请在变更后另行查询来源信息",
+            locations=place_of(nodes[0]),
+        )
+    return compile_plan(plan, principal, accounts=False)
+
+
+class Mutations:
+    """Runs mutations. One for each process; `sweep` is called after a reply was kept."""
+
+    def __init__(
+        self,
+        pools: Mapping[str, Writer],
+        account: Account,
+        limits: Limits,
+        sweep: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._pools = pools
+        self._account = account
+        self._limits = limits
+        self._sweep = sweep
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    async def answer(
+        self, steps: tuple[Step, ...], variables: Mapping[str, Any], principal: Principal, request: Request, done: Done
+    ) -> bytes:
+        """The response's bytes, once all of it is durable. Raises ClientError or Refused with nothing changed."""
+        if request.reads_only:
+            raise ByGet("a mutation is taken by POST alone; send it so", "变更操作只接受 POST，请以 POST 方式提交")
+        values = _values(steps, variables, principal)
+        total = sum(
+            check_sizes(step.payload, variables, principal, self._limits) for step in steps if step.payload is not None
+        )
+        if total > self._limits.cost:
+            raise QueryTooCostly(
+                f"the payloads may read {total} rows, {self._limits.cost} are allowed; send several requests",
+                f"答复可能读取 {total} 行，上限为 {self._limits.cost} 行，请分多次提交",
+            )
+        key = request.idempotency_key
+        run = _Run(steps, values, variables, principal, request, done, self._account)
+        try:
+            body = await self._pools[principal.access.name].transaction(
+                run, principal.scope or "", until=ends_at(request, self._limits, done), again=key is not None
+            )
+        except StorageUnavailable as error:
+            raise run.told(error) from error
+        if key is not None and self._sweep is not None:
+            task = asyncio.ensure_future(self._sweep())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return body
+
+
+def _values(steps: tuple[Step, ...], variables: Mapping[str, Any], principal: Principal) -> Mapping[str, Sequence[Any]]:
+    """What each change writes, by response key; all that can't be taken is told at once."""
+    made: dict[str, list[Any]] = {}
+    errors: list[ClientError] = []
+    for step in steps:
+        change = step.change
+        if change is None:
+            continue
+        if principal.access not in WRITES[change.write].accesses:
+            errors.append(_at(step, change.elsewhere()))
+            continue
+        values = made[step.key] = []
+        for value in change.values:
+            try:
+                values.append(value.resolve(variables, principal, {}))
+            except BadUserInput as error:
+                errors.append(error)
+        for own in change.own:
+            if own.value.resolve(variables, principal, {}) != getattr(principal, own.attribute):
+                refusal = own.refusal()
+                refusal.locations = own.value.places
+                errors.append(refusal)
+    if errors:
+        raise Refused(errors[:MOST_ERRORS])
+    return made
+
+
+def _at(step: Step, error: ClientError) -> ClientError:
+    error.locations = error.locations or step.places
+    return error
+
+
+class _Run:
+    """A mutation's work in its transaction. Begun anew where the pool begins anew."""
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        values: Mapping[str, Sequence[Any]],
+        variables: Mapping[str, Any],
+        principal: Principal,
+        request: Request,
+        done: Done,
+        account: Account,
+    ) -> None:
+        self._steps = steps
+        self._values = values
+        self._variables = variables
+        self._principal = principal
+        self._request = request
+        self._done = done
+        self._account = account
+        self._schema = principal.access.schema
+        self._stage = ""
+
+    async def __call__(self, ask: Ask) -> bytes:
+        key = self._request.idempotency_key
+        hashed = "" if key is None else idempotency.key_hash(key)
+        if key is not None and (kept := await self._claimed(ask, key, hashed)) is not None:
+            return kept
+        parts: list[bytes] = []
+        shown: list[tuple[str, str | None]] = []
+        for step in self._steps:
+            if step.change is None or step.payload is None:
+                parts.append(f"{json.dumps(step.key)}:{json.dumps(step.typename)}".encode())
+                continue
+            written = await self._write(ask, step, step.change)
+            part, ids, snapshot = await self._read(ask, step.payload, written)
+            parts.append(part)
+            shown.append((ids, snapshot))
+        # Each payload has a snapshot of its own, hence a disclosure; a mutation of names alone has one of nothing.
+        await self._disclose(ask, shown or [("", None)])
+        body = _BEFORE + b",".join(parts) + _AFTER
+        if key is not None:
+            body = idempotency.masked(body)
+            self._stage = "keep"
+            rows = await ask(
+                f"select {self._schema}.keep_reply($1::text, $2::text, $3::text) as kept",
+                [hashed, body, json.dumps(shown)],
+            )
+            if rows[0]["kept"] != 1:
+                raise RuntimeError("a reply that was not kept")
+        self._stage = "commit"
+        return body
+
+    def told(self, error: StorageUnavailable) -> ClientError:
+        """What the client is told of a fault of the database."""
+        if self._stage == "claim" and isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            return idempotency.under_way()
+        if self._stage == "account" and of_the_account(error):
+            return ledger_unavailable()
+        return error
+
+    async def _claimed(self, ask: Ask, key: str, hashed: str) -> bytes | None:
+        """The reply that is kept under the key, disclosed once more; None where the key is this request's now."""
+        self._stage = "claim"
+        document, operation = self._done.document, self._done.operation
+        assert document is not None
+        assert operation is not None
+        same = idempotency.request_hash(key, document, operation, self._request.variables, self._principal)
+        (row,) = await ask(f"select * from {self._schema}.claim_key($1::text, $2::text)", [hashed, same])
+        if row["state"] == b"OTHER":
+            raise idempotency.another_request()
+        if row["state"] == b"NEW":
+            return None
+        shown = [(ids, snapshot) for ids, snapshot in json.loads(row["shown"])]
+        most = self._principal.max_subjects
+        if most is not None and any(len({*ids.split(",")}) > most for ids, _ in shown):
+            raise too_many(self._principal)
+        await self._disclose(ask, shown or [("", None)])
+        self._stage = "commit"
+        reply: bytes = row["reply"]
+        return reply
+
+    async def _write(self, ask: Ask, step: Step, change: Change) -> Mapping[str, Any]:
+        """What the function has returned. Raises what its refusal stands for."""
+        self._stage = "write"
+        call = WRITES[change.write].call(self._principal.access)
+        (row,) = await ask(call, self._values[step.key])
+        written: dict[str, Any] = json.loads(row["written"])
+        if "refused" in written:
+            raise _at(step, change.refusals[written["refused"]]())
+        return {f"written:{name}": value for name, value in written.items()}
+
+    async def _read(self, ask: Ask, payload: Compiled, fed: Mapping[str, Any]) -> tuple[bytes, str, str | None]:
+        """The payload as it stands in the response, the ids of the subjects shown, the snapshot."""
+        self._stage = "payload"
+        statement = payload.body
+        assert statement is not None  # a payload is an object
+        arguments = [value.resolve(self._variables, self._principal, fed) for value in statement.parameters]
+        (row,) = await ask(statement.text, arguments)
+        if not row["body"]:
+            raise too_many(self._principal)
+        found = read_row(payload, row, self._principal)
+        snapshot = None if found.snapshot is None else found.snapshot.decode()
+        return found.body[len(_BEFORE) : -len(_AFTER)], found.shown.decode(), snapshot
+
+    async def _disclose(self, ask: Ask, shown: Sequence[tuple[str, str | None]]) -> None:
+        self._stage = "account"
+        cells_of = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
+        ids, snapshot = len(CELLS) + 1, len(CELLS) + 2
+        sql = (
+            f"select {self._schema}.disclose_one({cells_of}, string_to_array(${ids}::text, ',')::uuid[],"
+            f" ${snapshot}::text) as disclosed"
+        )
+        for subjects, seen in shown:
+            done = replace(self._done, shown=subjects.encode(), snapshot=None if seen is None else seen.encode())
+            made = disclosure(self._principal, self._request, done)
+            if not self._account.in_statement:
+                await self._account.record(made)
+                continue
+            (row,) = await ask(sql, [*cells(made), subjects, seen])
+            if row["disclosed"] != 1:
+                raise RuntimeError("an answer without its disclosure")

@@ -1,0 +1,164 @@
+"""One request as it goes through the engine: what arrived, its bounds, how far it has come, what its disclosure says.
+
+In: web/'s parameters, settings. Out: frozen requests and limits; rows of the account. execute.py and mutate.py use it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.auth.principal import Principal
+from gateway.engine.account import Disclosure
+from gateway.engine.compile import Compiled
+from gateway.engine.cost import cost
+from gateway.engine.documents import Document, Operation
+from gateway.errors import BadUserInput, QueryTooCostly
+from gateway.storage.identifiers import mask_identity_numbers_in
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What arrives: a document's text, the operation's name, the variables as JSON gave them; and when (s).
+
+    `persisted` is the SHA-256 (hex) of a registered document that stands for the text. `reads_only`: it came by GET.
+    `idempotency_key`: what the client calls it by, so that sending it twice does it once. `deadline`: seconds from its
+    arrival after which its client does not wait any more.
+    """
+
+    query: str
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    language: str = "en"
+    arrived: float = field(default_factory=time.monotonic)
+    persisted: str | None = None
+    reads_only: bool = False
+    idempotency_key: str | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request; `cost` in rows. `budget`: seconds for its sources, `storage`: for all of its statements
+    together, from its arrival, the time of its sources apart. `statements`: of one group of requests at once
+    (together.py)."""
+
+    cost: int
+    cost_public: int
+    subjects: int = 1_000
+    subjects_public: int = 20
+    budget: float = 5.0
+    storage: float = 2.0
+    statements: int = 1
+
+
+@dataclass(slots=True)
+class Done:
+    """How far a request has come: what its disclosure says, answered or refused."""
+
+    document: Document | None = None
+    operation: Operation | None = None
+    sources: str = "{}"
+    shown: bytes = b""
+    snapshot: bytes | None = None
+    refusals: int = 0  # that one row stands for; 0: for itself
+    waited: float = 0.0  # for sources, s
+
+
+_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
+# One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
+_ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_FOR_THE_BODY = 0.25  # of a client's deadline, kept for the statement after the sources; s at most
+
+
+def ends_at(request: Request, limits: Limits, done: Done) -> float:
+    """The moment (time.monotonic()) at which the request is told that the database does not answer."""
+    ours = request.arrived + limits.storage + done.waited
+    return ours if request.deadline is None else min(ours, request.arrived + request.deadline)
+
+
+def budget(request: Request, limits: Limits) -> float:
+    """Seconds that the request's sources have from now on. The client's own deadline leaves some for the statement."""
+    if request.deadline is None:
+        return limits.budget
+    left = request.arrived + request.deadline - time.monotonic()
+    return max(0.0, min(limits.budget, left - min(_FOR_THE_BODY, request.deadline * _FOR_THE_BODY)))
+
+
+def check_sizes(compiled: Compiled, variables: Mapping[str, Any], principal: Principal, limits: Limits) -> int:
+    """The cost in rows; sizes within their limits, cost within the contract's. Raises BadUserInput, QueryTooCostly."""
+    public = not principal.access.disclosed
+    most = limits.subjects_public if public else limits.subjects
+    if principal.max_subjects is not None:
+        most = min(most, principal.max_subjects)
+    found: list[int] = []
+    subjects = compiled.subjects
+    for value in compiled.checks:
+        value.resolve(variables, principal, {})
+    for value, is_list in compiled.sizes:
+        resolved = value.resolve(variables, principal, {})
+        size = len(resolved) if is_list else resolved
+        found.append(size)
+        subjects += size if is_list else 0
+    if subjects > most:
+        raise BadUserInput(
+            f"at most {most} subjects in one request; ask in several",
+            f"一次请求最多 {most} 个主体，请分多次查询",
+        )
+    key = tuple(found)
+    total = compiled.costs.get(key)
+    if total is None:
+        by_value = {value: size for (value, _), size in zip(compiled.sizes, found, strict=True)}
+        total = cost(compiled.plan.fields, by_value.__getitem__)
+        if len(compiled.costs) < 1_000:
+            compiled.costs[key] = total
+    limit = limits.cost_public if public else limits.cost
+    if total > limit:
+        raise QueryTooCostly(
+            f"the query may read {total} rows, {limit} are allowed; ask for shorter lists",
+            f"该查询可能读取 {total} 行，上限为 {limit} 行，请缩短列表",
+        )
+    return total
+
+
+def too_many(principal: Principal) -> BadUserInput:
+    """What is refused where an answer would show more subjects than the token allows."""
+    return BadUserInput(
+        f"the answer would show more than the {principal.max_subjects} subjects that the token allows",
+        f"答复涉及的主体超过令牌允许的 {principal.max_subjects} 个",
+    )
+
+
+def disclosure(principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> Disclosure:
+    """The request's row of the account."""
+    name = request.operation_name
+    return Disclosure(
+        client_id=principal.client_id or "",
+        organisation_uscc=principal.organisation_uscc or "",
+        view=principal.access.contract,
+        matter=principal.matter or "",
+        case_number=principal.case_number or "",
+        on_behalf_of=principal.on_behalf_of,
+        outcome=outcome,
+        operation_name=name if name is not None and _NAME.fullmatch(name) else None,
+        document_hash=done.document.hash if done.document is not None else None,
+        variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
+        subject_ids=done.shown,
+        snapshot=done.snapshot,
+        sources=done.sources,
+        withheld=principal.withheld,
+    )
+
+
+def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:
+    """The variables of the operation that ran, as JSON, masked where it takes free text; nothing else is kept."""
+    if not variables or operation is None:
+        return None
+    declared = operation.coerce.names
+    if not variables.keys() <= declared:
+        variables = {name: value for name, value in variables.items() if name in declared}
+    return _ENCODE(mask_identity_numbers_in(variables) if operation.coerce.texts else variables)
