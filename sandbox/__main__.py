@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joserfc.jwk import KeySet
-
 from sandbox.banks import DEV_BANKS_CLIENT_ID, DEV_BANKS_CLIENT_SECRET, BanksCredentials
 from sandbox.banks_data import BankData, GivenSummaries, SyntheticSummaries, load_summaries
 from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS, SECRET_SECONDS, CourtsCredentials
@@ -25,7 +23,7 @@ from sandbox.data import CourtData, Given, Synthetic, load_rows
 from sandbox.oauth import TOKEN_SECONDS
 from sandbox.peer_data import GivenSubjects, PeerData, SyntheticPeer, load_peer_subjects
 from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_MATTERS, DEV_PEER_PUBLIC_JWK, DEV_PEER_REGION
-from sandbox.peer_tokens import key_set, load_keys
+from sandbox.peer_tokens import PublicKeys, load_keys, public_keys
 from sandbox.platform_data import load_platform_rows, synthetic_rows
 from sandbox.region_platform import DEV_PLATFORM_APP_KEY, DEV_PLATFORM_SECRET, SCHEMES, PlatformCredentials
 from sandbox.server import LOCAL, Running, start_banks, start_courts, start_peer_region, start_region_platform
@@ -121,7 +119,7 @@ class Knowledge:
     banks: BankData
     platform: Sequence[Row]
     peer: PeerData
-    peer_keys: Mapping[str, KeySet]
+    peer_keys: Mapping[str, PublicKeys]
 
 
 def knowledge_of(options: argparse.Namespace) -> Knowledge:
@@ -136,7 +134,7 @@ def knowledge_of(options: argparse.Namespace) -> Knowledge:
         banks=load_summaries(options.banks_rows) if options.banks_rows is not None else banks,
         platform=load_platform_rows(given) if given is not None else synthetic_rows(subjects, options.seed),
         peer=load_peer_subjects(options.peer_rows) if options.peer_rows is not None else peer,
-        peer_keys={options.peer_client_id: key_set(dict(DEV_PEER_PUBLIC_JWK)) if jwk is None else load_keys(jwk)},
+        peer_keys={options.peer_client_id: public_keys(dict(DEV_PEER_PUBLIC_JWK)) if jwk is None else load_keys(jwk)},
     )
 
 

@@ -14,14 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
-from joserfc.jwk import KeySet
 
 from sandbox import peer_answers as answers
 from sandbox.faults import Fault
 from sandbox.oauth import TOKEN, TOKEN_SECONDS, Tokens, form_of, refusal
 from sandbox.peer_answers import GRAPHQL, PAGE, SUBJECTS, Document, bad_input, cursor_of
 from sandbox.peer_data import GivenSubjects, PeerData
-from sandbox.peer_tokens import MOST_SUBJECTS, SCOPE, Clients, PeerGrant, key_set
+from sandbox.peer_tokens import MOST_SUBJECTS, SCOPE, Clients, PeerGrant, PublicKeys, public_keys
 from sandbox.subjects import Row, is_uscc
 from sandbox.upstream import Asked, Upstream, only, parsed, text_of, texts_of
 from sandbox.wire import Answer
@@ -54,7 +53,7 @@ class PeerRegion(Upstream):
         self,
         data: PeerData | None = None,
         *,
-        keys: Mapping[str, KeySet] | None = None,
+        keys: Mapping[str, PublicKeys] | None = None,
         matters: Collection[str] = DEV_PEER_MATTERS,
         region: Mapping[str, Any] = DEV_PEER_REGION,
         issuer: str | None = None,
@@ -71,7 +70,7 @@ class PeerRegion(Upstream):
             calls_kept=CALLS_KEPT,
         )
         if keys is None:
-            keys = {DEV_PEER_CLIENT_ID: key_set(dict(DEV_PEER_PUBLIC_JWK))}
+            keys = {DEV_PEER_CLIENT_ID: public_keys(dict(DEV_PEER_PUBLIC_JWK))}
         self.data: PeerData = GivenSubjects({}) if data is None else data
         self.issuer = issuer
         self.region: Row = dict(region)

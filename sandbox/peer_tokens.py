@@ -15,7 +15,7 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, OKPKey
+from joserfc.jwk import ECKey, OKPKey
 from joserfc.jws import JWSRegistry
 
 from sandbox.oauth import refusal
@@ -23,7 +23,8 @@ from sandbox.subjects import is_uscc
 from sandbox.upstream import parsed, text_of, whole
 from sandbox.wire import Answer
 
-ALGORITHMS = ("ES256", "EdDSA")
+PublicKey = ECKey | OKPKey
+PublicKeys = tuple[PublicKey, ...]  # of one client
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SCOPE = "view:restricted"
 LONGEST_SECONDS = 300
@@ -44,7 +45,7 @@ class PeerGrant:
 
 
 class _Registry(JWSRegistry):
-    """The two algorithms of the contract, without joserfc's warning about the name EdDSA (RFC 9864)."""
+    """The algorithm that fits a key, without joserfc's warning about the name EdDSA (RFC 9864)."""
 
     def get_alg(self, name: str) -> Any:
         if name not in (self.allowed or ()):
@@ -52,15 +53,15 @@ class _Registry(JWSRegistry):
         return self.algorithms[name]
 
 
-def key_set(value: Any) -> KeySet:
+def public_keys(value: Any) -> PublicKeys:
     """Public keys from a JWK or a JWK Set: P-256, or Ed25519. ValueError where one is neither, or is private."""
     jwks = value["keys"] if isinstance(value, dict) and "keys" in value else [value]
     if not isinstance(jwks, list) or not jwks:
         raise ValueError("a JWK or a JWK Set expected")
-    return KeySet([_key(jwk) for jwk in jwks])
+    return tuple(_key(jwk) for jwk in jwks)
 
 
-def _key(jwk: Any) -> ECKey | OKPKey:
+def _key(jwk: Any) -> PublicKey:
     kind = (text_of(jwk, "kty"), text_of(jwk, "crv"))
     if isinstance(jwk, dict) and "d" in jwk:
         raise ValueError("the client's private key has no place here")
@@ -74,15 +75,15 @@ def _key(jwk: Any) -> ECKey | OKPKey:
     raise ValueError("a public JWK of kty EC with P-256, or OKP with Ed25519, expected")
 
 
-def load_keys(path: Path) -> KeySet:
+def load_keys(path: Path) -> PublicKeys:
     """The public keys of a file with a JWK or a JWK Set; ValueError where it is no such file."""
-    return key_set(json.loads(path.read_text(encoding="utf-8")))
+    return public_keys(json.loads(path.read_text(encoding="utf-8")))
 
 
 class Clients:
     """The clients that a peer knows, and the assertions that they have used. `clock` gives Unix seconds."""
 
-    def __init__(self, keys: Mapping[str, KeySet], matters: Collection[str], clock: Callable[[], float]) -> None:
+    def __init__(self, keys: Mapping[str, PublicKeys], matters: Collection[str], clock: Callable[[], float]) -> None:
         self._keys = keys
         self._matters = frozenset(matters)
         self._clock = clock
@@ -118,16 +119,13 @@ class Clients:
 
     def _claims(self, assertion: str) -> dict[str, Any] | None:
         """The claims of an assertion that its own client has signed; iss and sub are that client."""
-        unverified = _payload(assertion)
-        keys = self._keys.get(text_of(unverified, "sub") or "")
-        if keys is None:
-            return None
-        try:
-            token = jwt.decode(assertion, keys, registry=_Registry(algorithms=ALGORITHMS))
-        except (JoseError, ValueError, TypeError):
-            return None
-        claims = token.claims
-        return claims if claims.get("iss") == claims.get("sub") == text_of(unverified, "sub") else None
+        head, unverified = _part(assertion, 0), _part(assertion, 1)
+        client_id, kid = text_of(unverified, "sub") or "", text_of(head, "kid")
+        keys = self._keys.get(client_id, ())
+        # A header without a kid may mean any of the client's keys.
+        named = [key for key in keys if kid is None or key.kid in (None, kid)]
+        claims = next((found for key in named if (found := _verified(assertion, key)) is not None), None)
+        return claims if claims is not None and claims.get("iss") == claims.get("sub") == client_id else None
 
     def _first_use(self, claims: dict[str, Any], now: float) -> bool:
         jti = text_of(claims, "jti")
@@ -151,12 +149,21 @@ class Clients:
         return PeerGrant(client_id, matter, case, most, organisation or "")
 
 
-def _payload(assertion: str) -> Any:
-    """The claims as they are claimed, before anything is verified: to find the key to verify them with."""
+def _verified(assertion: str, key: PublicKey) -> dict[str, Any] | None:
+    """The claims of an assertion that this key has signed."""
+    fitting = "ES256" if isinstance(key, ECKey) else "EdDSA"
+    try:
+        return jwt.decode(assertion, key, registry=_Registry(algorithms=[fitting])).claims
+    except (JoseError, ValueError, TypeError):
+        return None
+
+
+def _part(assertion: str, place: int) -> Any:
+    """Header or claims as they are claimed, before anything is verified: to find the key to verify them with."""
     parts = assertion.split(".")
     if len(parts) != 3 or len(assertion) > LONGEST_ASSERTION:
         return None
     try:
-        return parsed(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return parsed(base64.urlsafe_b64decode(parts[place] + "=" * (-len(parts[place]) % 4)))
     except ValueError:
         return None

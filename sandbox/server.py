@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from aiohttp import web
-from joserfc.jwk import KeySet
 
 from sandbox.banks import Banks, BanksCredentials
 from sandbox.banks_data import BankData
@@ -22,6 +21,7 @@ from sandbox.data import CourtData
 from sandbox.oauth import TOKEN_SECONDS
 from sandbox.peer_data import PeerData
 from sandbox.peer_region import DEV_PEER_MATTERS, DEV_PEER_REGION, PeerRegion
+from sandbox.peer_tokens import PublicKeys
 from sandbox.region_platform import PlatformCredentials, RegionPlatform
 from sandbox.subjects import Row
 
@@ -127,7 +127,7 @@ async def start_region_platform(
 async def start_peer_region(
     data: PeerData | None = None,
     *,
-    keys: Mapping[str, KeySet] | None = None,
+    keys: Mapping[str, PublicKeys] | None = None,
     matters: Collection[str] = DEV_PEER_MATTERS,
     region: Mapping[str, Any] = DEV_PEER_REGION,
     issuer: str | None = None,

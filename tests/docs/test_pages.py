@@ -18,7 +18,7 @@ from gateway.cli import app
 from gateway.engine.documents import prepare
 from gateway.schema.contracts import build_contracts
 from gateway.sources import told
-from sandbox.courts_answers import ANSWER_FAULTS
+from sandbox import banks_answers, courts_answers, peer_answers, platform_answers
 from sandbox.faults import WIRE_FAULTS
 from scripts.make_docs import first_query
 
@@ -184,10 +184,17 @@ def test_statuses_of_reasons_are_the_codes() -> None:
 
 def test_every_fault_of_the_sandbox_is_listed() -> None:
     text = (ROOT / "docs" / "connectors.md").read_text(encoding="utf-8")
-    listed = {
-        fault for row in re.findall(r"^\| (`.+?) \|", text, re.MULTILINE) for fault in re.findall(r"`(\w+)`", row)
+    upstreams = {
+        "Of the wire": WIRE_FAULTS,
+        "Of the courts": courts_answers.ANSWER_FAULTS,
+        "Of the banks": banks_answers.ANSWER_FAULTS,
+        "Of the regional platform": platform_answers.ANSWER_FAULTS,
+        "Of the peer region": peer_answers.ANSWER_FAULTS,
     }
-    assert set(WIRE_FAULTS) | set(ANSWER_FAULTS) <= listed
+    for heading, faults in upstreams.items():
+        table = re.split(r"\n\n(?!\|)", text.split(f"\n{heading}", 1)[1], maxsplit=1)[0]
+        rows = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+        assert {fault for row in rows for fault in re.findall(r"`(\w+)`", row)} == set(faults), heading
 
 
 def test_decisions_are_numbered_and_listed() -> None:
