@@ -46,7 +46,8 @@ _DATE: Final = re.compile(
 _NULL_TEXTS: Final = frozenset({"", "/", "无", "暂无"})
 
 _READ_CHUNK: Final = 64 * 1024
-_LARGE: Final = 512 * 1024  # bytes beyond which a body waits until no other one of the upstream's is large
+_DENSE: Final = 512 * 1024  # bytes; below, no structure is too much
+_LARGE: Final = 256 * 1024  # bytes beyond which a body waits until no other one of the upstream's is large
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gb18030": "gb18030"}
 _GZIP_WINDOW: Final = 31  # zlib's wbits for a gzip wrapper with the largest window
 _KEEPALIVE_S: Final = 10.0  # shorter than servers' usual idle limits, so that a reused connection is rarely a dead one
@@ -107,7 +108,7 @@ class Reply:
         are refused. UpstreamError(TOO_LARGE) for a large body of more than MAX_JSON_SIGNS brackets, braces and commas.
         """
         charset = _charset(self.headers.get("Content-Type", ""))
-        if len(self.body) > _LARGE and sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_JSON_SIGNS:
+        if len(self.body) > _DENSE and sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_JSON_SIGNS:
             fail(FailureKind.TOO_LARGE, f"more than {MAX_JSON_SIGNS} signs of structure")
         try:
             return json.loads(self.body.decode(charset), parse_float=Decimal, parse_constant=_refuse_constant)

@@ -52,8 +52,8 @@ async def test_calls_at_once_hold_little_more_than_one(reply: Any) -> None:
             tracemalloc.stop()
         await http.close()
     assert {*kinds} == {FailureKind.TOO_LARGE}
-    # Half a MiB and buffers for each call, the limit of 8 MiB for one, and the bomb itself, which this process makes.
-    assert peak < 48 * MIB  # 16 x 8 MiB without the order
+    # A quarter of a MiB and buffers for each call, the limit of 8 MiB for one, and the bomb, which this process makes.
+    assert peak < 32 * MIB  # 16 x 8 MiB without the order
 
 
 async def test_a_large_true_answer_is_read_beside_others() -> None:
