@@ -161,6 +161,17 @@ class Knowledge:
         self._peer.append({"uscc": uscc, "name": f"样例{uscc}", "records": [{"title": title} for title in titles]})
         return {"records": titles, "onRecord": ("True",)}
 
+    def say_of_banks(self, uscc: str, summary: Mapping[str, Any], **shown: tuple[str, ...]) -> None:
+        """Let the banks say something else of a subject; `shown`: amounts and events, in yuan."""
+        self._banks[uscc] = {"summary": summary}
+        self.rows[uscc][BANKS] = {name: tuple(sorted(values)) for name, values in shown.items()}
+
+    def say_of_cases(self, uscc: str, amount: str) -> None:
+        """Let the courts' enforcement cases of a subject be of this amount."""
+        for row in self._courts["enforcement"]:
+            if row["pname"] == f"样例{uscc}":
+                row["execMoney"] = amount
+
     def files(self, folder: Path) -> list[str]:
         """Write them into a folder; the sandbox's arguments."""
         made = {
@@ -313,13 +324,17 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def asker(self, client: str = "asker") -> AsyncIterator[Asker]:
-        """Someone with a token of a client, once the gateway is ready."""
+        """Someone with a token of a client, once the gateway is ready; upstreams are healed at the end."""
         async with aiohttp.ClientSession(timeout=SESSION) as session:
             await served.ready(session, self.base, self.running, self.of.log)
             token = await served.fetch_token(session, self.base, client, *self.of.keys[client])
             made = Asker(self.base, session, token, self.of.organisation)
             made.upstreams = {source: Upstream(url, session) for source, url in self.urls.items()}
-            yield made
+            try:
+                yield made
+            finally:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await made.heal()
 
 
 @contextlib.contextmanager
