@@ -174,7 +174,9 @@ async def test_the_breaker_answers_at_once_and_closes_again(stack: Stack, cold: 
         assert sizes(section) == LISTS
 
 
-async def test_fifty_users_of_three_views_and_one_cold_subject_are_one_call_a_service(stack: Stack, cold: Iterator[str]) -> None:
+async def test_fifty_users_of_three_views_and_one_cold_subject_are_one_call_a_service(
+    stack: Stack, cold: Iterator[str]
+) -> None:
     uscc = next(cold)
     await stack.courts.fault("slow", seconds=0.1)  # two pages, and a busy machine, within the budget
     tokens = [stack.tokens[view] for view in ("restricted", "internal", "scoped")]
