@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.source_stage import BANKS, COURTS, PEER, PLATFORM, SOURCES
+from scripts.source_knowledge import (
+    BANKS,
+    COURTS,
+    PEER,
+    PLATFORM,
+    SOURCES,
+)
 
 
 @dataclass(frozen=True)

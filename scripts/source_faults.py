@@ -21,21 +21,16 @@ from typing import Any
 
 from scripts.served import ROOT
 from scripts.source_fault_list import FAULTS, Fault
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     LOCAL,
     SOURCES,
     WHOLE,
-    Asker,
     Knowledge,
-    Reply,
     Section,
-    Stage,
-    furnished,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Asker, Reply, Stage, furnished, sandboxes, serving
 
 MARKS = ("<!-- source faults: made by `python -m scripts.source_faults --write` -->", "<!-- end of source faults -->")
 PAGE = ROOT / "docs" / "faults.md"

@@ -376,6 +376,25 @@ async def test_faults_are_told_apart(
     assert upstream.calls == 1
 
 
+async def test_all_pages_of_one_question_have_twice_the_limit_of_a_body(upstream: Upstream) -> None:
+    rows = [CONSUMPTION | {"id": number, "padding": "0" * 150} for number in range(100)]
+
+    async def reply(request: web.Request, asked: dict[str, Any]) -> web.Response:
+        number = asked["currentPage"]
+        return web.json_response(page(rows[number * 10 - 10 : number * 10], number, 10, 100))
+
+    upstream.reply = reply
+    size = len(json.dumps(page(rows[:10], 1, 10, 100)))
+    for limit, calls, kind in ((6 * size, 10, Answer), (2 * size, 5, Failure)):
+        upstream.calls = 0
+        courts = Courts(upstream, max_body_bytes=limit)
+        outcome = await courts.ask()
+        await courts.connector.close()
+        assert isinstance(outcome, kind)
+        assert isinstance(outcome, Answer) or outcome.kind is K.TOO_LARGE
+        assert upstream.calls <= calls
+
+
 async def test_a_bomb_does_not_grow_the_memory(upstream: Upstream, courts: Courts) -> None:
     await courts.ask()
     upstream.reply = returns(bomb(500), **GZIP)

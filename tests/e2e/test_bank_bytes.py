@@ -24,21 +24,16 @@ import pytest
 
 from scripts.served import free_port
 from scripts.source_faults import LIMITS
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     COURTS,
     WHOLE,
-    Asker,
-    Furnished,
     Knowledge,
     Section,
-    Stage,
-    furnished,
     question,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Asker, Furnished, Stage, furnished, sandboxes, serving
 
 MARK = "735192"  # how every amount begins: eleven digits before the point, in yuan
 AT_DEBUG = (

@@ -28,23 +28,18 @@ from sandbox.peer_data import load_peer_subjects
 from sandbox.platform_data import load_platform_rows
 from sandbox.server import Running, start_banks, start_courts, start_peer_region, start_region_platform
 from scripts.source_faults import LIMITS, OWN
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     COURTS,
     PEER,
     PLATFORM,
     SOURCES,
     WHOLE,
-    Asker,
-    Furnished,
     Knowledge,
     Section,
-    Stage,
-    furnished,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Asker, Furnished, Stage, furnished, sandboxes, serving
 
 MIB = 1 << 20
 GROWTH = 64 * MIB

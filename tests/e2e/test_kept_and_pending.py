@@ -10,22 +10,17 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     COURTS,
     PEER,
     PLATFORM,
-    Asker,
-    Furnished,
     Knowledge,
     Section,
-    Stage,
-    furnished,
     question,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Asker, Furnished, Stage, furnished, sandboxes, serving
 
 KEPT = (COURTS, PLATFORM, PEER)
 BUDGET = 1.2

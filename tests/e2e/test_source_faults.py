@@ -15,19 +15,15 @@ import pytest
 
 from scripts.source_fault_list import FAULTS
 from scripts.source_faults import HEADS, LIMITS, MARKS, PAGE, Cell, Matrix, measure, table
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     SOURCES,
     WHOLE,
-    Furnished,
     Knowledge,
-    Reply,
     Section,
-    furnished,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Furnished, Reply, furnished, sandboxes, serving
 
 BUDGET = 0.6
 NO_RECORD = ("ANSWERED", "CACHED")  # with an empty list beside it

@@ -20,24 +20,19 @@ from gateway.auth.clients import ClientStore
 from gateway.auth.registration import Registration, register
 from gateway.storage.pool import Pool
 from scripts.source_faults import LIMITS, OWN
-from scripts.source_stage import (
+from scripts.source_knowledge import (
     BANKS,
     COURTS,
     PEER,
     PLATFORM,
     SOURCES,
     WHOLE,
-    Asker,
     Knowledge,
-    Reply,
     Section,
-    Stage,
-    furnished,
     question,
-    sandboxes,
     sections,
-    serving,
 )
+from scripts.source_stage import Asker, Reply, Stage, furnished, sandboxes, serving
 
 TODAY = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
 CLIENTS = (
