@@ -31,7 +31,6 @@ from connectors.base import (
     SubjectRef,
 )
 from connectors.http import (
-    DEFAULT_MAX_BODY_BYTES,
     HttpClient,
     HttpLimits,
     Reply,
@@ -47,6 +46,8 @@ from connectors.oauth import ClientSecretBasic, Token, Tokens
 from connectors.values import choice, count, day, items, member, moment, string, yuan
 
 T = TypeVar("T")
+
+MAX_BODY_BYTES: Final = 1024 * 1024  # one summary with its events, or a refusal
 
 _EXPECTED: Final = frozenset({200, 202, 403, 404, 409})
 _UNITS: Final = {"元": 1, "万元": 10_000}
@@ -104,7 +105,7 @@ class BanksSettings:
     budget: float = 4.0
     concurrency: int = 8
     requests_per_second: float = 20  # 0 = no limit
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_body_bytes: int = MAX_BODY_BYTES
     clock: Callable[[], datetime] = field(default=utc_now, repr=False, compare=False)
     new_request_id: Callable[[], str] = field(default=_new_request_id, repr=False, compare=False)
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from connectors.base import Answer, Connector, FailureKind, Outcome, Purpose, Row, SubjectRef
 from connectors.http import (
-    DEFAULT_MAX_BODY_BYTES,
+    Allowance,
     HttpClient,
     HttpLimits,
     UnreadableDateError,
@@ -35,6 +35,8 @@ from connectors.shared import Shared, unix_ms
 from connectors.signing import ExchangeSigner, check_app_key, decrypt_secret
 
 Value = str | list[str] | None
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024  # ten rows, whose longest texts are cut at 20,000 characters
 
 _PAGE_ROWS: Final = 10
 _CASE_NUMBER_CAP: Final = 200  # characters; real ones stay under 60, and a natural key must fit in a B-tree entry
@@ -70,7 +72,7 @@ class CourtsSettings:
     concurrency: int = 8
     requests_per_second: float = 20  # 0 = no limit
     max_pages: int = 50
-    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    max_body_bytes: int = MAX_BODY_BYTES
     clock: Callable[[], datetime] = field(default=utc_now, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,9 +134,10 @@ class CourtsConnector(Connector):
         rows: dict[str, Row] = {}  # by natural key
         unreadable, number = 0, 1
         first: _Page | None = None
+        allowance = Allowance(2 * self._settings.max_body_bytes)
         while first is None or number <= first.total_pages:
             body = {"cardNum": subject.uscc, "pName": subject.name, "currentPage": number}
-            page = _read_page(await self._call(part, body, deadline), number)
+            page = _read_page(await self._call(part, body, allowance, deadline), number)
             first = first or page
             if page.total_pages > self._settings.max_pages:
                 fail(FailureKind.MALFORMED, f"more than {self._settings.max_pages} pages")
@@ -152,7 +155,7 @@ class CourtsConnector(Connector):
             fail(FailureKind.MALFORMED, "totalSize disagrees with the rows")
         return tuple(rows.values()), unreadable
 
-    async def _call(self, part: str, body: Mapping[str, object], deadline: float) -> object:
+    async def _call(self, part: str, body: Mapping[str, object], allowance: Allowance, deadline: float) -> object:
         """One page's JSON. A secret that the upstream calls expired is renewed and the call repeated once."""
         url = f"{self._base}/httpproxy/{part}"
         content = json_bytes(body)
@@ -161,6 +164,7 @@ class CourtsConnector(Connector):
             signer = await self._secrets.current(deadline, stale=used)
             headers = _headers(signer, self._settings, part)
             reply = await self._http.send("POST", url, deadline=deadline, headers=headers, body=content)
+            allowance.take(len(reply.body))
             value = reply.json()
             code = _error_code(value)
             if code is None:

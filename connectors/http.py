@@ -13,13 +13,15 @@ import math
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from io import BytesIO
 from typing import Final, NoReturn
 
 import aiohttp
@@ -28,6 +30,9 @@ from yarl import URL
 from connectors.base import Failure, FailureKind
 
 DEFAULT_MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+# More structure than the largest true answer has (a peer's, of 50 subjects with 100 records each): some bytes of it
+# become many times as many in memory, and parsing them holds up everybody.
+MAX_JSON_SIGNS: Final = 200_000
 OK_ONLY: Final = frozenset({200})
 
 _TEXT_CAP: Final = 20_000  # characters
@@ -40,8 +45,9 @@ _DATE: Final = re.compile(
 )
 _NULL_TEXTS: Final = frozenset({"", "/", "无", "暂无"})
 
-_MAX_VALUES: Final = 300_000  # of one JSON body; fifty subjects with a hundred records each have 120,000
 _READ_CHUNK: Final = 64 * 1024
+_DENSE: Final = 512 * 1024  # bytes; below, no structure is too much
+_LARGE: Final = 256 * 1024  # bytes beyond which a body waits until no other one of the upstream's is large
 _CHARSETS: Final = {"utf-8": "utf-8", "utf8": "utf-8", "gb18030": "gb18030"}
 _GZIP_WINDOW: Final = 31  # zlib's wbits for a gzip wrapper with the largest window
 _KEEPALIVE_S: Final = 10.0  # shorter than servers' usual idle limits, so that a reused connection is rarely a dead one
@@ -108,11 +114,11 @@ class Reply:
         """The body as JSON (RFC 8259): fractions as Decimal, never float. UpstreamError(MALFORMED) if it isn't JSON.
 
         UTF-8, or GB18030 where Content-Type says so; another charset, NaN, and nesting beyond the interpreter's depth
-        are refused, and so is what few bytes make many objects of (TOO_LARGE): a list takes 2 bytes here and 56 there.
+        are refused. UpstreamError(TOO_LARGE) for a large body of more than MAX_JSON_SIGNS brackets, braces and commas.
         """
-        if max(self.body.count(b"[") + self.body.count(b"{"), self.body.count(b",")) > _MAX_VALUES:
-            fail(FailureKind.TOO_LARGE, f"more than {_MAX_VALUES} values")
         charset = _charset(self.headers.get("Content-Type", ""))
+        if len(self.body) > _DENSE and sum(map(self.body.count, (b",", b"[", b"{"))) > MAX_JSON_SIGNS:
+            fail(FailureKind.TOO_LARGE, f"more than {MAX_JSON_SIGNS} signs of structure")
         try:
             return _DECODE(self.body.decode(charset))
         except RecursionError:
@@ -122,6 +128,19 @@ class Reply:
         except (ValueError, ArithmeticError):  # not JSON; NaN; an integer or exponent beyond what Python reads
             reason = "body is not JSON"
         fail(FailureKind.MALFORMED, reason)
+
+
+class Allowance:
+    """How many bytes may be read for one question, over all of its pages."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, size: int) -> None:
+        """Count `size` bytes; UpstreamError(TOO_LARGE) where they are too many."""
+        self._left -= size
+        if self._left < 0:
+            fail(FailureKind.TOO_LARGE, "too much for one question")
 
 
 def json_bytes(value: object) -> bytes:
@@ -239,6 +258,7 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._slots = asyncio.Semaphore(limits.concurrency)
+        self._large = asyncio.Semaphore(1)
         self._pace = _Pace(limits.requests_per_second)
 
     async def send(
@@ -292,25 +312,32 @@ class HttpClient:
             return Reply(response.status, response.headers, content)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole body, decompressed chunk by chunk so that neither a bomb nor an endless body grows the memory."""
+        """The whole body, decompressed chunk by chunk so that neither a bomb nor an endless body grows the memory.
+
+        Large bodies of one upstream are read one after the other: all calls together hold little more than one may.
+        """
         limit = self._limits.max_body_bytes
+        if (response.content_length or 0) > limit:
+            fail(FailureKind.TOO_LARGE, f"body over {limit} bytes")
         encoding = ",".join(response.headers.getall("Content-Encoding", [])).strip().lower()
         if encoding not in ("", "identity", "gzip"):
             fail(FailureKind.MALFORMED, "Content-Encoding was not offered")
         inflater = _Inflater(limit) if encoding == "gzip" else None
-        content = bytearray()
-        received = 0
-        async for chunk in response.content.iter_chunked(_READ_CHUNK):
-            received += len(chunk)
-            if inflater:
-                inflater.feed(chunk, content)
-            else:
-                content += chunk
-            if max(received, len(content)) > limit:
-                fail(FailureKind.TOO_LARGE, f"body over {limit} bytes")
+        content = BytesIO()  # which gives out what it holds without a copy
+        received, large = 0, False
+        async with AsyncExitStack() as stack:
+            async for chunk in response.content.iter_chunked(_READ_CHUNK):
+                received += len(chunk)
+                for piece in inflater.feed(chunk) if inflater else (chunk,):
+                    content.write(piece)
+                    if max(received, content.tell()) > limit:
+                        fail(FailureKind.TOO_LARGE, f"body over {limit} bytes")
+                    if not large and content.tell() > _LARGE:
+                        large = True
+                        await stack.enter_async_context(self._large)
         if inflater and not inflater.complete:
             fail(FailureKind.MALFORMED, "gzip body cut short")
-        return bytes(content)
+        return content.getvalue()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -377,14 +404,14 @@ class _Inflater:
         """Whether the input so far ends where a member ends."""
         return self._member.eof
 
-    def feed(self, data: bytes, out: bytearray) -> None:
-        """Append to `out`, piece by piece, what `data` decompresses to, up to the limit. Raises zlib.error."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` decompresses to, piece by piece, up to the limit. Raises zlib.error."""
         while data and self._left > 0:
             if self._member.eof:
                 self._member = zlib.decompressobj(_GZIP_WINDOW)
             piece = self._member.decompress(data, min(self._left, _READ_CHUNK))
             self._left -= len(piece)
-            out += piece
+            yield piece
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 

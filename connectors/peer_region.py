@@ -17,6 +17,7 @@ from typing import Final
 from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, SubjectRef
 from connectors.http import (
     DEFAULT_MAX_BODY_BYTES,
+    Allowance,
     HttpClient,
     HttpLimits,
     Reply,
@@ -125,13 +126,7 @@ class _Batch:
     def __init__(self, case: _Case, deadline: float, max_bytes: int) -> None:
         self.case = case
         self.deadline = deadline
-        self._left = max_bytes
-
-    def count(self, size: int) -> None:
-        """Count bytes read; UpstreamError(TOO_LARGE) where they are too many."""
-        self._left -= size
-        if self._left < 0:
-            fail(FailureKind.TOO_LARGE, "too much for one batch of subjects")
+        self.allowance = Allowance(max_bytes)
 
 
 class PeerConnector(Connector):
@@ -237,7 +232,7 @@ class PeerConnector(Connector):
             reply = await self._http.send(
                 "POST", self._url, deadline=batch.deadline, headers=headers, body=body, expect=_EXPECTED
             )
-            batch.count(len(reply.body))
+            batch.allowance.take(len(reply.body))
             return _data(reply, self._settings.clock())
 
         return await self._tokens.call(batch.case, batch.deadline, send)

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Purpose, Row, SubjectRef
 from connectors.http import (
     DEFAULT_MAX_BODY_BYTES,
+    Allowance,
     HttpClient,
     HttpLimits,
     UpstreamError,
@@ -153,9 +154,10 @@ class RegionPlatformConnector(Connector):
     async def _all_pages(self, codes: Sequence[str], collected: _Collected, deadline: float) -> None:
         """Read every page into `collected`. Raises UpstreamError where the pages don't add up."""
         number, first = 1, None
+        allowance = Allowance(2 * self._settings.max_body_bytes)
         while first is None or number <= first.pages:
             body = json_bytes({"tyshxydmList": list(codes), "page": number, "size": PAGE_ROWS})
-            page = _read_page(await self._call("POST", f"{self._base}/query", body, deadline), number)
+            page = _read_page(await self._call("POST", f"{self._base}/query", body, deadline, allowance), number)
             first = first or page
             if page.pages > self._settings.max_pages:
                 fail(FailureKind.TOO_LARGE, f"more than {self._settings.max_pages} pages")
@@ -166,7 +168,9 @@ class RegionPlatformConnector(Connector):
         if collected.count != first.total:
             fail(FailureKind.MALFORMED, "total disagrees with the rows")
 
-    async def _call(self, method: str, url: str, body: bytes | None, deadline: float) -> object:
+    async def _call(
+        self, method: str, url: str, body: bytes | None, deadline: float, allowance: Allowance | None = None
+    ) -> object:
         """One signed call; returns `data`. Raises UpstreamError, REJECTED for a refusal: the contract has no codes that
         tell a signature from a batch or a cursor, and the upstream's words are not ours to interpret."""
         settings = self._settings
@@ -174,6 +178,8 @@ class RegionPlatformConnector(Connector):
         if body is not None:
             headers["Content-Type"] = "application/json; charset=utf-8"
         reply = await self._http.send(method, url, deadline=deadline, headers=headers, body=body)
+        if allowance is not None:
+            allowance.take(len(reply.body))
         answer = read_object(reply.json(), "answer")
         status = read_int(answer, "status")
         if status != _ACCEPTED:

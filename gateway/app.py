@@ -43,7 +43,7 @@ from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
 from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
-from gateway.storage.consents import StoredConsents
+from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.pool import Pool
@@ -154,7 +154,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout / 2)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
-    connectors = parts.connectors if parts.connectors is not None else connectors_of(settings)
+    pending = PendingRequests(service, BANKS)
+    connectors = parts.connectors if parts.connectors is not None else connectors_of(settings, pending)
     # Whose statements carry what sources say.
     statement_log = StatementLog([pools[access.name] for access in ACCESSES if access.disclosed])
     sources = Sources(
@@ -165,6 +166,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         consents=StoredConsents(service),
         logging_settings=statement_log.found,
     )
+    sweepers = (
+        Sweeper(service, SWEEP_REPLIES, "kept replies of mutations"),
+        Sweeper(service, SWEEP_PENDING, "pending requests at banks"),
+    )
+
+    async def sweep() -> None:
+        for sweeper in sweepers:
+            await sweeper.sweep()
+
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,
@@ -179,7 +189,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         sources,
         limits,
         registered=shipped(),
-        sweep=Sweeper(service, SWEEP_REPLIES, "kept replies of mutations").sweep,
+        sweep=sweep,
     )
 
     keys = KeyStore(settings.data_dir / "keys")

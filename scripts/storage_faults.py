@@ -92,7 +92,9 @@ def postgres(folder: Path, *, fsync: bool = True) -> Iterator[tuple[RunningServe
 
 
 @contextlib.contextmanager
-def gateway(data_dir: Path, dsn: str, workers: int, **settings: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def gateway(
+    data_dir: Path, dsn: str, workers: int, *, serve: Sequence[str] = SERVE, **settings: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A gateway on that database; its URL and its process."""
     base = f"http://127.0.0.1:{free_port()}"
     environment = {
@@ -102,7 +104,7 @@ def gateway(data_dir: Path, dsn: str, workers: int, **settings: str) -> Iterator
         "GATEWAY_PUBLIC_RATE": "0",
         **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()},
     }
-    running = start((*SERVE, "--no-migrate"), data_dir, base, **environment)
+    running = start((*serve, "--no-migrate"), data_dir, base, **environment)
     try:
         yield base, running
     finally:

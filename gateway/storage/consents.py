@@ -32,7 +32,8 @@ _KEEP = """insert into core.pending_request (source_code, uscc, consent_id, requ
 values ($1, $2, $3, $4, $5)
 on conflict (source_code, uscc, consent_id) do update set request_id = excluded.request_id, until = excluded.until"""
 _FORGET = "delete from core.pending_request where source_code = $1 and uscc = $2 and consent_id = $3"
-_SWEEP = "delete from core.pending_request where source_code = $1 and until < core.today()"
+# Requests whose last day has passed.
+SWEEP_PENDING = "delete from core.pending_request where until < core.today()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,3 @@ class PendingRequests:
     async def forget(self, uscc: str, consent_id: str) -> None:
         """It was answered, or is lost."""
         await self._pool.fetch(_FORGET, (self._source, uscc, uuid.UUID(consent_id)), again=same)
-
-    async def sweep(self) -> None:
-        """Delete those whose last day has passed."""
-        await self._pool.execute(_SWEEP, (self._source,))

@@ -70,6 +70,14 @@ async def endless(request: web.Request, asked: dict[str, Any]) -> web.StreamResp
         await response.write(b" " * 65536)
 
 
+async def announced(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+    """50 MB by its Content-Length, of which nothing comes: whoever waits for it waits for nothing."""
+    response = web.StreamResponse(headers={"Content-Length": "50000000"})
+    await response.prepare(request)
+    await asyncio.sleep(30)
+    raise AssertionError("the call should have ended")
+
+
 async def trickle(request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
     """Each byte comes soon, the whole never: a timeout between bytes wouldn't notice."""
     response = web.StreamResponse()
@@ -89,6 +97,7 @@ def bomb(megabytes: int) -> bytes:
     return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(megabytes)), packer.flush()])
 
 
+DENSE = b"[]," * 300_000 + b"[]"  # less than a MiB, and many times that once it is parsed
 GZIP = {"headers": {"Content-Encoding": "gzip"}}
 SOON = {"Retry-After": "7"}
 DATE = {"Retry-After": "Thu, 01 Jan 2026 00:01:30 GMT"}  # 90 s from the clock of the tests
@@ -127,6 +136,8 @@ def wire_faults(good: bytes) -> list[Fault]:
         (returns(good, status=204), K.MALFORMED, None),
         (endless, K.TOO_LARGE, None),
         (returns(bomb(100), **GZIP), K.TOO_LARGE, None),
+        (returns(good[:-1] + b',"more":[' + DENSE + b"]}"), K.TOO_LARGE, None),
+        (announced, K.TOO_LARGE, None),
     ]
 
 

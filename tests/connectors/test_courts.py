@@ -21,7 +21,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hostile import DATE, GZIP, HTML, SOON, Handler, K, bomb, cut, endless, returns, serving, silent, trickle
+from hostile import (
+    DATE,
+    DENSE,
+    GZIP,
+    HTML,
+    SOON,
+    Handler,
+    K,
+    announced,
+    bomb,
+    cut,
+    endless,
+    returns,
+    serving,
+    silent,
+    trickle,
+)
 
 from connectors.base import Answer, Failure, FailureKind, Outcome, SubjectRef
 from connectors.courts import CourtsConnector, CourtsSettings
@@ -348,8 +364,9 @@ NO_ROWS = json.dumps(page([])).encode()
         (endless, K.TOO_LARGE, None),
         (returns("[" + "[]," * 300_000 + "[]]"), K.TOO_LARGE, None),
         (returns("[" + "1.0," * 300_001 + "1]"), K.TOO_LARGE, None),
-        (returns("[" + "[]," * 299_990 + "[]]"), K.MALFORMED, None),
         (returns(bomb(100), **GZIP), K.TOO_LARGE, None),
+        (returns(b"[" + DENSE + b"]"), K.TOO_LARGE, None),
+        (announced, K.TOO_LARGE, None),
     ],
 )
 async def test_faults_are_told_apart(
@@ -361,13 +378,32 @@ async def test_faults_are_told_apart(
     assert upstream.calls == 1
 
 
+async def test_all_pages_of_one_question_have_twice_the_limit_of_a_body(upstream: Upstream) -> None:
+    rows = [CONSUMPTION | {"id": number, "padding": "0" * 150} for number in range(100)]
+
+    async def reply(request: web.Request, asked: dict[str, Any]) -> web.Response:
+        number = asked["currentPage"]
+        return web.json_response(page(rows[number * 10 - 10 : number * 10], number, 10, 100))
+
+    upstream.reply = reply
+    size = len(json.dumps(page(rows[:10], 1, 10, 100)))
+    for limit, calls, kind in ((6 * size, 10, Answer), (2 * size, 5, Failure)):
+        upstream.calls = 0
+        courts = Courts(upstream, max_body_bytes=limit)
+        outcome = await courts.ask()
+        await courts.connector.close()
+        assert isinstance(outcome, kind)
+        assert isinstance(outcome, Answer) or outcome.kind is K.TOO_LARGE
+        assert upstream.calls <= calls
+
+
 async def test_a_bomb_does_not_grow_the_memory(upstream: Upstream, courts: Courts) -> None:
     await courts.ask()
     upstream.reply = returns(bomb(500), **GZIP)
     tracemalloc.start()
     try:
         assert (await courts.failure()).kind is FailureKind.TOO_LARGE
-        assert tracemalloc.get_traced_memory()[1] < 24 << 20  # the limit of 8 MiB, doubled while the buffer grows
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20  # the limit of 2 MiB, doubled while the buffer grows
     finally:
         tracemalloc.stop()
 

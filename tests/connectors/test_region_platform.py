@@ -102,6 +102,18 @@ async def test_all_pages_are_read(platform: Platform) -> None:
     assert [asked["page"] for _, asked in platform.asked] == [1, 2, 3]
 
 
+async def test_all_pages_of_one_batch_have_twice_the_limit_of_a_body(platform: Platform) -> None:
+    rows = [penalty(USCC, f"样例[2026]{number}号") for number in range(1000)]
+    platform.reply = lambda path, asked: page(
+        rows[asked["page"] * 100 - 100 : asked["page"] * 100], asked["page"], 10, 1000
+    )
+    size = len(json.dumps(platform.reply("query", {"page": 5})).encode())
+    found = await failure(platform, max_body_bytes=2 * size)
+    assert found == Failure(FailureKind.TOO_LARGE, detail="too much for one question")
+    assert len(platform.asked) < 6
+    assert isinstance((await ask(platform, max_body_bytes=6 * size))[USCC], Answer)
+
+
 async def test_calls_are_signed_by_either_algorithm_and_never_with_the_same_nonce(platform: Platform) -> None:
     for algorithm, name in (("sm3", "SM3"), ("sha256", "SHA256")):
         platform.algorithm = algorithm

@@ -42,6 +42,7 @@ from gateway.storage.roles import ROLES, role_name
 from gateway.web.server import config
 from sandbox.data import make_row
 from scripts import make_demo_data
+from scripts.source_stage import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
@@ -381,28 +382,12 @@ class Gateway:
 
 
 @dataclass(frozen=True)
-class Courts:
-    """The sandbox, by HTTP."""
-
-    url: str
-    session: aiohttp.ClientSession
-
-    async def fault(self, fault: str, service: str = "*", **more: Any) -> None:
-        """The next calls go wrong."""
-        async with self.session.post(f"{self.url}/_faults", json={"service": service, "fault": fault, **more}) as reply:
-            assert reply.status == 201, await reply.text()
-
-    async def heal(self) -> None:
-        """No fault, and no call remembered."""
-        for path in ("_faults", "_calls"):
-            async with self.session.delete(f"{self.url}/{path}") as reply:
-                assert reply.status == 204
+class Courts(Upstream):
+    """The courts' sandbox, by HTTP."""
 
     async def calls(self) -> list[dict[str, Any]]:
         """Calls that arrived, the refresh of the secret apart."""
-        async with self.session.get(f"{self.url}/_calls") as reply:
-            found: list[dict[str, Any]] = await reply.json()
-        return [call for call in found if call["service"] != "refresh"]
+        return [call for call in await super().calls() if call["service"] != "refresh"]
 
 
 @dataclass

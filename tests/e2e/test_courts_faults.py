@@ -1,11 +1,9 @@
-"""Promises: whatever goes wrong at the courts, the answer comes within the budget, local records are whole, and the
-courts' status is true: a failure is never an empty list beside ANSWERED or CACHED. What is kept is shown as STALE, one
-question is in flight for any number of askers, and all is well again when the courts are."""
+"""Promises of the courts that the table of all sources (test_source_faults.py) doesn't have: the secret that is
+refreshed, dates that can't be read, nobody there, stale answers up to their limit, and many subjects at once."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -31,46 +29,6 @@ LOCAL = """query Q($uscc: Uscc!) { subject(uscc: $uscc) { uscc onRecord
   records(first: 100) { totalCount edges { node { id title status } } } } }"""
 LISTS = {"dishonestListings": 2, "enforcementCases": 12, "consumptionOrders": 1, "judgments": 1}
 
-# fault, its options, service, status and reason of the section; None stands for several reasons.
-FAULTS: list[tuple[str, dict[str, Any], str, str, set[str]]] = [
-    ("down", {}, "*", "UNAVAILABLE", {"UNREACHABLE"}),
-    ("slow", {"seconds": 5}, "*", "UNAVAILABLE", {"TIMEOUT"}),
-    ("black_hole", {}, "*", "UNAVAILABLE", {"TIMEOUT"}),
-    ("black_hole", {}, "judgments", "UNAVAILABLE", {"TIMEOUT"}),
-    ("drip", {"seconds": 0.05}, "*", "UNAVAILABLE", {"TIMEOUT"}),
-    ("redirect", {}, "*", "REFUSED", {"THROTTLED"}),
-    ("throttled_412", {}, "*", "REFUSED", {"THROTTLED"}),
-    ("throttled_429", {"retry_after": 2}, "*", "REFUSED", {"THROTTLED"}),
-    ("throttled_429_date", {"retry_after": 2}, "enforcement", "REFUSED", {"THROTTLED"}),
-    ("server_error", {"status": 500}, "*", "UNAVAILABLE", {"SERVER_ERROR"}),
-    ("server_error", {"status": 503}, "consumption", "UNAVAILABLE", {"SERVER_ERROR"}),
-    ("html", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("cut_json", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("cut_body", {}, "*", "UNAVAILABLE", {"UNREACHABLE", "MALFORMED"}),
-    ("gzip_bomb", {}, "dishonest", "UNAVAILABLE", {"TOO_LARGE", "MALFORMED", "TIMEOUT"}),
-    ("endless_body", {}, "*", "UNAVAILABLE", {"TOO_LARGE", "TIMEOUT"}),
-    ("huge_json", {}, "dishonest", "UNAVAILABLE", {"TOO_LARGE", "TIMEOUT"}),
-    ("deep_json", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("null_body", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("empty_list", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("expired_secret", {}, "*", "UNAVAILABLE", {"CREDENTIALS"}),
-    ("bad_signature", {}, "*", "UNAVAILABLE", {"CREDENTIALS"}),
-    ("clock_off", {}, "*", "UNAVAILABLE", {"CREDENTIALS"}),
-    ("no_right", {}, "judgments", "REFUSED", {"FORBIDDEN"}),
-    ("bad_body", {}, "*", "REFUSED", {"REJECTED"}),
-    ("unknown_code", {}, "*", "REFUSED", {"REJECTED"}),
-    ("foreign_rows", {}, "*", "UNAVAILABLE", {"FOREIGN_ROWS"}),
-    ("one_foreign_row", {}, "enforcement", "UNAVAILABLE", {"FOREIGN_ROWS"}),
-    ("wrong_totals", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("repeated_page", {}, "enforcement", "UNAVAILABLE", {"MALFORMED"}),
-    ("endless_pages", {}, "*", "UNAVAILABLE", {"TOO_LARGE", "MALFORMED", "TIMEOUT"}),
-    ("too_many_pages", {}, "dishonest", "UNAVAILABLE", {"MALFORMED"}),
-    ("missing_key", {}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("missing_key", {"key": "totalSize"}, "*", "UNAVAILABLE", {"MALFORMED"}),
-    ("wrong_type", {"key": "result"}, "*", "UNAVAILABLE", {"MALFORMED"}),
-]
-NAMES = [f"{fault}-{service}-{i}" for i, (fault, _, service, _, _) in enumerate(FAULTS)]
-
 
 @pytest.fixture(scope="module")
 def cold(stack: Stack) -> Iterator[str]:
@@ -93,40 +51,6 @@ async def local(stack: Stack, uscc: str) -> dict[str, Any]:
 
 def sizes(section: dict[str, Any]) -> dict[str, int]:
     return {name: len(section[name]) for name in LISTS}
-
-
-@pytest.mark.parametrize(("fault", "options", "service", "status", "reasons"), FAULTS, ids=NAMES)
-async def test_a_fault_is_told_as_such_within_the_budget(
-    stack: Stack, cold: Iterator[str], fault: str, options: dict[str, Any], service: str, status: str, reasons: set[str]
-) -> None:
-    uscc = next(cold)
-    whole = await local(stack, uscc)
-    await stack.courts.fault(fault, service, **options)
-    reply = await stack.ask(QUESTION, {"uscc": uscc}, "restricted")
-    if reply.seconds > BUDGET + SLACK:  # the machine may be busy with something else, but not every time
-        uscc = next(cold)
-        whole = await local(stack, uscc)
-        reply = await stack.ask(QUESTION, {"uscc": uscc}, "restricted")
-    subject = reply.data["subject"]
-    section = subject.pop("courts")
-    assert reply.seconds < BUDGET + SLACK
-    assert subject == whole
-    told = section["answer"]
-    print(f"{fault} {service}: {told['status']} {told['reason']}, {reply.seconds:.3f} s")
-    assert (told["status"], told["reason"] in reasons) == (status, True), told
-    failed = [service] if service in ("dishonest", "enforcement", "consumption", "judgments") else list(LISTS)
-    assert sum(sizes(section).values()) <= sum(LISTS.values()) - len(failed)  # nothing false is shown
-    # What did not go wrong is asked no second time, and what did is asked again: recovered.
-    await stack.courts.heal()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        section = (await stack.ask(QUESTION, {"uscc": uscc}, "restricted")).data["subject"]["courts"]
-        if section["answer"]["status"] in ("ANSWERED", "CACHED"):
-            break
-        assert section["answer"]["status"] == status or section["answer"]["reason"] in ("BREAKER_OPEN", "TIMEOUT")
-        await asyncio.sleep(0.1)
-    assert section["answer"]["reason"] is None, section["answer"]
-    assert sizes(section) == LISTS
 
 
 @pytest.mark.parametrize(
@@ -250,27 +174,9 @@ async def test_the_breaker_answers_at_once_and_closes_again(stack: Stack, cold: 
         assert sizes(section) == LISTS
 
 
-async def test_a_query_without_courts_makes_no_call(stack: Stack, cold: Iterator[str]) -> None:
-    await stack.courts.fault("black_hole")
-    reply = await stack.ask(LOCAL, {"uscc": next(cold)}, "restricted")
-    skipped = QUESTION.replace("courts {", "courts @skip(if: true) {")
-    assert "courts" not in (await stack.ask(skipped, {"uscc": next(cold)}, "restricted")).data["subject"]
-    await asyncio.sleep(0.1)
-    assert await stack.courts.calls() == []
-    assert reply.seconds < 0.3
-
-
-async def test_a_public_query_waits_for_no_call(stack: Stack, cold: Iterator[str]) -> None:
-    await stack.courts.fault("black_hole")
-    query = (
-        "query Q($usccs: [Uscc!]!) { subjects(usccs: $usccs) { records { totalCount } courts { answer { status } } } }"
-    )
-    reply = await stack.ask(query, {"usccs": list(itertools.islice(cold, 20))})
-    assert {s["courts"]["answer"]["status"] for s in reply.data["subjects"]} == {"NOT_CONSULTED"}
-    assert reply.seconds < 0.3
-
-
-async def test_fifty_users_and_one_cold_subject_are_one_call_a_service(stack: Stack, cold: Iterator[str]) -> None:
+async def test_fifty_users_of_three_views_and_one_cold_subject_are_one_call_a_service(
+    stack: Stack, cold: Iterator[str]
+) -> None:
     uscc = next(cold)
     await stack.courts.fault("slow", seconds=0.1)  # two pages, and a busy machine, within the budget
     tokens = [stack.tokens[view] for view in ("restricted", "internal", "scoped")]
