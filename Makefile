@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import bench-sources lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -27,6 +27,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make imports        which layer may import which     make bench     measurements; ONLY=name takes one
   make bench-search   searches by name among a million
   make bench-import   import of 100,000 rows against COPY of what it stores; memory
+  make bench-sources  a thousand cold subjects against a bare loop of the same calls
   make generate       files that are made from code    make lock      requirements/*.txt; UPGRADE=1 takes newer versions
   make clean          remove what make can make again; never .data (database, keys)
 
@@ -74,6 +75,9 @@ bench-search: env
 
 bench: env
 	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)")
+
+bench-sources: env
+	@$(PY) -m benchmarks.sources
 
 bench-import: env
 	@$(PY) -m benchmarks.import_bench
