@@ -239,6 +239,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
                 await following.close()
             await sources.close()
             await issuers.close()
+            await engine.close()
             await ledger.close()
             await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool)])
 

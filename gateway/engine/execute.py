@@ -18,6 +18,7 @@ from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
 from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account, with_new_ids
+from gateway.engine.afterwards import Afterwards, asked, interrupted
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
@@ -26,7 +27,15 @@ from gateway.engine.request import Done, Limits, Request, budget, check_sizes, d
 from gateway.engine.response import Found, introspect, read_row, response, without_rows
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
-from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
+from gateway.errors import (
+    BadUserInput,
+    ClientError,
+    Internal,
+    LedgerUnavailable,
+    QueryTooCostly,
+    Refused,
+    StorageUnavailable,
+)
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Consulted, Wanted
 from gateway.storage.pool import same
@@ -61,6 +70,7 @@ class Engine:
         self._limits = limits
         self._together = Together(width=limits.statements)
         self._registered = registered or Registered()
+        self._afterwards = Afterwards(account)
         self._mutations = Mutations(pools, account, limits, sweep)
         self._plans: OrderedDict[tuple[Any, ...], Compiled | tuple[Step, ...]] = OrderedDict()
         self._most_plans = plans
@@ -71,11 +81,21 @@ class Engine:
         try:
             return await self._answer(principal, request, done)
         except ClientError as error:
+            if isinstance(error, StorageUnavailable | LedgerUnavailable):
+                self._afterwards.add(principal, request, done, error.code)
             await self.account_for_refusal(principal, request, error.code, done)
             raise Refused([error]) from error
         except Refused as refused:
             await self.account_for_refusal(principal, request, refused.code, done)
             raise
+        except BaseException as error:  # the client has left, or a fault of ours
+            left = isinstance(error, asyncio.CancelledError)
+            self._afterwards.add(principal, request, done, "LEFT" if left else Internal.code)
+            raise
+
+    async def close(self) -> None:
+        """Write what is still to be accounted for, for some seconds at most."""
+        await self._afterwards.close()
 
     async def _answer(self, principal: Principal, request: Request, done: Done) -> bytes:
         text = request.query if request.persisted is None else self._registered.find(request.persisted)
@@ -241,7 +261,13 @@ class Engine:
                 for parts, codes in grouped.items()
             ]
         began = time.monotonic()
-        consulted = await self._sources.consult(wanted, principal, deadline)
+        if principal.access.disclosed:
+            done.sources = interrupted(wanted)  # until it is known what they said
+        if any(want.under_consent for want in wanted):
+            inquire = partial(self._before_inquiry, principal, request, done)
+            consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
+        else:
+            consulted = await self._sources.consult(wanted, principal, deadline)
         done.waited = time.monotonic() - began
         for feed in compiled.keys:
             fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")
@@ -269,6 +295,13 @@ class Engine:
                 self._sources.refresh(source, compiled.keys[source].parts, codes)
 
     # Account ---------------------------------------------------------------------------------------------------------
+
+    async def _before_inquiry(
+        self, principal: Principal, request: Request, done: Done, source: str, usccs: Sequence[str]
+    ) -> None:
+        """Who asks a bank is on record before the bank hears of it, whatever becomes of the request."""
+        inquiry = Done(document=done.document, operation=done.operation, sources=asked(source, usccs))
+        await self._account_for(principal, request, inquiry, "INQUIRY")
 
     async def _account_for(self, principal: Principal, request: Request, done: Done, outcome: str = "ANSWERED") -> None:
         if principal.access.disclosed:

@@ -37,6 +37,7 @@ def request_hash(
         principal.matter,
         principal.case_number,
         principal.on_behalf_of,
+        principal.organisation_uscc,
         principal.withheld,
     )
     text = json.dumps(same, sort_keys=True, separators=(",", ":"))

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from connectors.base import Purpose
 from gateway.sources.policy import SourcePolicy
 from gateway.sources.told import Told, told
 from gateway.storage.pool import Pool, same, storage_unavailable
 
-Key: TypeAlias = tuple[str, str, str]  # source, part (`of_matter`), USCC
+Key: TypeAlias = tuple[str, str, str]  # source, part (`of_purpose`), USCC
 
 _RECHECK: Final = 2.0  # s before the database, which other processes write to, is asked again for the same
 _ABSENT: Final = 20_000  # keys remembered as not kept
@@ -36,9 +37,10 @@ cross join lateral (
 ) a"""
 
 
-def of_matter(part: str, matter: str | None) -> str:
-    """The part as it is kept where the source decides by the matter what it tells: another's is no answer for this."""
-    return f"{part}:{matter or ''}"
+def of_purpose(part: str, purpose: Purpose) -> str:
+    """The part as it is kept where the source decides by matter and asking organisation what it tells: what it told
+    another is no answer for this one, whom it may refuse."""
+    return f"{part}:{purpose.matter}:{purpose.on_behalf_of or ''}"
 
 
 class _Slot:

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.base import Connector, FailureKind, Purpose
 from gateway.auth.principal import Principal
-from gateway.sources.answers import KeptAnswers, Key, of_matter
+from gateway.sources.answers import KeptAnswers, Key, of_purpose
 from gateway.sources.breaker import State
 from gateway.sources.consented import by_consent
 from gateway.sources.flight import Flight, land
@@ -51,7 +51,7 @@ from gateway.sources.told import (
     Reply,
     Told,
 )
-from gateway.sources.wanted import Consents, Consulted, NoConsents, Wanted, purpose_of
+from gateway.sources.wanted import Consents, Consulted, Inquire, NoConsents, Wanted, nobody_to_tell, purpose_of
 from gateway.sources.writer import AnswerWriter, HealthWriter
 from gateway.storage import levels
 from gateway.storage.pool import Pool
@@ -113,7 +113,9 @@ class Sources:
         for code in self._lanes:
             self._metrics.breaker.labels(code).set(State.CLOSED)
 
-    async def consult(self, wanted: Sequence[Wanted], principal: Principal, deadline: float) -> Consulted:
+    async def consult(
+        self, wanted: Sequence[Wanted], principal: Principal, deadline: float, *, inquire: Inquire = nobody_to_tell
+    ) -> Consulted:
         """Answers for all that is wanted, by `deadline` (loop time, s): kept, else asked for, else why there are none.
 
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
@@ -124,7 +126,7 @@ class Sources:
         rest = [want for want in wanted if not want.under_consent]
         found: list[_Sections | BaseException] = await asyncio.gather(
             self._of_right(rest, principal, deadline),
-            *[self._by_consent(want, principal, deadline) for want in under],
+            *[self._by_consent(want, principal, deadline, inquire) for want in under],
             return_exceptions=True,  # all are waited for: none may go on alone when the request has ended
         )
         made: list[_Sections] = []
@@ -159,13 +161,16 @@ class Sources:
             self._compose(plan, board, sections, principal)
         return sections
 
-    async def _by_consent(self, want: Wanted, principal: Principal, deadline: float) -> _Sections:
+    async def _by_consent(self, want: Wanted, principal: Principal, deadline: float, inquire: Inquire) -> _Sections:
         """Sections of a source that is asked under a consent alone."""
         refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None) or await self._logged()
         if refusal is not None:
             none = settled(None, NoAnswer(refusal))
             return {want.name: {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}}
-        found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline)
+        found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline, inquire)
+        if await self._logged() is not None:  # since then: what was said must not go into a statement
+            none = settled(None, NoAnswer(LOGGED))
+            found = {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}
         return {want.name: found}
 
     async def _logged(self) -> str | None:
@@ -219,6 +224,8 @@ class Sources:
         if principal.access == levels.PUBLIC:
             return None
         policy = self._policies[source]
+        if principal.hops and policy.group == PEERS:
+            return HOPS  # what another region told us is not ours to pass on
         allowed = source in principal.sources or policy.group in principal.sources
         named = policy.matters is None or principal.matter in policy.matters
         return None if allowed and named else MATTER
@@ -230,8 +237,8 @@ class Sources:
         policy = self._policies.get(source)
         if policy is None or not policy.by_purpose:
             return subjects
-        matter = principal.matter
-        return {uscc: tuple([of_matter(part, matter) for part in parts]) for uscc, parts in subjects.items()}
+        purpose = purpose_of(principal)
+        return {uscc: tuple([of_purpose(part, purpose) for part in parts]) for uscc, parts in subjects.items()}
 
     def _compose(
         self,
@@ -309,7 +316,7 @@ class Sources:
     def _place(self, key: Key, principal: Principal) -> Key:
         """Where this asker's answer is kept."""
         source, part, uscc = key
-        return (source, of_matter(part, principal.matter), uscc) if self._policies[source].by_purpose else key
+        return (source, of_purpose(part, purpose_of(principal)), uscc) if self._policies[source].by_purpose else key
 
     async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
         """Replies of the sources. Every source has its own budget inside the request's, and waits for no other."""
@@ -340,7 +347,7 @@ class Sources:
     def _answered(self, source: str, flight: Flight, answer: Told) -> None:
         self._health.answered(source, answer.asked_at)
         if self._lanes[source].policy.keep:
-            part = flight.part if flight.purpose is None else of_matter(flight.part, flight.purpose.matter)
+            part = flight.part if flight.purpose is None else of_purpose(flight.part, flight.purpose)
             key = (source, part, flight.uscc)
             self._kept.put(key, answer)
             self._writer.put(key, answer)

@@ -16,17 +16,20 @@ from gateway.sources.flight import Flight, land
 from gateway.sources.lane import Lane
 from gateway.sources.section import Section, at_once, section
 from gateway.sources.told import BUDGET, NO_CONSENT, NoAnswer, Reply
-from gateway.sources.wanted import Consents, Wanted, purpose_of
+from gateway.sources.wanted import Consents, Inquire, Wanted, purpose_of
 
 
 async def by_consent(
-    want: Wanted, lane: Lane, found_in: Consents, principal: Principal, deadline: float
+    want: Wanted, lane: Lane, found_in: Consents, principal: Principal, deadline: float, inquire: Inquire
 ) -> dict[str, Section]:
-    """A section for each subject by `deadline` (loop time, s). Without a consent that fits nobody is asked.
+    """A section for each subject by `deadline` (loop time, s). Without a consent that fits nobody is asked, and nobody
+    before `inquire` has been told. A consent that was revoked meanwhile shows nothing.
 
-    Raises StorageUnavailable where consents can't be read.
+    Raises StorageUnavailable where consents can't be read, and whatever `inquire` raises.
     """
     consents = await _matching(want, found_in, principal)
+    if consents:
+        await inquire(want.source, tuple(consents))
     now = asyncio.get_running_loop().time()
     end = min(deadline, now + lane.policy.budget)
     flights: dict[str, list[Flight]] = {}
@@ -36,7 +39,16 @@ async def by_consent(
                 purpose = replace(purpose_of(principal), consent=consent)
                 flights[uscc] = lane.join([(part, uscc) for part in want.parts], purpose, end)
         await land([flight for joined in flights.values() for flight in joined], end)
-        return {uscc: _section(want, flights.get(uscc), known=uscc in consents) for uscc in want.subjects}
+        still = await _matching(want, found_in, principal) if flights else {}
+        made = {}
+        for uscc in want.subjects:
+            if uscc in flights and uscc in still:
+                replies: list[Reply] = [flight.reply(FailureKind.TIMEOUT.value, BUDGET) for flight in flights[uscc]]
+            else:
+                too_late = uscc in consents and uscc not in flights
+                replies = [NoAnswer(BUDGET if too_late else NO_CONSENT)] * len(want.parts)
+            made[uscc] = section(want.parts, [at_once(reply) for reply in replies])
+        return made
     finally:
         for joined in flights.values():
             lane.leave(joined)
@@ -53,11 +65,3 @@ async def _matching(want: Wanted, found_in: Consents, principal: Principal) -> d
         scope=want.source,
     )
     return {uscc: consent for (_, uscc), consent in found.items() if uscc in want.subjects}
-
-
-def _section(want: Wanted, flights: list[Flight] | None, *, known: bool) -> Section:
-    if flights is None:
-        replies: list[Reply] = [NoAnswer(BUDGET if known else NO_CONSENT)] * len(want.parts)
-    else:
-        replies = [flight.reply(FailureKind.TIMEOUT.value, BUDGET) for flight in flights]
-    return section(want.parts, [at_once(reply) for reply in replies])

@@ -18,8 +18,11 @@ def as_given(source: str, uscc: str, row: Any) -> Any:
 
 
 def platform_record(source: str, uscc: str, row: Any) -> dict[str, Any]:
-    """A record of the regional platform. Raises KeyError where it has no natural key."""
-    return _record(source, uscc, row, row["natural_key"])
+    """A record of the regional platform. Raises KeyError, ValueError where it has no natural key."""
+    table, _, number = row["natural_key"].split("|", 2)
+    # A code that could be an identity number as well was masked with the rest of the row; whose row it is is known.
+    key = f"{table}|{uscc}|{number}"
+    return _record(source, uscc, {**row, "natural_key": key}, key)
 
 
 def passed_records(source: str, uscc: str, row: Any) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from connectors.base import Consent, Purpose
 from gateway.auth.principal import Principal
@@ -63,6 +63,14 @@ class NoConsents:
     ) -> Mapping[tuple[str, str], Consent]:
         """None."""
         return {}
+
+
+# Told of source and subjects before a source is asked under a consent; what it raises keeps it from being asked.
+Inquire: TypeAlias = Callable[[str, Sequence[str]], Awaitable[None]]
+
+
+async def nobody_to_tell(source: str, usccs: Sequence[str]) -> None:
+    """For whoever gives no account of inquiries: tests."""
 
 
 def purpose_of(principal: Principal) -> Purpose:

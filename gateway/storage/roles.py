@@ -146,6 +146,11 @@ def script(prefix: str, database: str) -> str:
     lines = [f"-- Roles of the credit gateway in database {database}. Put passwords in place of the ‹…›."]
     for role in ROLES:
         lines += [f"{sql};" for sql in statements_of(role, prefix, database, f"‹{role_name(prefix, role)}›")]
+    # Whatever the server logs: the parameters of these roles' statements have what banks say (docs/security.md).
+    disclosed = [access.name for access in ACCESSES if access.disclosed]
+    for role in disclosed:
+        lines.append(f"alter role {quote(role_name(prefix, role))} set log_parameter_max_length = 0;")
+        lines.append(f"alter role {quote(role_name(prefix, role))} set log_parameter_max_length_on_error = 0;")
     lines.append(f"revoke all on database {quote(database)} from public;")
     lines.append("revoke usage on language plpgsql from public;")
     lines += [f"revoke execute on function {function} from public;" for function in LARGE_OBJECTS]

@@ -7,7 +7,7 @@ parameter; nobody reads them but by these functions, and below its level there i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.storage.catalogue import RECORD, RELATIONS, Column, P, R
 from gateway.storage.levels import Level
@@ -63,7 +63,7 @@ _ANSWER = "(select answers -> subject -> 'answer' as x) q"
 _GIVEN_STATUS = "coalesce(x ->> 'status', 'ACTIVE')"
 _STATUS = (
     f"case when {_GIVEN_STATUS} in ('ACTIVE', 'CORRECTED')"
-    " and x ->> 'published_until' < to_char(core.today(), 'YYYY-MM-DD')"
+    " and least(x ->> 'published_until', x ->> 'removed_on') < to_char(core.today(), 'YYYY-MM-DD')"
     f" then 'EXPIRED' else {_GIVEN_STATUS} end"
 )
 # Who may see what was revoked or repaired is its own region's to say, and it says so to nobody else.
@@ -236,13 +236,31 @@ def _id_stored(name: str) -> str:
     return f"coalesce((select w.{name}::text from {_STORED}), {_id_given(name)})"
 
 
+# Where the record is stored, class, terms and status are those of the record: it must not say two things under one id.
+_TERMS = ("severity", "status", "published_from", "published_until", "repairable_from", "under_objection", "version")
+
+
+def _terms_of_the_record(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    record = f"{{schema}}.record r where r.external_id = ({_id_stored('external_id')})::uuid"
+    made = []
+    for column in columns:
+        if column.name in _TERMS:
+            printed = "to_json(r.{0})::text" if column.kind == "json" else "r.{0}::text"
+            stored = f"(select {printed.format(column.name)} from {record})"
+            # A class that the law does not give is the record's to say, too: null, not the source's.
+            sql = f"case when exists (select from {record}) then {stored} else {column.sql} end"
+            column = replace(column, sql=sql)
+        made.append(column)
+    return tuple(made)
+
+
 _PLATFORM = (
     SourceFunction("platform_answer", "REGION_PLATFORM", "answer", _answer("'REGION_PLATFORM'", R), R, rows=_ANSWER),
     SourceFunction(
         "platform_records",
         "REGION_PLATFORM",
         "records",
-        _record_columns("'REGION_PLATFORM'", _ITEM_BY_KIND, _id_stored),
+        _terms_of_the_record(_record_columns("'REGION_PLATFORM'", _ITEM_BY_KIND, _id_stored)),
         R,
         rows=f"jsonb_array_elements(answers -> subject -> 'records') x where not {_ENDED}",
     ),

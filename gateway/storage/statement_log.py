@@ -1,20 +1,17 @@
 """Whether PostgreSQL writes the parameters of statements into its log: then bank answers must not go there.
 
 In: the pools whose statements carry answers. Out: the settings that would write them down, as this very role has them.
-A server of the operator's may be set so at any time, so it is asked again every few seconds.
+A server of the operator's may be set so at any time: it is asked each time, before a bank is and after it has answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import StorageUnavailable
 from gateway.storage.pool import Pool
-
-_RECHECK: Final = 5.0  # s
 
 # What is written where: PostgreSQL's chapter on error reporting and logging, auto_explain, pgaudit. Each line names a
 # setting that makes statements appear, and with them their parameters.
@@ -52,21 +49,15 @@ async def settings_that_log(pool: Pool) -> str:
 
 
 class StatementLog:
-    """Whether parameters stay out of the log, of all `pools`; known for some seconds."""
+    """Whether parameters stay out of the log, of all `pools`."""
 
-    def __init__(self, pools: Sequence[Pool], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pools: Sequence[Pool]) -> None:
         self._pools = pools
-        self._clock = clock
-        self._checked = float("-inf")
-        self._found = "not checked"
 
     async def found(self) -> str:
         """Settings that log; empty where none does. What can't be read counts as logging."""
-        if self._clock() - self._checked >= _RECHECK:
-            try:
-                names = await asyncio.gather(*[settings_that_log(pool) for pool in self._pools])
-            except StorageUnavailable:
-                return "the database did not answer"
-            self._found = ", ".join(dict.fromkeys(name for name in names if name))
-            self._checked = self._clock()
-        return self._found
+        try:
+            names = await asyncio.gather(*[settings_that_log(pool) for pool in self._pools])
+        except StorageUnavailable:
+            return "the database did not answer"
+        return ", ".join(dict.fromkeys(name for name in names if name))

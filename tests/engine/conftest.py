@@ -41,7 +41,7 @@ class KnownSources:
     wanted: list[Wanted] = field(default_factory=list)
     refreshed: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
 
-    async def consult(self, wanted: Sequence[Wanted], principal: Principal, deadline: float) -> Consulted:
+    async def consult(self, wanted: Sequence[Wanted], principal: Principal, deadline: float, **_: Any) -> Consulted:
         self.wanted += wanted
         feeds: dict[str, dict[str, Any]] = {}
         for want in wanted:

@@ -89,3 +89,25 @@ async def test_the_end_of_our_own_record_is_ours_to_say(world: World, rows: Any)
     await link(0, linked=True, status="REPAIRED")
     at[0] = SAID + dt.timedelta(days=1)
     assert [record for record, _ in await shown(world, "restricted")] == [LIVE[1]]
+
+
+TERMS = """query T($uscc: Uscc!) { subject(uscc: $uscc) {
+  records(first: 1) { edges { node { ...T } } } regionPlatform { records { ...T } }
+} }
+fragment T on CreditRecord { id status severity publishedFrom publishedUntil underObjection version }"""
+
+
+async def test_a_stored_record_says_the_same_of_itself_in_both_places(
+    world: World, rows: Any, owner: asyncpg.Connection[Any]
+) -> None:
+    await rows[0](0, linked=False)
+    record = small_world.RECORD_IDS[0]
+    await owner.execute("update core.record set published_until = '2026-04-01' where external_id = $1", record)
+    try:
+        subject = (await world.ask("restricted", TERMS, {"uscc": small_world.FIRM}))["data"]["subject"]
+    finally:
+        await owner.execute("update core.record set published_until = null where external_id = $1", record)
+    (stored,) = [edge["node"] for edge in subject["records"]["edges"]]
+    assert stored["status"] == "EXPIRED"
+    assert stored["severity"] == "GENERAL"
+    assert subject["regionPlatform"]["records"][0] == stored

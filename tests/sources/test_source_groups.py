@@ -278,14 +278,21 @@ async def test_a_slow_bank_holds_up_nobody_beyond_its_budget(stage: Callable[...
 
 def test_live_records_have_the_ids_of_stored_ones() -> None:
     uscc = "91652701MA00000000"
-    made = platform_record("REGION_PLATFORM", uscc, {"natural_key": "xzcf|k", "authority_name": "示例局"})
-    assert made["external_id"] == str(live_record_id("REGION_PLATFORM", "xzcf|k"))
+    made = platform_record("REGION_PLATFORM", uscc, {"natural_key": f"xzcf|{uscc}|k", "authority_name": "示例局"})
+    assert made["external_id"] == str(live_record_id("REGION_PLATFORM", f"xzcf|{uscc}|k"))
     assert made["subject_node_id"] == node_id("S", organisation_uuid(uscc))
     assert made["authority_node_id"]
     assert made["authority_uscc"] is None
-    other = passed_records("PEER_A", uscc, {"records": [{"id": "xzcf|k"}]})["records"][0]
+    other = passed_records("PEER_A", uscc, {"records": [{"id": f"xzcf|{uscc}|k"}]})["records"][0]
     assert other["external_id"] != made["external_id"]  # the same key of another source is another record
     assert "authority_node_id" not in other
+
+
+def test_a_code_that_reads_as_an_identity_number_is_still_whose_row_it_is() -> None:
+    uscc = "915001196001016817"
+    made = platform_record("REGION_PLATFORM", uscc, {"natural_key": "xzcf|9150**********6817|号"})
+    assert made["natural_key"] == f"xzcf|{uscc}|号"
+    assert made["external_id"] == str(live_record_id("REGION_PLATFORM", f"xzcf|{uscc}|号"))
 
 
 def test_a_record_without_a_key_is_no_row() -> None:

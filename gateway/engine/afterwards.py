@@ -1,0 +1,86 @@
+"""The account of requests that asked sources and then ended without an answer: left, timed out, failed.
+
+In: how far such a request came. Out: its disclosure, written behind it. What a source was asked can't be taken back, so
+it is told all the same: who asked, for what, about whom; `INTERRUPTED` where nobody knows what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from gateway.auth.principal import Principal
+from gateway.engine.account import Account, Disclosure
+from gateway.engine.request import Done, Request, disclosure
+from gateway.errors import LedgerUnavailable
+from gateway.sources.wanted import Wanted
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS: Final = 20
+_PAUSE: Final = 1.0  # s between two of them
+_DRAIN: Final = 3.0  # s that closing waits
+_MOST: Final = 10_000  # waiting at once
+
+
+def interrupted(wanted: Sequence[Wanted]) -> str:
+    """What a disclosure says of sources before they have answered, as JSON text."""
+    found: dict[str, dict[str, object]] = {}
+    for want in wanted:
+        said = {"status": "INTERRUPTED", "parts": list(want.parts)}
+        found.setdefault(want.name, {}).update(dict.fromkeys(want.subjects, said))
+    return json.dumps(found, separators=(",", ":"))
+
+
+def asked(source: str, usccs: Sequence[str]) -> str:
+    """What a disclosure says of an inquiry that is about to be made, as JSON text."""
+    return json.dumps({source: {uscc: {"status": "ASKED"} for uscc in usccs}}, separators=(",", ":"))
+
+
+class Afterwards:
+    """Disclosures that are written when their request has ended already, tried again while the ledger is away."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, principal: Principal, request: Request, done: Done, outcome: str) -> None:
+        """Account for a request that asked sources; nothing for one that did not, or for the public."""
+        if not principal.access.disclosed or done.sources == "{}":
+            return
+        told = disclosure(principal, request, replace(done, shown=b"", snapshot=None), outcome)
+        if len(self._tasks) >= _MOST:
+            self._lost(told)
+            return
+        task = asyncio.get_running_loop().create_task(self._write(told))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Write what is still to be written, for some seconds at most."""
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=_DRAIN)
+            for task in late:
+                task.cancel()
+
+    async def _write(self, told: Disclosure) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                await self._account.record(told)
+            except LedgerUnavailable:
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
+        self._lost(told)
+
+    @staticmethod
+    def _lost(told: Disclosure) -> None:
+        # The log is what is left: who and for what, no variable and no answer.
+        logger.error(
+            "account: %s of client %s, matter %s, could not be written: %s",
+            told.outcome, told.client_id, told.matter, told.sources,
+        )  # fmt: skip

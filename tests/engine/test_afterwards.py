@@ -1,0 +1,151 @@
+"""What sources were asked is on record, whatever becomes of the request: left, timed out, failed. An inquiry at a bank
+is on record before the bank hears of it, and without that there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+
+from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.engine.account import Disclosure
+from gateway.engine.execute import Engine, Limits, Request
+from gateway.errors import LedgerUnavailable, Refused, StorageUnavailable
+from gateway.schema.contracts import build_contracts
+from gateway.sources.wanted import Consulted, Wanted
+from gateway.storage.database import Database
+from gateway.storage.levels import ACCESSES
+from gateway.storage.pool import Pool
+from tests.engine import small_world
+from tests.engine.conftest import World
+
+COURTS = "query Q($uscc: Uscc!) { subject(uscc: $uscc) { courts { answer { status } } } }"
+BANK = "query Q($uscc: Uscc!, $c: ID!) { subject(uscc: $uscc) { bank(consentId: $c) { answer { status } } } }"
+
+
+@dataclass
+class Ledger:
+    """An account that is away for `away` attempts, and remembers."""
+
+    kept: list[Disclosure] = field(default_factory=list)
+    away: int = 0
+    in_statement: ClassVar[bool] = False
+
+    async def record(self, disclosure: Disclosure) -> None:
+        if self.away:
+            self.away -= 1
+            raise LedgerUnavailable("away", "away")
+        self.kept.append(disclosure)
+
+    def told(self) -> list[tuple[str, Any]]:
+        return [(one.outcome, json.loads(one.sources)) for one in self.kept]
+
+
+@dataclass
+class Stage:
+    """Sources that do what a test says, between the asking and the end."""
+
+    ledger: Ledger
+    engine: Engine
+    then: Callable[[], Any] | None = None
+    banks: int = 0  # calls
+
+    async def consult(
+        self, wanted: Sequence[Wanted], principal: Principal, deadline: float, inquire: Any = None
+    ) -> Consulted:
+        if inquire is not None:
+            await inquire("BANKS", wanted[0].subjects)
+            self.banks += 1
+        if self.then is not None:
+            await self.then()
+        return Consulted({}, '{"COURTS":{"*":{"status":"ANSWERED"}}}', {})
+
+
+@pytest.fixture
+async def stage(database: Database, world: World) -> AsyncIterator[Stage]:
+    pools = {access.name: Pool(database.dsn(access.name), size=1) for access in ACCESSES}
+    made = Stage(Ledger(), None)  # type: ignore[arg-type]
+    made.engine = Engine(build_contracts(), pools, made.ledger, made, Limits(50_000, 5_000))  # type: ignore[arg-type]
+    yield made
+    await made.engine.close()
+    for pool in pools.values():
+        await pool.close()
+
+
+def ask(stage: Stage, world: World, query: str = COURTS, principal: Principal | None = None) -> Any:
+    variables = {"uscc": small_world.FIRM} | ({"c": small_world.CONSENT_ID} if query == BANK else {})
+    return stage.engine.answer(principal or world.principal("restricted"), Request(query, None, variables))
+
+
+INTERRUPTED = {"COURTS": {small_world.FIRM: {"status": "INTERRUPTED", "parts": ["dishonest"]}}}
+
+
+async def test_a_client_that_leaves_is_accounted_for(stage: Stage, world: World) -> None:
+    began = asyncio.Event()
+
+    async def never() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    stage.then = never
+    task = asyncio.create_task(ask(stage, world))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await stage.engine.close()
+    assert stage.ledger.told() == [("LEFT", INTERRUPTED)]
+    assert stage.ledger.kept[0].matter == "GRANT"
+    assert stage.ledger.kept[0].subject_ids == b""
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(StorageUnavailable("x", "x"), "STORAGE_UNAVAILABLE"), (KeyError(), "INTERNAL")]
+)
+async def test_a_fault_after_the_asking_is_accounted_for(
+    stage: Stage, world: World, error: Exception, outcome: str
+) -> None:
+    async def fails() -> None:
+        raise error
+
+    stage.then = fails
+    with pytest.raises((Refused, KeyError)):
+        await ask(stage, world)
+    await stage.engine.close()
+    assert stage.ledger.told() == [(outcome, INTERRUPTED)]
+
+
+async def test_it_is_tried_again_while_the_ledger_is_away(
+    stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.engine.afterwards._PAUSE", 0.01)
+    stage.ledger.away = 3  # the answer's own account is refused first
+    with pytest.raises(Refused) as caught:
+        await ask(stage, world)
+    assert caught.value.code == "LEDGER_UNAVAILABLE"
+    await stage.engine.close()
+    assert stage.ledger.told() == [("LEDGER_UNAVAILABLE", {"COURTS": {"*": {"status": "ANSWERED"}}})]
+
+
+async def test_an_answer_has_one_row_and_the_public_none(stage: Stage, world: World) -> None:
+    await ask(stage, world)
+    await ask(stage, world, principal=ANONYMOUS)
+    await stage.engine.close()
+    assert [outcome for outcome, _ in stage.ledger.told()] == ["ANSWERED"]
+
+
+async def test_an_inquiry_at_a_bank_comes_first(stage: Stage, world: World) -> None:
+    await ask(stage, world, BANK)
+    assert stage.ledger.told()[0] == ("INQUIRY", {"BANKS": {small_world.FIRM: {"status": "ASKED"}}})
+    assert [outcome for outcome, _ in stage.ledger.told()] == ["INQUIRY", "ANSWERED"]
+
+
+async def test_without_an_account_no_bank_is_asked(stage: Stage, world: World) -> None:
+    stage.ledger.away = 1
+    with pytest.raises(Refused) as caught:
+        await ask(stage, world, BANK)
+    assert (caught.value.code, stage.banks) == ("LEDGER_UNAVAILABLE", 0)
