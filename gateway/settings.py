@@ -172,11 +172,19 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(f"{_name(e['loc'])}: {e['msg']}" for e in error.errors()))
+        problems = "; ".join(dict.fromkeys(f"{_name(e['loc'])}: {_said(e['loc'], e['msg'])}" for e in error.errors()))
         raise SettingsError(f"settings: {problems}") from None
     except NotReadable as error:  # not JSON where a list or an object is expected
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise SettingsError(f"settings: {PREFIX}{name.upper()} is not JSON; docs/settings.md has its form") from None
+
+
+def _said(place: tuple[int | str, ...], message: str) -> str:
+    """What is wrong, with the place inside of a list: which element, which member."""
+    if place[0] in GROUPS or len(place) < 2:
+        return message
+    inner = [f"element {part + 1}" if isinstance(part, int) else str(part) for part in place[1:]]
+    return f"{', '.join(inner)}: {message}"
 
 
 def _name(place: tuple[int | str, ...]) -> str:

@@ -6,17 +6,33 @@ A part of settings.py, which reads them; docs/settings.md is made from the descr
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SecretStr, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 UsccText = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$")]
 
 
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 class SourceLimits(BaseModel):
-    """What every source has."""
+    """What every source has. `parts`: the kinds of record that it is asked for; `needed`: what it can't do without."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    parts: ClassVar[tuple[str, ...]] = ()
+    needed: ClassVar[tuple[str, ...]] = ()
 
     base_url: str = Field("", description="Base URL; empty: the source is not consulted")
     connect_timeout: float = Field(1.0, gt=0, description="Seconds to connect")
@@ -25,6 +41,22 @@ class SourceLimits(BaseModel):
     requests_per_second: float = Field(20.0, ge=0, description="Calls a second at most; 0: no limit")
     breaker_failures: int = Field(5, gt=0, description="Failures in a row that open the circuit breaker")
     breaker_seconds: float = Field(10.0, gt=0, description="Seconds that the breaker stays open before one trial call")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+            raise ValueError("must be a URL with http or https and a host, and without a user")
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        """A source that is set up and can't be asked would look like one that is down."""
+        lacking = [name for name in self.needed if not _text(getattr(self, name))]
+        if self.base_url and lacking:
+            raise ValueError(f"with a base URL it also needs {', '.join(name.upper() for name in lacking)}")
+        return self
 
 
 class KeptLimits(SourceLimits):
@@ -37,15 +69,33 @@ class KeptLimits(SourceLimits):
     negative_fresh_seconds: int = Field(14_400, ge=0, description="How long an answer without any row is fresh")
     fresh_seconds_of: dict[str, NonNegativeInt] = Field(
         default_factory=dict,
-        description='The same for some kinds of record (docs/connectors.md), as JSON: {"judgments": 604800}',
+        description='The same for some kinds of record (docs/connectors.md), as JSON: {"<kind>": 604800}',
     )
     stale_seconds_of: dict[str, NonNegativeInt] = Field(
         default_factory=dict, description="How old an answer may be shown, for some kinds of record, as JSON"
     )
 
+    @field_validator("fresh_seconds_of", "stale_seconds_of")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(set(value) - set(cls.parts)):
+            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(cls.parts)}")
+        return value
+
 
 class CourtsSource(KeptLimits):
     """Court publications, asked by the national exchange platform's signed calls."""
+
+    parts = ("dishonest", "enforcement", "consumption", "judgments")
+    needed = (
+        "requester_id",
+        "app_key",
+        "service_dishonest",
+        "service_enforcement",
+        "service_consumption",
+        "service_judgments",
+        "service_refresh",
+    )
 
     requester_id: str = Field("", description="Our id there (gjgxjhpt_rid)")
     app_key: SecretStr = Field(SecretStr(""), description="App key that signs the refresh of the secret")
@@ -59,12 +109,18 @@ class CourtsSource(KeptLimits):
 class BanksSource(SourceLimits):
     """The banks' credit summaries, asked under a subject's consent; answers are kept nowhere."""
 
+    parts = ("summary",)
+    needed = ("client_id", "client_secret")
+
     client_id: str = Field("", description="Our id at the token endpoint (OAuth 2.0 client credentials)")
     client_secret: SecretStr = Field(SecretStr(""), description="Our secret there")
 
 
 class PlatformSource(KeptLimits):
     """The regional credit information platform, asked by signed calls in batches of 50."""
+
+    parts = ("records",)
+    needed = ("app_key", "secret")
 
     app_key: str = Field("", description="Our id there (X-App-Key)")
     secret: SecretStr = Field(SecretStr(""), description="Secret that signs every call")
@@ -75,6 +131,8 @@ class PlatformSource(KeptLimits):
 
 class PeerSource(KeptLimits):
     """Another region's gateway."""
+
+    parts = ("subject",)
 
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]{2,40}$")] = Field(
         description="Its code as a source, such as PEER_659007"

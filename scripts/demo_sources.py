@@ -46,7 +46,7 @@ def show_sources(console: Console, ask: Ask, upstreams: dict[str, str], organ: s
     console.print("\nAll sources in one restricted answer; each says what it is worth, and none waits for another:")
     console.print(table)
     console.print(
-        "An empty list means [bold]no record[/bold] only beside ANSWERED, CACHED or STALE. The consent above is for one"
+        "An empty list means [bold]no record[/bold] only beside ANSWERED and CACHED. The consent above is for one"
         " subject: for the other the banks were not asked."
     )
 

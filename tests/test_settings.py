@@ -16,6 +16,10 @@ from gateway.settings import load
         ("GATEWAY_WORKERS", "many"),
         ("GATEWAY_COURTS__BUDGET", "-1"),
         ("GATEWAY_PORT", "99999"),
+        ("GATEWAY_BANKS__BASE_URL", "exchange.example"),
+        ("GATEWAY_COURTS__BASE_URL", "https://user@exchange.example"),
+        ("GATEWAY_COURTS__FRESH_SECONDS_OF", '{"judgement": 5}'),
+        ("GATEWAY_PEERS", '[{"code": "PEER_1"}]'),
     ],
 )
 def test_a_bad_value_is_named_by_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,4 +36,20 @@ def test_a_bad_value_is_named_by_its_variable(name: str, value: str, monkeypatch
 def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PROT", "1")
     with pytest.raises(SettingsError, match="unknown setting GATEWAY_PROT"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("group", "lacking"),
+    [("COURTS", "APP_KEY"), ("BANKS", "CLIENT_SECRET"), ("REGION_PLATFORM", "SECRET")],
+)
+def test_a_source_that_is_half_set_up_is_none(group: str, lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"GATEWAY_{group}__BASE_URL", "https://exchange.example")
+    with pytest.raises(SettingsError, match=f"settings: GATEWAY_{group}: .*with a base URL it also needs .*{lacking}"):
+        load()
+
+
+def test_a_peers_member_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PEERS", '[{"code": "PEER_1"}]')
+    with pytest.raises(SettingsError, match="GATEWAY_PEERS: element 1, region_code: Field required"):
         load()

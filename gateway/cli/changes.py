@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli.common import note, reported
 from gateway.connect import platform_connector
-from gateway.errors import SettingsError
+from gateway.errors import SettingsError, StorageError
 from gateway.settings import Settings, load
 from gateway.sharing.changes import ChangesWorker
 from gateway.storage.database import Database, open_database
@@ -60,7 +60,10 @@ def reread() -> None:
 
 
 async def _status(database: Database) -> None:
-    connection = await asyncpg.connect(database.migrate_dsn)
+    try:
+        connection = await asyncpg.connect(database.migrate_dsn, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise StorageError(f"the database does not answer ({type(error).__name__})") from None
     try:
         rows = await connection.fetch(_STATE)
         aside = await connection.fetch(_ASIDE)
@@ -72,7 +75,7 @@ async def _status(database: Database) -> None:
         again = ", being read from its beginning again" if row["rereading"] else ""
         typer.echo(
             f"{row['source_code']}: {row['rows']} rows known, {row['aside']} put aside,"
-            f" moved {row['moved_at']:%Y-%m-%d %H:%M:%S}{again}"
+            f" last read {row['moved_at']:%Y-%m-%d %H:%M:%S}{again}"
         )
     for row in aside:
         typer.echo("  " + "  ".join(row))
@@ -93,7 +96,7 @@ async def _read(settings: Settings, database: Database) -> int:
     async with _worker(settings, database) as worker:
         followed = await worker.once()
     if followed.busy:
-        note("another process follows the feed; nothing to do")
+        note("another process follows the feed (serve does); what it meets is in its log and in `changes status`")
         return 0
     done = followed.applied
     typer.echo(

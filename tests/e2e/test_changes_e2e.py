@@ -129,7 +129,7 @@ async def test_the_command_reads_on_and_tells(known: None, platform: Running[Any
         "1 pages: 1 new, 0 changed, 0 the same, 0 our own, 0 withdrawn, 0 of what is not here, 0 put aside\n",
     )
     told = (await run("status")).stdout
-    assert told.startswith("REGION_PLATFORM: 1 rows known, 0 put aside, moved ")
+    assert told.startswith("REGION_PLATFORM: 1 rows known, 0 put aside, last read ")
     assert (await run("reread")).exit_code == 0
     assert "being read from its beginning again" in (await run("status")).stdout
     assert (await run("read")).stdout.startswith("1 pages: 0 new, 0 changed, 1 the same")
