@@ -293,8 +293,13 @@ def penalty(uscc: str, number: str, **more: str) -> dict[str, str]:
 
 
 async def put_in(made: Region, rows: Iterable[Mapping[str, str]], name: str) -> None:
-    """Import records, and with them their subjects."""
+    """Import records, and with them their subjects; what has ended as it was first, then again with its end."""
     rows = list(rows)
+    ended = [row for row in rows if "status" in row]
+    if ended:
+        first = [{key: cell for key, cell in row.items() if not key.startswith("status")} for row in rows]
+        await put_in(made, first, f"{name}-first")
+        rows = ended
     path = made.folder / f"{name}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
