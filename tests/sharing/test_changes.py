@@ -411,7 +411,7 @@ async def test_the_rights_of_the_role_that_follows(platform: FeedPlatform, datab
     try:
         for sql in (
             "delete from core.feed_change", "update core.feed_change set digest = ''", "delete from core.source_row",
-            "update core.source_row set linked = true", "update core.feed_reject set reason = ''",
+            "update core.source_row set record_id = 1", "update core.feed_reject set reason = ''",
             "delete from core.feed_reject", "delete from core.feed_cursor", "delete from core.record_version",
         ):  # fmt: skip
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

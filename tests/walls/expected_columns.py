@@ -130,7 +130,7 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "core.working_day"): "SELECT",
     # the feed of changes moves its cursor; what it brought and put aside stays as it was said
     ("import", "core.feed_cursor"): "SELECT INSERT UPDATE",
-    ("import", "core.source_row"): "SELECT INSERT UPDATE",  # said_at alone (tests/sharing)
+    ("import", "core.source_row"): "SELECT INSERT UPDATE",  # said_at and linked alone (tests/sharing)
     ("import", "core.feed_change"): "SELECT INSERT",
     ("import", "core.feed_reject"): "SELECT INSERT UPDATE",  # resolved_at alone
     # kept answers, health of sources, who asks; subjects only to turn codes into ids

@@ -163,7 +163,7 @@ async def _loader(
         return OrganisationLoader(reference, subjects, "CIVIL_SERVANT" if servants else None, apply_older)
     in_wan = frozenset(column.name for found in file.columns for column in found if column.type == "wan")
     return RecordLoader(
-        file.kind, reference, subjects, masked(entered_by), received, file.original, in_wan, apply_older
+        file.kind, reference, subjects, masked(entered_by), received, file.original, in_wan, apply_older, adopts=True
     )
 
 

@@ -73,6 +73,8 @@ class Unfound:
     status: str | None
     coded: bool
     miscoded: bool
+    told: str  # the title, or the name of the list
+    grounds: str | None = None  # of an entry of a list
 
     @property
     def document_of(self) -> tuple[object, ...]:
@@ -122,6 +124,17 @@ def mistyped(uscc: str) -> CellError:
         f"代码校验不通过，而同一文号、机关、名称的信息已在 {uscc} 名下：请核对并改正代码后重新导入",
         f"the code fails its check digit, and this document of that authority is on record of the same name under"
         f" {uscc}: correct the code and import the row again",
+    )
+
+
+def another_person() -> CellError:
+    """An identity number that is somebody else's. Not whose: that may be a stranger."""
+    return CellError(
+        "identity_number",
+        "",
+        "该证件号码在库中属于另一姓名的人：请核对证件号码；确已改名的，请系统管理员先登记其曾用名",
+        "this identity number is on record under quite another name: see whether the number is right; if the person has"
+        " changed names, ask the operator to add the former one first",
     )
 
 

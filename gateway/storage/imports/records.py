@@ -15,9 +15,17 @@ from typing import Any
 
 import asyncpg
 
+from gateway.storage.imports.adopted import brought_by_a_feed, take, withdrawn_as_wrong
 from gateway.storage.imports.columns import FileKind
 from gateway.storage.imports.connection import Connection
-from gateway.storage.imports.near import Unfound, mistyped, names_under_no_code, under_another_code, withdrawn_nothing
+from gateway.storage.imports.near import (
+    Unfound,
+    another_person,
+    mistyped,
+    names_under_no_code,
+    under_another_code,
+    withdrawn_nothing,
+)
 from gateway.storage.imports.outcome import Outcome, Seen
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.refused import CellError, RowErrors
@@ -120,6 +128,7 @@ class _Planned:
     was: asyncpg.Record | None = None  # the record before, None for a new one
     written: dict[str, Any] = field(default_factory=dict)
     moved: asyncpg.Record | None = None  # the record under a code that did not hold, and that this row is about
+    adopted: asyncpg.Record | None = None  # the record that a feed brought, and that this row is about
 
     def unfound(self) -> Unfound:
         """What it is looked for by where its key is on no record."""
@@ -136,6 +145,8 @@ class _Planned:
             self.record.status,
             spec.uscc is not None,
             spec.key[0] == "USCC_INVALID",
+            columns["detail"].get("list_name") or columns["title"],
+            columns["detail"].get("grounds"),
         )
 
 
@@ -151,6 +162,7 @@ class RecordLoader:
     original: Callable[[Row], dict[str, str]]
     in_wan: frozenset[str] = frozenset()  # columns of this file whose numbers are in 万元
     apply_older: bool = False  # put content back that was replaced since
+    adopts: bool = False  # records that a feed brought first become those of these rows
     seen: Seen = field(default_factory=Seen)
     _miscoded: set[str] | None = None  # names on record under codes that do not hold
 
@@ -176,6 +188,8 @@ class RecordLoader:
                 outcome.reject(row, *errors.errors)
         planned = await self._with_subjects(connection, records, outcome)
         existing = await self._existing(connection, planned)
+        if self.adopts:
+            planned = await self._brought(connection, planned, existing, outcome)
         planned = await self._under_other_keys(connection, planned, existing, outcome)
         new, changed = self._sort(planned, existing, outcome)
         await self._insert(connection, new)
@@ -183,6 +197,9 @@ class RecordLoader:
         await self._versions(connection, [*new, *changed])
         await self._withdraw(connection, [*new, *changed])
         outcome.remarks.moved += sum(one.moved is not None for one in changed)
+        for one in changed:
+            if one.adopted is not None:
+                outcome.remarks.adopt(one.written["status"])
         for one in (*new, *changed):
             outcome.remarks.unknown_fines += one.record.fine_unknown
             outcome.remarks.look_at_amounts(one.row.line, one.row.values, self.in_wan)
@@ -234,7 +251,7 @@ class RecordLoader:
                 if authority is not None and authority.subject_class != "ORGANISATION":
                     raise CellError("authority_uscc", "", "认定机关不是组织", "the authority is not an organisation")
                 if record.subject.number is not None and not alike(record.subject.folded, subject):
-                    raise _another_person()
+                    raise another_person()
                 key, external_id = self.identify(row, record, subject, authority)
                 content_hash = with_authority(record.content_hash, authority.external_id if authority else None)
                 if self.seen.twice((record.columns["source_code"], key), row, content_hash[:16]):
@@ -259,6 +276,24 @@ class RecordLoader:
         rows = await connection.fetch(_FIND, sources, keys, hashes)
         return {(row["source_code"], row["natural_key"]): row for row in rows}
 
+    async def _brought(
+        self,
+        connection: Connection,
+        planned: list[_Planned],
+        existing: dict[tuple[str, str], asyncpg.Record],
+        outcome: Outcome,
+    ) -> list[_Planned]:
+        """Of rows whose key is on no record: takes up the record that a feed brought first (`adopted`)."""
+        unfound = _unfound(planned, existing)
+        refused: set[int] = set()
+        for n, found in (await brought_by_a_feed(connection, [one.unfound() for one in unfound])).items():
+            if (error := withdrawn_as_wrong(found, unfound[n].record.status)) is None:
+                unfound[n].adopted = found
+            else:
+                outcome.reject(unfound[n].row, error)
+                refused.add(unfound[n].row.number)
+        return [one for one in planned if one.row.number not in refused]
+
     async def _under_other_keys(
         self,
         connection: Connection,
@@ -268,7 +303,7 @@ class RecordLoader:
     ) -> list[_Planned]:
         """Of rows whose key is on no record: moves what was under a code that did not hold (`moved`), rejects what
         would stand there twice, and withdrawals that withdraw nothing."""
-        unfound = [one for one in planned if (one.record.columns["source_code"], one.natural_key) not in existing]
+        unfound = [one for one in _unfound(planned, existing) if one.adopted is None]
         told = [one.unfound() for one in unfound]
         if self._miscoded is None:
             self._miscoded = await names_under_no_code(connection)
@@ -296,13 +331,14 @@ class RecordLoader:
     ) -> tuple[list[_Planned], list[_Planned]]:
         new, changed = [], []
         for one in planned:
-            found = one.moved or existing.get((one.record.columns["source_code"], one.natural_key))
+            other = one.moved or one.adopted
+            found = other or existing.get((one.record.columns["source_code"], one.natural_key))
             if found is None:
                 self._write(one, one.record.status or "ACTIVE", 1, self.reference.received_on)
                 new.append(one)
-            elif one.moved is None and found["content_hash"] == one.content_hash:
+            elif other is None and found["content_hash"] == one.content_hash:
                 outcome.same += 1
-            elif one.moved is None and found["older"] and not self.apply_older:
+            elif other is None and found["older"] and not self.apply_older:
                 outcome.older += 1
                 outcome.remarks.older_content(one.row.line, found["received_on"])
             else:
@@ -343,6 +379,8 @@ class RecordLoader:
         moved = [one for one in changed if one.moved is not None]
         if moved:
             await connection.execute(_MOVE, [one.id for one in moved], *_transposed(moved, _MOVED))
+        adopted = [(one, one.adopted["id"]) for one in changed if one.adopted is not None]
+        await take(connection, [(id_, one.record.columns["source_code"], one.natural_key) for one, id_ in adopted])
         if changed:
             await connection.execute(_CHANGE, [one.id for one in changed], *_transposed(changed, _WRITTEN))
 
@@ -389,15 +427,8 @@ class RecordLoader:
         return bool(was["published_from"] <= on and (until is None or until >= on))
 
 
-def _another_person() -> CellError:
-    # Not whose number it is: that may be a stranger.
-    return CellError(
-        "identity_number",
-        "",
-        "该证件号码在库中属于另一姓名的人：请核对证件号码；确已改名的，请系统管理员先登记其曾用名",
-        "this identity number is on record under quite another name: see whether the number is right; if the person has"
-        " changed names, ask the operator to add the former one first",
-    )
+def _unfound(planned: list[_Planned], existing: dict[tuple[str, str], asyncpg.Record]) -> list[_Planned]:
+    return [one for one in planned if (one.record.columns["source_code"], one.natural_key) not in existing]
 
 
 def _transposed(planned: list[_Planned], columns: tuple[tuple[str, str], ...]) -> list[list[Any]]:

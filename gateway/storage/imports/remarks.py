@@ -43,6 +43,8 @@ class Remarks:
 
     unknown_fines: int = 0
     moved: int = 0  # records from a code that did not hold to the right one
+    adopted: int = 0  # records that the regional platform's feed had brought
+    ended: int = 0  # of these: repaired or revoked, and so they stay
     names: Found = field(default_factory=Found)  # a name other than the one on record under the same code
     persons: Found = field(default_factory=Found)  # the same under an identity number
     large: Found = field(default_factory=Found)  # amounts of 亿 out of a column of 万元
@@ -71,6 +73,11 @@ class Remarks:
         if values.get("fine") and isinstance(kinds, tuple) and "罚款" not in kinds:
             self.fine_without_its_kind(line, kinds)
 
+    def adopt(self, status: str) -> None:
+        """A record that the regional platform's feed had brought is these rows' now, with this status."""
+        self.adopted += 1
+        self.ended += status in ("REPAIRED", "REVOKED")
+
     def very_large(self, line: int, amount: Decimal) -> None:
         """10,000 and more in a column of 万元."""
         self.large.one(f"line {line}: {amount / 10_000:,.6f}".rstrip("0").rstrip(".") + f" 万元 = {amount:,.2f} 元")
@@ -89,6 +96,8 @@ class Remarks:
         """Those of another batch, too."""
         self.unknown_fines += more.unknown_fines
         self.moved += more.moved
+        self.adopted += more.adopted
+        self.ended += more.ended
         for name in ("names", "persons", "large", "odd_fines", "older"):
             getattr(self, name).add(getattr(more, name))
         self.newest = max((day for day in (self.newest, more.newest) if day is not None), default=None)
@@ -96,7 +105,8 @@ class Remarks:
 
     def told(self, before: dt.date | None = None) -> tuple[str, ...]:
         """As notes, one line each. `before`: the day on which this very file was imported before."""
-        return tuple(note for note in (*self._of_amounts(), *self._of_subjects(), self._of_older(before)) if note)
+        found = (*self._of_amounts(), *self._of_subjects(), self._of_the_platform(), self._of_older(before))
+        return tuple(note for note in found if note)
 
     def _of_amounts(self) -> tuple[str, ...]:
         return (
@@ -131,6 +141,16 @@ class Remarks:
             f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独"
             f"入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {doubled}",
         )  # type: ignore[return-value]
+
+    def _of_the_platform(self) -> str:
+        if not self.adopted:
+            return ""
+        ended_en = f"; {self.ended} of them are repaired or revoked, and stay so" if self.ended else ""
+        ended_zh = f"，其中 {self.ended} 条已修复或撤销，不恢复公示" if self.ended else ""
+        return (
+            f"{self.adopted} rows were on record from the regional platform already; the records are this source's now"
+            f"{ended_en} / {self.adopted} 行此前已由区域平台推送入库，现归本来源{ended_zh}"
+        )
 
     def _of_older(self, before: dt.date | None) -> str:
         if not self.older.count:
