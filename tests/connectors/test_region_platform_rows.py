@@ -142,8 +142,8 @@ def test_a_value_that_can_not_be_is_malformed(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "自然人\u200b", "\ufeff自然人", "自然人 ", "自 然\u3000人", "自然\u00ad人", "自\u2066然人", "自然人（公民）", "自然人(个体)",
-        "1", "公民", "个人", "外国人", "法人 自然人",
+        "自然人\u200b", "\ufeff自然人", "自然人 ", "自 然\u3000人", "自然\u00ad人", "自\u2066然人", "自然人（公民）",
+        "自然人(个体)", "1", "公民", "个人", "外国人", "法人 自然人",
     ],
 )  # fmt: skip
 def test_a_person_is_no_subject_however_the_kind_is_written(kind: str) -> None:
