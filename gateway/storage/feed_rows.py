@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.storage.identifiers import live_record_id, mask_identity_numbers, mask_identity_numbers_in
-from gateway.storage.imports.columns import FileKind, details
+from gateway.storage.identifiers import live_record_id, mask_identity_numbers
+from gateway.storage.imports.columns import Column, FileKind, details
 from gateway.storage.imports.definitions import HONOURS, LICENCES, LISTS, PENALTIES
-from gateway.storage.imports.parse import parse_cell
+from gateway.storage.imports.parse import parse_cell, shown
 from gateway.storage.imports.read import Row
 from gateway.storage.imports.records import RecordLoader
 from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rows import RecordRow, canonical
 from gateway.storage.imports.subjects import Known
+from gateway.storage.nearly import hide_said
 
 _WITH_AN_END = replace(HONOURS, columns=(*HONOURS.columns, *details("valid_until")))
 KINDS: Final[Mapping[str, FileKind]] = {
@@ -55,17 +56,22 @@ class FeedChange:
         return hashlib.sha256(canonical(whole).encode()).digest()
 
     def original(self) -> dict[str, Any]:
-        """The row as it came and what was said of it, identity numbers masked."""
+        """The row as it came and what was said of it, identity numbers masked as in the originals of files."""
         said = {"op": self.op, "reason": self.reason, "effective_on": self.effective_on}
         row = {name: value for name, value in {**(self.row or {}), **said}.items() if value is not None}
-        masked = mask_identity_numbers_in(row)
-        assert isinstance(masked, dict)
-        return masked
+        columns = {column.name: column for column in KINDS[self.table].columns}
+        return {name: _masked(columns.get(_NAMES.get(name, name)), value) for name, value in row.items()}
 
     def safe_key(self) -> str:
         """The natural key without identity numbers: where they stand in a title or a document's number."""
         parts = self.natural_key.split("|", 2)  # table, code, and what the row is told by
-        return "|".join([*parts[:2], *map(mask_identity_numbers, parts[2:])])
+        return "|".join([*parts[:2], *(hide_said(mask_identity_numbers(part)) for part in parts[2:])])
+
+
+def _masked(column: Column | None, value: object) -> Any:
+    if isinstance(value, str):
+        return shown(column, value)
+    return [_masked(column, one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def feed_row(place: int, change: FeedChange, source: str, name: str | None) -> Row:

@@ -357,6 +357,30 @@ async def test_poisoned_rows_are_put_aside_and_the_rest_goes_on(
     assert "不知何种" not in str(rejects) + caplog.text
 
 
+# A digit lost in the middle, and one added, behind the words that say what it is.
+@pytest.mark.parametrize("number", ["65279919600929001", "6527991960092900177"])
+async def test_mistyped_identity_numbers_are_masked_as_in_an_import(
+    platform: FeedPlatform, database: Database, owner: Owner, number: str
+) -> None:
+    said = f"当事人张样，身份证号：{number}，无证"
+    plain = at(
+        "10:00:00", USCC, CF_SY=said, CF_YJ=said, CF_NR=said, CF_WFXW=said, CF_NR_ZKDX=said, CF_CFLB=f"罚款;{said}"
+    )
+    platform.upsert(plain | {"dataSource": f"公民身份号码{number}"})
+    platform.upsert(at("10:00:00", USCC, f"样例 身份证号{number}"))
+    platform.upsert(at("10:00:00", USCC, "2", CF_CFLB="罚款", CF_SY=said, CF_XDR_MC=f"样例{number}"))
+    platform.upsert(at("10:00:00", USCC, "3", CF_CFJG=number, CF_CFJGDM=None))
+    platform.withdraw(plain, "repaired")
+    platform.upsert(row("abnormal", USCC, {"reason": said, "listed_on": "2026-01-01", "authority": "局"}))
+    platform.withdraw(row("abnormal", USCC, {"reason": said, "listed_on": "2026-01-01", "authority": "局"}), "repaired")
+    await follow(platform, database)
+    assert "2" in str(await records(owner))
+    tables = await owner.fetch("select tablename from pg_tables where schemaname = 'core'")
+    for table in tables:
+        found = await owner.fetch(f"select x::text from core.{table['tablename']} x")
+        assert number not in str(found), table["tablename"]
+
+
 async def test_a_row_that_the_database_refuses_keeps_no_other_out(
     platform: FeedPlatform, database: Database, owner: Owner
 ) -> None:
