@@ -3,8 +3,8 @@
 In: changes in canonical form, no row of the source twice in a call. Out: core.record, record_version, withdrawal,
 source_row and feed_change; what was not taken, and why. The caller has opened the transaction. Called by feed.py alone.
 
-- A row that is a report of our own come back (a record of another source with its subject, kind and document number) is
-  linked to that record, never doubled; what the platform says of it later reaches the record only where it ends it:
+- A row that is a report of our own come back (a record of another source with its subject, kind, document number,
+  day and authority) is linked to that record, never doubled; what the platform says of it later reaches the record only where it ends it:
   repaired or revoked.
 - A withdrawal leaves the content as it was: a further version with another status or term. Repaired: REPAIRED. Revoked,
   and corrected (what the row said was wrong; what is right follows as a row of its own): REVOKED, with the public
@@ -24,7 +24,7 @@ import asyncpg
 
 from gateway.storage.database import Database
 from gateway.storage.feed_rows import KINDS, FeedChange, FeedLoader, feed_row
-from gateway.storage.identifiers import normal_document_number
+from gateway.storage.identifiers import fold_name, normal_document_number
 from gateway.storage.imports.connection import Connection
 from gateway.storage.imports.load import read_reference
 from gateway.storage.imports.refused import CellError
@@ -57,18 +57,22 @@ _STATES: Final = """
     from core.source_row c join core.record r on r.id = c.record_id
     where c.source_code = $1 and c.natural_key = any ($2::text[])
 """
-# A record of another source that says the same: by its document's number, its brackets folded, else by day and title.
+# A record of another source that says the same: by its document's number, its brackets folded, with day and authority
+# (two authorities may well number alike), else by day and title. What is in doubt stays a record of its own.
 _OWN: Final = """
     select distinct on (w.natural_key) w.natural_key, r.id as record_id, true as linked, null::timestamptz as said_at,
            r.status, r.published_until
-    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[])
-         w (natural_key, uscc, kind, number, decided_on, told, grounds)
+    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[], $9::text[],
+                $10::text[]) w (natural_key, uscc, kind, number, decided_on, told, grounds, organ, organ_name)
     join core.subject s on s.uscc = w.uscc
     join core.record r on r.subject_id = s.id and r.kind = w.kind and r.source_code <> $1
+         and r.decided_on = w.decided_on
+    left join core.subject a on a.id = r.authority_id
     where case when w.number is not null
                then translate(r.document_number, '（）()[]【】', '〔〕〔〕〔〕〔〕') = w.number
-               else r.decided_on = w.decided_on
-                    and w.told = case w.kind when 'HONOUR' then r.title
+                    and case when w.organ is not null and a.uscc is not null then a.uscc = w.organ
+                             else a.name_folded = w.organ_name end
+               else w.told = case w.kind when 'HONOUR' then r.title
                                              else coalesce(r.detail ->> 'list_name', r.title) end
                     and (w.grounds is null or r.detail ->> 'grounds' = w.grounds) end
     order by w.natural_key, r.id
@@ -338,15 +342,17 @@ class PageWriter:
 def _own_by(change: FeedChange) -> tuple[Any, ...]:
     """What a report of our own is recognised by: the parameters of _OWN."""
     row = change.row or {}
-    number = row.get("document_number")
+    number, day, organ = row.get("document_number"), row.get("decided_on"), row.get("authority_name")
     return (
         change.natural_key,
         change.uscc,
         row.get("kind"),
         normal_document_number(str(number)).translate(str.maketrans("（）", "〔〕")) if number is not None else None,
-        dt.date.fromisoformat(str(row["decided_on"])),
+        dt.date.fromisoformat(str(day)) if day is not None else None,
         row.get("title") if row.get("kind") == "HONOUR" else row.get("list_name"),
         row.get("grounds"),
+        row.get("authority_uscc"),
+        fold_name(str(organ)) if organ is not None else None,
     )
 
 

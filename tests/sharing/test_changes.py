@@ -244,6 +244,56 @@ async def test_our_own_reports_are_recognised_and_never_doubled(
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"CF_CFJG": "示例博州税务局", "CF_CFJGDM": code("11", 900009)},
+        {"CF_CFJGDM": code("11", 900009)},
+        {"CF_CFJG": "示例博州税务局", "CF_CFJGDM": None},
+        {"CF_JDRQ": "2026-03-16"},
+    ],
+)
+async def test_another_authoritys_act_or_one_of_another_day_is_none_of_ours(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    await own(database, tmp_path)
+    before = await records(owner)
+    platform.upsert(at("10:00:00", USCC, **changes))
+    assert counts(await follow(platform, database)) == {"new": 1}
+    assert await records(owner) == before | {KEY: ("ACTIVE", 1)}
+    platform.withdraw(at("11:00:00", USCC, **changes), "repaired")
+    assert counts(await follow(platform, database)) == {"withdrawn": 1}
+    assert await records(owner) == before | {KEY: ("REPAIRED", 2)}
+
+
+async def test_an_authority_without_its_code_is_told_by_its_name(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path
+) -> None:
+    await own(database, tmp_path)
+    platform.upsert(at("10:00:00", USCC, CF_CFJG="示例博尔塔拉蒙古自治州 财政局", CF_CFJGDM=None))
+    assert counts(await follow(platform, database)) == {"linked": 1}
+
+
+async def test_a_withdrawal_that_names_no_day_or_authority_ends_no_record_of_ours(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path
+) -> None:
+    await own(database, tmp_path)
+    before = await records(owner)
+    platform.withdraw(at("10:00:00", USCC, CF_JDRQ="何日"), "repaired")
+    platform.withdraw(at("11:00:00", USCC, CF_CFJG=None, CF_CFJGDM=None), "repaired")
+    assert counts(await follow(platform, database)) == {"unknown": 2}
+    assert await records(owner) == before
+
+
+async def test_a_withdrawal_with_an_unreadable_column_ends_the_record(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    platform.upsert(at("10:00:00", USCC))
+    platform.withdraw(at("11:00:00", USCC, CF_NR_FK="约壹万伍仟元", CF_JDRQ="何日", CF_XDR_MC=None), "repaired")
+    assert counts(await follow(platform, database)) == {"new": 1, "withdrawn": 1}
+    assert await records(owner) == {KEY: ("REPAIRED", 2)}
+
+
+@pytest.mark.parametrize(
     ("reason", "status"),
     [("repaired", "REPAIRED"), ("revoked", "REVOKED"), ("corrected", "ACTIVE"), ("expired", "ACTIVE")],
 )
