@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from connectors.base import FailureKind, Row
 from connectors.http import UpstreamError, fail, read_object
-from connectors.region_platform_rows import normalise, table_of, uscc_of
+from connectors.region_platform_rows import Normalised, normalise, normalise_withdrawn, table_of, uscc_of
 
 REASONS: Final = ("repaired", "revoked", "corrected", "expired")
 
@@ -25,7 +25,8 @@ _UNSTORABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the feed. `row` as in an answer, `effective_on` ISO 8601; both reason and day of a withdrawal only.
+    """One change of the feed. `row` as in an answer, `effective_on` ISO 8601; both reason and day of a withdrawal only,
+    of whose row what can't be read is null, but for what tells it from others.
 
     `problem`: why it can't be read, without contents; then `row` is None, and `op`, `table` and `uscc` are empty where
     they are what can't be read.
@@ -86,10 +87,19 @@ def _change(value: object) -> Change:
             case _:
                 fail(FailureKind.MALFORMED, "op is neither upsert nor withdraw")
         reason, effective_on = _withdrawn(raw) if op == "withdraw" else (None, None)
-        made = normalise(raw)
+        made = _withdrawn_row(raw) if op == "withdraw" else normalise(raw)
     except UpstreamError as error:
         return Change(op, table, uscc, problem=f"{error.failure.kind}: {error.failure.detail}")
     return Change(op, table, uscc, made.row, reason, effective_on, made.unreadable)
+
+
+def _withdrawn_row(raw: Mapping[str, object]) -> Normalised:
+    """The row as an upsert has it, or where that can't be read, what tells which row ends: one bad column must not
+    leave in public what was withdrawn. Raises UpstreamError."""
+    try:
+        return normalise(raw)
+    except UpstreamError:
+        return normalise_withdrawn(raw)
 
 
 def _withdrawn(raw: Mapping[str, object]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from connectors.base import Cell, FailureKind, Row
-from connectors.http import UnreadableDateError, fail, read_object, read_text
+from connectors.http import UnreadableDateError, UpstreamError, fail, read_object, read_text
 from connectors.region_platform_values import (
     LIST,
     LONG,
@@ -82,27 +82,61 @@ def normalise(raw: Mapping[str, object]) -> Normalised:
     entity = read_object(raw.get("entity"), "entity")
     _check(table, entity, uscc)
     out: dict[str, Cell] = {"subject_uscc": uscc}
-    unreadable = 0
-    for field in _SHAPES[table].fields:
-        key = next((name for name in field.keys if name in entity), None)
-        if key is None:
-            if field.needed:
-                fail(FailureKind.MALFORMED, f"missing {field.keys[0]}")
-            out[field.name] = None
-            continue
-        try:
-            out[field.name] = value = field.read(entity[key], key)
-        except UnreadableDateError:
-            if field.needed == "value":
-                fail(FailureKind.MALFORMED, f"{key} can't be read as a date")
-            out[field.name] = value = None
-            unreadable += 1
-        if value is None and field.needed == "value":
-            fail(FailureKind.MALFORMED, f"{key} is empty")
+    unreadable = sum(_put(field, entity, out) for field in _SHAPES[table].fields)
     number = _complete(table, entity, out)
     out["table"], out["natural_key"] = table, natural_key(table, uscc, number)
     unreadable += _envelope(raw, out)
     return Normalised(out, unreadable)
+
+
+def normalise_withdrawn(raw: Mapping[str, object]) -> Normalised:
+    """A row that is withdrawn: what tells it from others is read as strictly as by `normalise`, and what else can't be
+    read is null, as it says nothing of what is to end. Raises UpstreamError."""
+    table, uscc = table_of(raw), uscc_of(raw)
+    entity = read_object(raw.get("entity"), "entity")
+    _check_whose(table, entity, uscc)
+    out: dict[str, Cell] = {"subject_uscc": uscc}
+    unreadable = 0
+    for field in _SHAPES[table].fields:
+        try:
+            unreadable += _put(field, entity, out)
+        except UpstreamError:
+            if field.name in _TOLD_BY[table]:
+                raise
+            out[field.name] = None
+            unreadable += 1
+    number = _complete(table, {key: value for key, value in entity.items() if key != "CF_CFLB2"}, out)
+    out["table"], out["natural_key"] = table, natural_key(table, uscc, number)
+    for name, key, read in (
+        ("data_source", "dataSource", text_up_to(NAME)),
+        ("updated_at", "updateTime", read_moment),
+    ):
+        try:
+            out[name] = read(raw.get(key), key)
+        except (UpstreamError, UnreadableDateError):
+            out[name] = None
+            unreadable += 1
+    return Normalised(out, unreadable)
+
+
+def _put(field: _Field, entity: Mapping[str, object], out: dict[str, Cell]) -> int:
+    """Read a column into the row; returns 1 for an optional date that can't be read. Raises UpstreamError."""
+    key = next((name for name in field.keys if name in entity), None)
+    if key is None:
+        if field.needed:
+            fail(FailureKind.MALFORMED, f"missing {field.keys[0]}")
+        out[field.name] = None
+        return 0
+    try:
+        out[field.name] = value = field.read(entity[key], key)
+    except UnreadableDateError:
+        if field.needed == "value":
+            fail(FailureKind.MALFORMED, f"{key} can't be read as a date")
+        out[field.name] = None
+        return 1
+    if value is None and field.needed == "value":
+        fail(FailureKind.MALFORMED, f"{key} is empty")
+    return 0
 
 
 # Shapes of the five tables --------------------------------------------------------------------------------------------
@@ -208,6 +242,23 @@ _COMMON: Final = (
 )  # fmt: skip
 # What tells the rows of the other tables apart beside the day, as the platform has it.
 _NUMBERED_BY: Final = {"honour": "title", "serious_dishonesty": "list_name", "abnormal": "reason"}
+# The columns that a row's key is made of.
+_TOLD_BY: Final[Mapping[str, tuple[str, ...]]] = {
+    "xzcf": ("document_number",),
+    "xzxk": ("document_number",),
+    "honour": ("title", "decided_on"),
+    "serious_dishonesty": ("list_name", "decided_on"),
+    "abnormal": ("grounds", "decided_on"),
+}
+# Kinds of subject that may stand beside an organisation's code, as imported files write them, too.
+_PERSON: Final = "自然人"
+_NO_PERSONS: Final = frozenset(
+    (
+        "法人及非法人组织", "法人和非法人组织", "法人或其他组织", "法人及其他组织", "法人", "非法人组织", "其他组织",
+        "个体工商户", "个体户", "企业", "企业法人", "机关法人", "机关", "事业单位", "社会组织", "群众团体",
+        "农民专业合作社", "村民委员会", "居民委员会",
+    )
+)  # fmt: skip
 
 
 def _check(table: str, entity: Mapping[str, object], uscc: str) -> None:
@@ -218,12 +269,32 @@ def _check(table: str, entity: Mapping[str, object], uscc: str) -> None:
     for key, value in entity.items():
         if isinstance(value, bool | list | dict) and key.startswith(f"{prefix}_"):
             fail(FailureKind.MALFORMED, "a column is neither text nor number")
-    code = read_text(entity.get(f"{prefix}_XDR_SHXYM"), f"{prefix}_XDR_SHXYM")
-    code = unicodedata.normalize("NFKC", code).strip().upper() if code else None
-    if code is not None and code != uscc and valid_uscc(code):
+    read_text(entity.get(f"{prefix}_XDR_SHXYM"), f"{prefix}_XDR_SHXYM")
+    _check_whose(table, entity, uscc)
+    _check_kind(entity.get(f"{prefix}_XDR_LB"), f"{prefix}_XDR_LB")
+
+
+def _check_whose(table: str, entity: Mapping[str, object], uscc: str) -> None:
+    """FOREIGN_ROWS where the entity names another subject."""
+    code = entity.get(f"{_SHAPES[table].prefix}_XDR_SHXYM")
+    if not isinstance(code, str):
+        return
+    code = unicodedata.normalize("NFKC", code).strip().upper()
+    if code != uscc and valid_uscc(code):
         fail(FailureKind.FOREIGN_ROWS, "a row names two subjects")
-    if read_text(entity.get(f"{prefix}_XDR_LB"), f"{prefix}_XDR_LB") == "自然人":
+
+
+def _check_kind(value: object, key: str) -> None:
+    """A person is no public subject, whatever code stands there; nor is what the contract doesn't know taken for none.
+    Compared without what is not seen: spaces, controls, marks without width."""
+    text = text_up_to(NAME)(value, key)
+    if text is None:
+        return
+    plain = "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one)[0] not in "CZ")
+    if plain.startswith(_PERSON):
         fail(FailureKind.MALFORMED, "a natural person's row under an organisation's code")
+    if plain and plain not in _NO_PERSONS:
+        fail(FailureKind.MALFORMED, f"{key} is no kind of subject")
 
 
 def _complete(table: str, entity: Mapping[str, object], out: dict[str, Cell]) -> str:

@@ -52,6 +52,24 @@ class Followed:
     failure: Failure | None = None
 
 
+class _Circle:
+    """Tells whether cursors go round, however many there are, by one of them kept: one further on each time that twice
+    as many have come by (R. P. Brent 1980)."""
+
+    def __init__(self) -> None:
+        self._kept: str | None = None
+        self._steps, self._until = 0, 1
+
+    def closes(self, cursor: str) -> bool:
+        """Is this the kept one again?"""
+        if cursor == self._kept:
+            return True
+        self._steps += 1
+        if self._steps == self._until:
+            self._kept, self._steps, self._until = cursor, 0, self._until * 2
+        return False
+
+
 class ChangesWorker:
     """Follows one source's feed. `interval`: s between two readings of a feed that has no more; `size`: changes a page.
 
@@ -74,7 +92,7 @@ class ChangesWorker:
         self._most = self._size = size
         self._clock = clock
         self._chance = chance
-        self._failures = 0  # since the last page that was applied
+        self._failures = 0  # since the last reading that came to the feed's end
         self.applied = Applied()  # of all readings since the start, for metrics
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -133,11 +151,13 @@ class ChangesWorker:
         if not await feed.lead():
             followed.busy = True
             return followed
-        seen: set[str] = set()
+        circle = _Circle()
+        refused = False
         while not stop.is_set():
             since = (await feed.position()).cursor
-            page = await self._page(feed, since)
+            page = await self._page(feed, since, again=not refused)
             if page is None:
+                refused = True
                 continue
             if isinstance(page, Failure):
                 if self._asks_for_less(page):
@@ -149,17 +169,16 @@ class ChangesWorker:
             if applied is None:
                 await _pause(stop, _IMPORT_PAUSE)
                 continue
-            self._failures = 0
             followed.pages += 1
             followed.applied.add(applied)
             self.applied.add(applied)
             self._tell(applied)
             if not page.more:
+                self._failures = 0
                 break
-            if page.next in seen:
+            if circle.closes(page.next):
                 followed.failure = Failure(FailureKind.MALFORMED, detail="cursors go round in a circle")
                 break
-            seen.add(page.next)
         return followed
 
     def _asks_for_less(self, failure: Failure) -> bool:
@@ -170,11 +189,12 @@ class ChangesWorker:
         self._size = max(1, self._size // 4)
         return failure.kind is FailureKind.TOO_LARGE
 
-    async def _page(self, feed: Feed, since: str) -> ChangesPage | Failure | None:
+    async def _page(self, feed: Feed, since: str, *, again: bool) -> ChangesPage | Failure | None:
         """The page behind the cursor. None where the source has refused the cursor and the feed was set to its
-        beginning: the contract doesn't say what was refused, so the beginning is asked for to tell."""
+        beginning: the contract doesn't say what was refused, so the beginning is asked for to tell. Not `again`: that
+        was done in this reading, and a source that refuses what it has just given is waited for."""
         page = await self._ask(since)
-        if not isinstance(page, Failure) or page.kind is not FailureKind.REJECTED or not since:
+        if not isinstance(page, Failure) or page.kind is not FailureKind.REJECTED or not since or not again:
             return page
         if isinstance(await self._ask(""), Failure):
             return page  # whatever it refuses, it is not the cursor

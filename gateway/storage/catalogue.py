@@ -474,6 +474,18 @@ SOURCE_ROW = Relation(
     level=R,
 )
 
+# Rows that a source has withdrawn, also where nothing of them is stored here.
+SOURCE_ENDED = Relation(
+    "source_ended",
+    "core.source_ended e",
+    (
+        Column("source_code", "e.source_code", "key", level=R),
+        Column("natural_key", "e.natural_key", "key", level=R),
+        Column("ended_at", "e.ended_at", "key", level=R),
+    ),
+    level=R,
+)
+
 REQUIRED_SOURCE = Relation(
     "required_source",
     "auth.matter m cross join lateral unnest(m.sources_required) u(source_code)"
@@ -539,6 +551,7 @@ RELATIONS: dict[str, Relation] = {
         MATTER,
         CATALOGUE_DEFAULT,
         SOURCE_ROW,
+        SOURCE_ENDED,
         REQUIRED_SOURCE,
         CONSENT,
     )

@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.storage.identifiers import live_record_id, mask_identity_numbers, mask_identity_numbers_in
-from gateway.storage.imports.columns import FileKind, details
+import asyncpg
+
+from gateway.storage.identifiers import live_record_id, mask_identity_numbers
+from gateway.storage.imports.columns import Column, FileKind, details
 from gateway.storage.imports.definitions import HONOURS, LICENCES, LISTS, PENALTIES
-from gateway.storage.imports.parse import parse_cell
+from gateway.storage.imports.outcome import Outcome
+from gateway.storage.imports.parse import parse_cell, shown
 from gateway.storage.imports.read import Row
-from gateway.storage.imports.records import RecordLoader
+from gateway.storage.imports.records import RecordLoader, _Planned
 from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rows import RecordRow, canonical
 from gateway.storage.imports.subjects import Known
+from gateway.storage.nearly import hide_said
 
 _WITH_AN_END = replace(HONOURS, columns=(*HONOURS.columns, *details("valid_until")))
 KINDS: Final[Mapping[str, FileKind]] = {
@@ -54,18 +58,28 @@ class FeedChange:
         whole = [self.op, self.natural_key, dict(self.row or {}), self.reason, self.effective_on]
         return hashlib.sha256(canonical(whole).encode()).digest()
 
+    def content(self) -> bytes:
+        """SHA-256 of its row without when and where it was said: what an echo has in common with what it repeats."""
+        row = {name: value for name, value in (self.row or {}).items() if name not in ("updated_at", "data_source")}
+        return hashlib.sha256(canonical([self.natural_key, row]).encode()).digest()
+
     def original(self) -> dict[str, Any]:
-        """The row as it came and what was said of it, identity numbers masked."""
+        """The row as it came and what was said of it, identity numbers masked as in the originals of files."""
         said = {"op": self.op, "reason": self.reason, "effective_on": self.effective_on}
         row = {name: value for name, value in {**(self.row or {}), **said}.items() if value is not None}
-        masked = mask_identity_numbers_in(row)
-        assert isinstance(masked, dict)
-        return masked
+        columns = {column.name: column for column in KINDS[self.table].columns}
+        return {name: _masked(columns.get(_NAMES.get(name, name)), value) for name, value in row.items()}
 
     def safe_key(self) -> str:
         """The natural key without identity numbers: where they stand in a title or a document's number."""
         parts = self.natural_key.split("|", 2)  # table, code, and what the row is told by
-        return "|".join([*parts[:2], *map(mask_identity_numbers, parts[2:])])
+        return "|".join([*parts[:2], *(hide_said(mask_identity_numbers(part)) for part in parts[2:])])
+
+
+def _masked(column: Column | None, value: object) -> Any:
+    if isinstance(value, str):
+        return shown(column, value)
+    return [_masked(column, one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def feed_row(place: int, change: FeedChange, source: str, name: str | None) -> Row:
@@ -106,11 +120,23 @@ class FeedLoader(RecordLoader):
 
     apply_older: bool = True  # what is older or an echo is told by the feed's own times, before it comes here
     keys_of: Mapping[int, str] = field(default_factory=dict)  # natural keys by place
+    echoes: set[int] = field(default_factory=set)  # places of rows that say what had ended, and nothing new
 
     def identify(self, row: Row, record: RecordRow, subject: Known, authority: Known | None) -> tuple[str, uuid.UUID]:
         """The source's natural key, and the id that the row has in a live answer, too."""
         key = self.keys_of[row.number]
         return key, live_record_id(record.columns["source_code"], key)
+
+    def _sort(
+        self, planned: list[_Planned], existing: dict[tuple[str, str], asyncpg.Record], outcome: Outcome
+    ) -> tuple[list[_Planned], list[_Planned]]:
+        """Without rows of withdrawn records whose content a version had before: they stay as they are."""
+        for one in planned:
+            found = existing.get((one.record.columns["source_code"], one.natural_key))
+            if found is not None and found["older"] and found["status"] not in ("ACTIVE", "CORRECTED"):
+                self.echoes.add(one.row.number)
+        outcome.same += len(self.echoes)
+        return super()._sort([one for one in planned if one.row.number not in self.echoes], existing, outcome)
 
     def next_status(self, was: str, own: str | None) -> str:
         """A changed row is corrected. One that was withdrawn and is said anew, with something new, is in force again:

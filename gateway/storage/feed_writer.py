@@ -1,16 +1,18 @@
 """Changes of one page of a feed become records: what is known already, whose own report it is, what it changes.
 
 In: changes in canonical form, no row of the source twice in a call. Out: core.record, record_version, withdrawal,
-source_row and feed_change; what was not taken, and why. The caller has opened the transaction. Called by feed.py alone.
+source_row, source_ended and feed_change; what was not taken, and why. The caller has opened the transaction. Called by
+feed.py alone.
 
-- A row that is a report of our own come back (a record of another source with its subject, kind and document number) is
-  linked to that record, never doubled; what the platform says of it later reaches the record only where it ends it:
-  repaired or revoked.
+- A row that is a report of our own come back (a record of another source with its subject, kind, document number, day
+  and authority) is linked to that record, never doubled; what the platform says of it later reaches the record only
+  where it ends it: repaired or revoked.
 - A withdrawal leaves the content as it was: a further version with another status or term. Repaired: REPAIRED. Revoked,
   and corrected (what the row said was wrong; what is right follows as a row of its own): REVOKED, with the public
   notice. Expired: the term ends on the day before.
 - A row said anew after its withdrawal is in force again (CORRECTED) where it says something new, and is a mere
-  repetition where it was said before, word for word: a repair is not undone by an echo.
+  repetition where it was said before, whatever time and origin it has now: a repair is not undone by an echo.
+- Every withdrawal but an expiry is noted in core.source_ended, also where nothing of its row is here.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 
 from gateway.storage.database import Database
+from gateway.storage.feed_ended import move_said_at, note_ended, read_ended, release
 from gateway.storage.feed_rows import KINDS, FeedChange, FeedLoader, feed_row
-from gateway.storage.identifiers import normal_document_number
+from gateway.storage.identifiers import fold_name, normal_document_number
 from gateway.storage.imports.connection import Connection
 from gateway.storage.imports.load import read_reference
 from gateway.storage.imports.refused import CellError
@@ -43,32 +46,38 @@ _SAID: Final = {
     "corrected": "信息有误，已更正",
     "expired": "公示期届满",
 }
+_ENDS: Final = ("repaired", "revoked", "corrected")  # what the row said no longer holds
 _IN_FORCE: Final = ("ACTIVE", "CORRECTED")
 _DAY: Final = dt.timedelta(days=1)
 
 _SEEN: Final = """
-    select f.natural_key, f.digest from core.feed_change f
-    join unnest($2::text[], $3::bytea[]) w (natural_key, digest)
-      on f.natural_key = w.natural_key and f.digest = w.digest
-    where f.source_code = $1
+    select w.natural_key, bool_or(f.digest = w.digest) as whole
+    from unnest($2::text[], $3::bytea[], $4::bytea[]) w (natural_key, digest, content)
+    join core.feed_change f on f.source_code = $1 and f.natural_key = w.natural_key
+    where f.digest = w.digest or f.content = w.content
+    group by w.natural_key
 """
 _STATES: Final = """
     select c.natural_key, c.record_id, c.linked, c.said_at, r.status, r.published_until
     from core.source_row c join core.record r on r.id = c.record_id
     where c.source_code = $1 and c.natural_key = any ($2::text[])
 """
-# A record of another source that says the same: by its document's number, its brackets folded, else by day and title.
+# A record of another source that says the same: by its document's number, its brackets folded, with day and authority
+# (two authorities may well number alike), else by day and title. What is in doubt stays a record of its own.
 _OWN: Final = """
     select distinct on (w.natural_key) w.natural_key, r.id as record_id, true as linked, null::timestamptz as said_at,
            r.status, r.published_until
-    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[])
-         w (natural_key, uscc, kind, number, decided_on, told, grounds)
+    from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[], $9::text[],
+                $10::text[]) w (natural_key, uscc, kind, number, decided_on, told, grounds, organ, organ_name)
     join core.subject s on s.uscc = w.uscc
     join core.record r on r.subject_id = s.id and r.kind = w.kind and r.source_code <> $1
+         and r.decided_on = w.decided_on
+    left join core.subject a on a.id = r.authority_id
     where case when w.number is not null
                then translate(r.document_number, '（）()[]【】', '〔〕〔〕〔〕〔〕') = w.number
-               else r.decided_on = w.decided_on
-                    and w.told = case w.kind when 'HONOUR' then r.title
+                    and case when w.organ is not null and a.uscc is not null then a.uscc = w.organ
+                             else a.name_folded = w.organ_name end
+               else w.told = case w.kind when 'HONOUR' then r.title
                                              else coalesce(r.detail ->> 'list_name', r.title) end
                     and (w.grounds is null or r.detail ->> 'grounds' = w.grounds) end
     order by w.natural_key, r.id
@@ -86,8 +95,9 @@ _KEEP: Final = """
     on conflict (source_code, natural_key) do update set said_at = excluded.said_at
 """
 _REMEMBER: Final = """
-    insert into core.feed_change (source_code, natural_key, digest)
-    select $1, w.natural_key, w.digest from unnest($2::text[], $3::bytea[]) w (natural_key, digest)
+    insert into core.feed_change (source_code, natural_key, digest, content)
+    select $1, w.natural_key, w.digest, w.content
+    from unnest($2::text[], $3::bytea[], $4::bytea[]) w (natural_key, digest, content)
     on conflict do nothing
 """
 _NAMES: Final = "select uscc, name from core.subject where uscc = any ($1::text[])"
@@ -149,7 +159,21 @@ class _Sorted:
 
     upserts: list[Placed] = field(default_factory=list)
     withdrawals: list[tuple[FeedChange, asyncpg.Record, str, dt.date | None]] = field(default_factory=list)
-    done: list[FeedChange] = field(default_factory=list)  # nothing to write
+    ends: list[FeedChange] = field(default_factory=list)  # withdrawals, with or without a record here
+    echoes: list[FeedChange] = field(default_factory=list)  # upserts of what has ended, nothing new in them
+    again: list[str] = field(default_factory=list)  # keys of rows in force (again) for which nothing is to write
+
+
+@dataclass(slots=True)
+class _Before:
+    """What is known of the changes' rows, by key: what they are here, which were recognised as our own just now, which
+    changes were applied before (word for word; or but for time and origin), which rows have ended and when."""
+
+    states: Mapping[str, asyncpg.Record]
+    linked: frozenset[str]
+    seen: frozenset[str]
+    said: frozenset[str]
+    ended: Mapping[str, dt.datetime]
 
 
 @dataclass
@@ -193,22 +217,28 @@ class PageWriter:
         ]
         refused = {place for place, _, _ in rejected}
         good = [(place, change) for place, change in group if place not in refused]
-        states, linked = await self._states([change for _, change in good])
-        seen = await self._seen([change for _, change in good])
+        changes = [change for _, change in good]
+        states, linked = await self._states(changes)
+        seen, said = await self._seen(changes)
+        ended = await read_ended(self.connection, self.source, [one.natural_key for one in changes])
         applied.linked += len(linked)
-        sorted_ = self._sort(good, states, linked, seen, applied)
-        rejected += await self._upsert(sorted_.upserts, applied)
+        sorted_ = self._sort(good, _Before(states, linked, seen, said, ended), applied)
+        rejected += await self._upsert(sorted_, applied)
         await self._withdraw(sorted_.withdrawals)
+        await self._end(sorted_)
         refused = {place for place, _, _ in rejected}
         taken = [change for place, change in good if place not in refused]
         await self._remember(taken)
         return applied, rejected
 
-    async def _seen(self, changes: Sequence[FeedChange]) -> frozenset[str]:
-        """The keys of changes that were applied before, word for word."""
-        digests = [change.digest() for change in changes]
-        rows = await self.connection.fetch(_SEEN, self.source, [one.natural_key for one in changes], digests)
-        return frozenset(row["natural_key"] for row in rows)
+    async def _seen(self, changes: Sequence[FeedChange]) -> tuple[frozenset[str], frozenset[str]]:
+        """The keys of changes that were applied before, word for word; and those whose rows said the same but for time
+        and origin, too."""
+        digests, contents = [one.digest() for one in changes], [one.content() for one in changes]
+        keys = [one.natural_key for one in changes]
+        rows = await self.connection.fetch(_SEEN, self.source, keys, digests, contents)
+        whole = frozenset(row["natural_key"] for row in rows if row["whole"])
+        return whole, frozenset(row["natural_key"] for row in rows)
 
     async def _states(self, changes: Sequence[FeedChange]) -> tuple[dict[str, asyncpg.Record], frozenset[str]]:
         """What the rows are here, by key, and the keys of those that were recognised as our own just now."""
@@ -224,41 +254,50 @@ class PageWriter:
         await self.connection.execute(_LINK, self.source, list(own), records, [_said_at(unknown[key]) for key in own])
         return states | own, frozenset(own)
 
-    def _sort(
-        self,
-        group: Sequence[Placed],
-        states: Mapping[str, asyncpg.Record],
-        linked: frozenset[str],
-        seen: frozenset[str],
-        applied: Applied,
-    ) -> _Sorted:
+    def _sort(self, group: Sequence[Placed], before: _Before, applied: Applied) -> _Sorted:
         made = _Sorted()
         for place, change in group:
-            key, state = change.natural_key, states.get(change.natural_key)
-            if state is not None and self._is_repetition(change, state, key in seen):
+            key, state = change.natural_key, before.states.get(change.natural_key)
+            if self._is_echo(change, before):
+                made.echoes.append(change)
+                applied.same += key not in before.linked
+            elif self._is_repetition(change, before):
                 applied.same += 1
             elif change.op == "upsert":
                 if state is None or not state["linked"]:
                     made.upserts.append((place, change))
-                elif key not in linked:
-                    applied.same += 1  # ours: what it says we have said
-            elif state is None:
-                applied.unknown += 1
-            elif (ending := self._ending(change, state)) is None:
-                applied.same += key not in linked
+                    continue
+                applied.same += key not in before.linked  # ours: what it says we have said
+                if state["status"] in _IN_FORCE:
+                    made.again.append(key)
             else:
-                made.withdrawals.append((change, state, *ending))
-                applied.withdrawn += 1
+                made.ends.append(change)
+                if state is None:
+                    applied.unknown += 1
+                elif (ending := self._ending(change, state)) is None:
+                    applied.same += key not in before.linked
+                else:
+                    made.withdrawals.append((change, state, *ending))
+                    applied.withdrawn += 1
         return made
 
-    def _is_repetition(self, change: FeedChange, state: asyncpg.Record, seen: bool) -> bool:
-        """Does it tell again what was applied before? In order, a row may well return to what it once said."""
+    def _is_echo(self, change: FeedChange, before: _Before) -> bool:
+        """Does it say again what has ended, and nothing new? When and where it says so counts for nothing."""
+        key, state = change.natural_key, before.states.get(change.natural_key)
+        over = key in before.ended or (state is not None and not state["linked"] and state["status"] not in _IN_FORCE)
+        return change.op == "upsert" and over and key in before.said
+
+    def _is_repetition(self, change: FeedChange, before: _Before) -> bool:
+        """Does it tell again what was applied before, or what is older? In order, a row may well return to what it once
+        said."""
         if not self.rereading:
-            withdrawn = not state["linked"] and state["status"] not in _IN_FORCE
-            return seen and change.op == "upsert" and withdrawn
-        said_at = _said_at(change)
+            return False
+        key, state, said_at = change.natural_key, before.states.get(change.natural_key), _said_at(change)
+        if state is None:  # put aside before it ended, or not: what is older than its end is over
+            ended_at = before.ended.get(key)
+            return change.op == "upsert" and ended_at is not None and (said_at is None or said_at <= ended_at)
         older = said_at is not None and state["said_at"] is not None and said_at < state["said_at"]
-        return seen or older
+        return key in before.seen or older
 
     def _ending(self, change: FeedChange, state: asyncpg.Record) -> tuple[str, dt.date | None] | None:
         """Status and end of term that a withdrawal leaves; None where it changes nothing."""
@@ -277,8 +316,9 @@ class PageWriter:
         last = min(dt.date.fromisoformat(str(change.effective_on)), self.reference.received_on) - _DAY
         return (status, last) if until is None or last < until else None
 
-    async def _upsert(self, upserts: Sequence[Placed], applied: Applied) -> list[Rejected]:
+    async def _upsert(self, sorted_: _Sorted, applied: Applied) -> list[Rejected]:
         rejected: list[Rejected] = []
+        upserts, echoes = sorted_.upserts, set()
         nameless = {change.uscc for _, change in upserts} - self._names.keys()
         if nameless:
             rows = await self.connection.fetch(_NAMES, list(nameless))
@@ -302,13 +342,16 @@ class PageWriter:
             if good:
                 outcome = await loader.load(self.connection, good)
                 rejected += [(row.number, placed[row.number], _reason(errors)) for row, errors in outcome.rejected]
+                echoes |= loader.echoes
                 applied.new += outcome.new
                 applied.changed += outcome.changed
                 applied.same += outcome.same
         refused = {place for place, _, _ in rejected}
-        kept = [change for place, change in upserts if place not in refused]
+        sorted_.echoes += [change for place, change in upserts if place in echoes]
+        kept = [change for place, change in upserts if place not in refused | echoes]
         keys = [change.natural_key for change in kept]
         await self.connection.execute(_KEEP, self.source, keys, [_said_at(change) for change in kept])
+        sorted_.again += keys
         return rejected
 
     async def _withdraw(self, withdrawals: Sequence[tuple[FeedChange, asyncpg.Record, str, dt.date | None]]) -> None:
@@ -330,23 +373,35 @@ class PageWriter:
             self.received_at,
         )
 
+    async def _end(self, sorted_: _Sorted) -> None:
+        """Note what has ended and what no longer has. An echo moves the end on: it says nothing that is newer."""
+        said = {one.natural_key: _said_at(one) for one in (*sorted_.ends, *sorted_.echoes)}
+        ends = {one.natural_key: _said_at(one) or self.received_at for one in sorted_.ends if one.reason in _ENDS}
+        echoed = {key: at for one in sorted_.echoes if (at := said[key := one.natural_key]) is not None}
+        await note_ended(self.connection, self.source, ends | echoed)
+        await release(self.connection, self.source, sorted_.again)
+        await move_said_at(self.connection, self.source, said)
+
     async def _remember(self, changes: Sequence[FeedChange]) -> None:
-        digests = [change.digest() for change in changes]
-        await self.connection.execute(_REMEMBER, self.source, [one.natural_key for one in changes], digests)
+        digests, contents = [one.digest() for one in changes], [one.content() for one in changes]
+        keys = [one.natural_key for one in changes]
+        await self.connection.execute(_REMEMBER, self.source, keys, digests, contents)
 
 
 def _own_by(change: FeedChange) -> tuple[Any, ...]:
     """What a report of our own is recognised by: the parameters of _OWN."""
     row = change.row or {}
-    number = row.get("document_number")
+    number, day, organ = row.get("document_number"), row.get("decided_on"), row.get("authority_name")
     return (
         change.natural_key,
         change.uscc,
         row.get("kind"),
         normal_document_number(str(number)).translate(str.maketrans("（）", "〔〕")) if number is not None else None,
-        dt.date.fromisoformat(str(row["decided_on"])),
+        dt.date.fromisoformat(str(day)) if day is not None else None,
         row.get("title") if row.get("kind") == "HONOUR" else row.get("list_name"),
         row.get("grounds"),
+        row.get("authority_uscc"),
+        fold_name(str(organ)) if organ is not None else None,
     )
 
 

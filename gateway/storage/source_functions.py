@@ -224,11 +224,15 @@ _BANKS = (
 # Regional platform ----------------------------------------------------------------------------------------------------
 
 # A report of our own that came back is the record that was reported. What has ended here or there is not shown, unless
-# the source says something newer of it; an own record's end is ours to say.
+# the source says something newer of it; an own record's end is ours to say. Nor is what the source has withdrawn,
+# stored or not.
 _STORED = "{schema}.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key'"
 _ENDED = (
-    f"exists (select from {_STORED} and w.ended"
+    f"(exists (select from {_STORED} and w.ended"
     " and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)))"
+    " or exists (select from {schema}.source_ended e where e.source_code = 'REGION_PLATFORM'"
+    " and e.natural_key = x ->> 'natural_key'"
+    " and coalesce((x ->> 'updated_at')::timestamptz <= e.ended_at, true)))"
 )
 
 

@@ -193,6 +193,68 @@ async def test_a_change_that_can_not_be_read_has_a_problem_and_the_rest_goes_on(
     assert (good.problem, good.op, good.natural_key) == ("", "upsert", f"xzcf|{USCC}|样例〔2026〕1号")
 
 
+def spoiled(**changes: Any) -> dict[str, Any]:
+    made = withdrawal()
+    return made | {"entity": made["entity"] | changes}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        spoiled(CF_NR_FK="约壹万伍仟元"), spoiled(CF_JDRQ="二〇二六年三月十五日"), spoiled(CF_XDR_MC=None),
+        spoiled(CF_CFLB=[]), spoiled(CF_XDR_LB="自然人"), spoiled(CF_XDR_SHXYM=[]), spoiled(CF_SY={}),
+        spoiled(CF_CFLB2=[], CF_YXQ=True), withdrawal(dataSource=[]), withdrawal(updateTime=7),
+        {key: value for key, value in withdrawal().items() if key not in ("dataSource", "updateTime")},
+        withdrawal(entity={"CF_WSH": "样例[2026]1号"}),
+    ],
+)  # fmt: skip
+async def test_a_withdrawal_says_what_ends_whatever_else_can_not_be_read(
+    platform: Platform, connector: RegionPlatformConnector, change: dict[str, Any]
+) -> None:
+    platform.reply = lambda path, asked: feed([change, change | {"op": "upsert"}])
+    page = await connector.changes("", soon())
+    assert isinstance(page, ChangesPage)
+    withdrawn, upsert = page.changes
+    assert (withdrawn.problem, withdrawn.natural_key) == ("", f"xzcf|{USCC}|样例〔2026〕1号")
+    assert (withdrawn.op, withdrawn.reason, withdrawn.effective_on) == ("withdraw", "repaired", "2026-05-01")
+    assert upsert.problem
+
+
+@pytest.mark.parametrize(
+    ("table", "entity"),
+    [
+        ("honour", {"title": "示例先进", "awarded_on": "2026年1月1日", "authority": [], "valid_to": "?!"}),
+        ("serious_dishonesty", {"list_name": "示例先进", "listed_on": "2026-01-01", "basis": 7}),
+        ("abnormal", {"reason": "示例先进", "listed_on": "20260101", "authority": "名" * 300, "removed_on": "昨天"}),
+    ],
+)
+async def test_a_withdrawal_of_the_other_tables_is_told_by_what_it_names_and_the_day(
+    platform: Platform, connector: RegionPlatformConnector, table: str, entity: dict[str, Any]
+) -> None:
+    said = {"op": "withdraw", "reason": "repaired", "effectiveOn": "2026-05-01"}
+    day = next(name for name in ("awarded_on", "listed_on") if name in entity)
+    what = next(iter(entity))
+    poisoned = [{**entity, day: "昨天"}, {**entity, what: None}, {**entity, what: []}]
+    platform.reply = lambda path, asked: feed([row(table, USCC, one) | said for one in (entity, *poisoned)])
+    page = await connector.changes("", soon())
+    assert isinstance(page, ChangesPage)
+    assert [bool(change.problem) for change in page.changes] == [False, True, True, True]
+    assert page.changes[0].natural_key == f"{table}|{USCC}|示例先进|2026-01-01"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [spoiled(CF_WSH="/"), spoiled(CF_WSH=7), spoiled(CF_XDR_SHXYM=ORGAN, CF_SY=[]), spoiled(CF_WSH="号" * 201)],
+)
+async def test_a_withdrawal_that_does_not_say_of_what_is_put_aside(
+    platform: Platform, connector: RegionPlatformConnector, change: dict[str, Any]
+) -> None:
+    platform.reply = lambda path, asked: feed([change])
+    page = await connector.changes("", soon())
+    assert isinstance(page, ChangesPage)
+    assert page.changes[0].problem
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -139,6 +139,26 @@ def test_a_value_that_can_not_be_is_malformed(changes: dict[str, Any]) -> None:
     assert broken(penalty(USCC, **changes)) is FailureKind.MALFORMED
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "自然人\u200b", "\ufeff自然人", "自然人 ", "自 然\u3000人", "自然\u00ad人", "自\u2066然人", "自然人（公民）",
+        "自然人(个体)", "1", "公民", "个人", "外国人", "法人 自然人",
+    ],
+)  # fmt: skip
+def test_a_person_is_no_subject_however_the_kind_is_written(kind: str) -> None:
+    assert broken(penalty(USCC, CF_XDR_LB=kind)) is FailureKind.MALFORMED
+    licence = {"XK_XDR_MC": "样例", "XK_WSH": "许1", "XK_JDRQ": "2026-01-01", "XK_XKJG": "局", "XK_XDR_LB": kind}
+    assert broken(row("xzxk", USCC, licence)) is FailureKind.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "kind", ["法人及非法人组织", "法人及非法人组织\u200b", "个体 工商户", "个体户", "企业法人", "", "/", "无", None]
+)
+def test_the_kinds_of_the_contract_and_none_are_taken(kind: str | None) -> None:
+    assert read(penalty(USCC, CF_XDR_LB=kind))["subject_uscc"] == USCC
+
+
 def test_another_subjects_code_in_the_entity_is_foreign_and_nothing_there_is_null() -> None:
     assert broken(penalty(USCC, CF_XDR_SHXYM=OTHER)) is FailureKind.FOREIGN_ROWS
     for none in ("/", None, "无", "12345", USCC.lower()):

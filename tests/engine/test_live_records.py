@@ -42,6 +42,7 @@ async def rows(world: World, owner: asyncpg.Connection[Any], monkeypatch: pytest
 
     yield link, rows_at
     await owner.execute("delete from core.source_row")
+    await owner.execute("delete from core.source_ended")
     for number in (0, 3):
         status = small_world.RECORDS[number][4]
         await owner.execute(
@@ -111,3 +112,32 @@ async def test_a_stored_record_says_the_same_of_itself_in_both_places(
     assert stored["status"] == "EXPIRED"
     assert stored["severity"] == "GENERAL"
     assert subject["regionPlatform"]["records"][0] == stored
+
+
+async def end(owner: asyncpg.Connection[Any], at: dt.datetime, key: str = KEYS[0]) -> None:
+    await owner.execute("insert into core.source_ended values ('REGION_PLATFORM', $1, $2)", key, at)
+
+
+@pytest.mark.parametrize("view", ["restricted", "restricted_scoped", "internal", "self"])
+async def test_what_the_source_has_withdrawn_is_shown_to_nobody_though_nothing_of_it_is_stored(
+    world: World, owner: asyncpg.Connection[Any], rows: Any, view: str
+) -> None:
+    await end(owner, SAID)
+    assert [record for record, _ in await shown(world, view)] == [LIVE[1]]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_what_the_source_has_withdrawn_is_hidden_beside_a_record_in_force(
+    world: World, owner: asyncpg.Connection[Any], rows: Any, linked: bool
+) -> None:
+    await rows[0](0, linked=linked)
+    await end(owner, SAID + dt.timedelta(hours=1))
+    assert [record for record, _ in await shown(world, "restricted")] == [LIVE[1]]
+
+
+async def test_what_it_said_after_that_is_shown_and_another_sources_end_is_its_own(
+    world: World, owner: asyncpg.Connection[Any], rows: Any
+) -> None:
+    await end(owner, SAID - dt.timedelta(seconds=1))
+    await owner.execute("insert into core.source_ended values ('COURTS', $1, $2)", KEYS[1], SAID)
+    assert [record for record, _ in await shown(world, "restricted")] == LIVE[:2]

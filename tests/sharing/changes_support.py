@@ -22,8 +22,8 @@ NOW = dt.datetime(2026, 6, 1, 4, 0, tzinfo=dt.UTC)  # noon in Asia/Shanghai
 SOURCE = "REGION_PLATFORM"
 
 _TABLES = (
-    "record", "record_version", "withdrawal", "subject", "identifier", "source_row", "feed_change", "feed_reject",
-    "feed_cursor",
+    "record", "record_version", "withdrawal", "subject", "identifier", "source_row", "source_ended", "feed_change",
+    "feed_reject", "feed_cursor",
 )  # fmt: skip
 # All that the feed writes, but for random ids, running numbers and moments.
 _STATE = (
@@ -39,7 +39,8 @@ _STATE = (
     "select r.natural_key, w.withdrawn_on, w.reason from core.withdrawal w join core.record r on r.id = w.record_id",
     """select c.natural_key, c.linked, c.said_at, r.natural_key from core.source_row c
        join core.record r on r.id = c.record_id""",
-    "select natural_key, digest from core.feed_change",
+    "select natural_key, ended_at from core.source_ended",
+    "select natural_key, digest, content from core.feed_change",
     "select cursor, place, natural_key, op, reason, resolved_at is null from core.feed_reject",
     "select cursor, rereading from core.feed_cursor",
 )

@@ -174,17 +174,129 @@ async def test_a_row_is_in_force_again_by_something_new_and_not_by_an_echo(
     platform.upsert(at("10:00:00", USCC))
     assert counts(await follow(platform, database)) == {"new": 1, "withdrawn": 1, "same": 1}
     assert await records(owner) == {KEY: ("REPAIRED", 2)}
-    platform.upsert(at("12:00:00", USCC))
+    platform.upsert(at("12:00:00", USCC))  # another time, another origin, and nothing else
+    platform.upsert(at("13:00:00", USCC) | {"dataSource": "另一中心"})
+    platform.upsert(at("14:00:00", USCC) | {"updateTime": None})
+    assert counts(await follow(platform, database)) == {"same": 3}
+    assert await records(owner) == {KEY: ("REPAIRED", 2)}
+    assert await ended(owner) == {KEY: "13:00"}  # nor is it shown of an answer that has the echo's time
+    assert await owner.fetchval("select said_at from core.source_row") == moment("13:00")
+    platform.upsert(at("12:30:00", USCC, CF_NR_FK=7))
     assert counts(await follow(platform, database)) == {"changed": 1}
     assert await records(owner) == {KEY: ("CORRECTED", 3)}
+    assert await ended(owner) == {}
 
 
-async def test_a_withdrawal_of_what_is_not_here_makes_nothing(
+@pytest.mark.parametrize("reason", ["repaired", "revoked", "corrected"])
+async def test_an_echo_is_told_without_what_was_remembered_of_the_change(
+    platform: FeedPlatform, database: Database, owner: Owner, reason: str
+) -> None:
+    """As where the change was applied before its content was remembered."""
+    platform.upsert(at("10:00:00", USCC))
+    platform.withdraw(at("11:00:00", USCC), reason)
+    await follow(platform, database)
+    await owner.execute("update core.feed_change set content = null")
+    await owner.execute("delete from core.source_ended")
+    before = await records(owner)
+    platform.upsert(at("12:00:00", USCC))
+    assert counts(await follow(platform, database)) == {"same": 1}
+    assert await records(owner) == before
+    assert await ended(owner) == {KEY: "12:00"}
+
+
+async def test_an_earlier_content_than_the_one_withdrawn_is_an_echo_too(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    platform.upsert(at("10:00:00", USCC))
+    platform.upsert(at("11:00:00", USCC, CF_NR_FK=2))
+    platform.withdraw(at("12:00:00", USCC, CF_NR_FK=3), "repaired")  # what it last said was never told
+    await follow(platform, database)
+    for fine in (1.5, 2, 3):
+        platform.upsert(at("13:00:00", USCC, CF_NR_FK=fine))
+    assert counts(await follow(platform, database)) == {"same": 3}
+    assert await records(owner) == {KEY: ("REPAIRED", 3)}
+
+
+async def ended(owner: Owner) -> dict[str, str]:
+    """Rows that are noted as ended, and the time of day on 1 April; of another day, the whole moment."""
+    rows = await owner.fetch("select natural_key, ended_at from core.source_ended")
+    local = {row["natural_key"]: row["ended_at"].astimezone(dt.timezone(dt.timedelta(hours=8))) for row in rows}
+    return {key: f"{at:%H:%M}" if at.date() == dt.date(2026, 4, 1) else f"{at:%F %H:%M}" for key, at in local.items()}
+
+
+def moment(time: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(f"2026-04-01T{time}:00+08:00")
+
+
+async def test_a_withdrawal_of_what_is_not_here_makes_no_record_and_is_noted(
     platform: FeedPlatform, database: Database, owner: Owner
 ) -> None:
     platform.withdraw(at("10:00:00", USCC), "revoked")
-    assert counts(await follow(platform, database)) == {"unknown": 1}
+    platform.withdraw(at("10:00:00", USCC, "2") | {"updateTime": None}, "corrected")
+    platform.withdraw(at("10:00:00", USCC, "3"), "expired")  # its term says it
+    assert counts(await follow(platform, database)) == {"unknown": 3}
     assert await records(owner) == {}
+    assert await ended(owner) == {KEY: "10:00", f"xzcf|{USCC}|2": "2026-06-01 12:00"}
+    platform.upsert(at("11:00:00", USCC))  # an echo makes no record either
+    assert counts(await follow(platform, database)) == {"same": 1}
+    assert (await records(owner), (await ended(owner))[KEY]) == ({}, "11:00")
+    platform.upsert(at("09:00:00", USCC, CF_NR_FK=7))
+    assert counts(await follow(platform, database)) == {"new": 1}
+    assert await records(owner) == {KEY: ("ACTIVE", 1)}
+    assert KEY not in await ended(owner)
+
+
+async def test_what_was_put_aside_and_then_ended_is_noted_and_never_comes_back(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    listed = {"list_name": "示例名单", "listed_on": "2026-01-01", "basis": "法", "authority": "局", "removed_on": None}
+    key = f"serious_dishonesty|{USCC}|示例名单|2026-01-01"
+    entry = row("serious_dishonesty", USCC, listed)
+    platform.upsert(entry)  # its subject has no name here
+    platform.upsert(row("serious_dishonesty", USCC, {**listed, "basis": "旧法"}))
+    platform.withdraw(entry | {"updateTime": "2026-04-01 11:00:00"}, "repaired")
+    assert counts(await follow(platform, database)) == {"rejected": 2, "unknown": 1}
+    assert await ended(owner) == {key: "11:00"}
+    platform.upsert(at("12:00:00", USCC))  # now it has one
+    await follow(platform, database)
+    for _ in range(2):
+        await worker(platform, database).reread()
+        await follow(platform, database)
+        assert await records(owner) == {KEY: ("ACTIVE", 1)}
+        assert await ended(owner) == {key: "11:00"}
+    platform.upsert(row("serious_dishonesty", USCC, {**listed, "basis": "新法"}))
+    assert counts(await follow(platform, database)) == {"new": 1}
+    assert await ended(owner) == {}
+
+
+async def test_a_withdrawal_moves_what_the_source_last_said(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    platform.upsert(at("10:00:00", USCC))
+    platform.withdraw(at("12:00:00", USCC, CF_NR="更正"), "repaired")
+    await follow(platform, database)
+    assert await owner.fetchval("select said_at from core.source_row") == moment("12:00")
+    assert await ended(owner) == {KEY: "12:00"}
+    platform.withdraw(at("11:00:00", USCC), "repaired")
+    await follow(platform, database)
+    assert await owner.fetchval("select said_at from core.source_row") == moment("12:00")
+    assert await ended(owner) == {KEY: "12:00"}
+
+
+async def test_the_copy_of_our_report_that_was_corrected_is_noted_until_it_is_said_anew(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path
+) -> None:
+    await own(database, tmp_path)
+    before = await records(owner)
+    platform.withdraw(OWN[0], "corrected")
+    await follow(platform, database)
+    assert (await records(owner), await ended(owner)) == (before, {KEY: "10:00"})
+    platform.upsert(at("11:00:00", USCC))
+    await follow(platform, database)
+    assert await ended(owner) == {KEY: "11:00"}
+    platform.upsert(at("12:00:00", USCC, CF_NR_FK=9))
+    await follow(platform, database)
+    assert (await records(owner), await ended(owner)) == (before, {})
 
 
 # Our own reports ------------------------------------------------------------------------------------------------------
@@ -241,6 +353,56 @@ async def test_our_own_reports_are_recognised_and_never_doubled(
     )
     assert sum(link["linked"] and link["source_code"] == "LOCAL" for link in links) == 4
     assert sum(not link["linked"] and link["source_code"] == SOURCE for link in links) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CF_CFJG": "示例博州税务局", "CF_CFJGDM": code("11", 900009)},
+        {"CF_CFJGDM": code("11", 900009)},
+        {"CF_CFJG": "示例博州税务局", "CF_CFJGDM": None},
+        {"CF_JDRQ": "2026-03-16"},
+    ],
+)
+async def test_another_authoritys_act_or_one_of_another_day_is_none_of_ours(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    await own(database, tmp_path)
+    before = await records(owner)
+    platform.upsert(at("10:00:00", USCC, **changes))
+    assert counts(await follow(platform, database)) == {"new": 1}
+    assert await records(owner) == before | {KEY: ("ACTIVE", 1)}
+    platform.withdraw(at("11:00:00", USCC, **changes), "repaired")
+    assert counts(await follow(platform, database)) == {"withdrawn": 1}
+    assert await records(owner) == before | {KEY: ("REPAIRED", 2)}
+
+
+async def test_an_authority_without_its_code_is_told_by_its_name(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path
+) -> None:
+    await own(database, tmp_path)
+    platform.upsert(at("10:00:00", USCC, CF_CFJG="示例博尔塔拉蒙古自治州 财政局", CF_CFJGDM=None))
+    assert counts(await follow(platform, database)) == {"linked": 1}
+
+
+async def test_a_withdrawal_that_names_no_day_or_authority_ends_no_record_of_ours(
+    platform: FeedPlatform, database: Database, owner: Owner, tmp_path: Path
+) -> None:
+    await own(database, tmp_path)
+    before = await records(owner)
+    platform.withdraw(at("10:00:00", USCC, CF_JDRQ="何日"), "repaired")
+    platform.withdraw(at("11:00:00", USCC, CF_CFJG=None, CF_CFJGDM=None), "repaired")
+    assert counts(await follow(platform, database)) == {"unknown": 2}
+    assert await records(owner) == before
+
+
+async def test_a_withdrawal_with_an_unreadable_column_ends_the_record(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    platform.upsert(at("10:00:00", USCC))
+    platform.withdraw(at("11:00:00", USCC, CF_NR_FK="约壹万伍仟元", CF_JDRQ="何日", CF_XDR_MC=None), "repaired")
+    assert counts(await follow(platform, database)) == {"new": 1, "withdrawn": 1}
+    assert await records(owner) == {KEY: ("REPAIRED", 2)}
 
 
 @pytest.mark.parametrize(
@@ -357,6 +519,30 @@ async def test_poisoned_rows_are_put_aside_and_the_rest_goes_on(
     assert "不知何种" not in str(rejects) + caplog.text
 
 
+# A digit lost in the middle, and one added, behind the words that say what it is.
+@pytest.mark.parametrize("number", ["65279919600929001", "6527991960092900177"])
+async def test_mistyped_identity_numbers_are_masked_as_in_an_import(
+    platform: FeedPlatform, database: Database, owner: Owner, number: str
+) -> None:
+    said = f"当事人张样，身份证号：{number}，无证"
+    plain = at(
+        "10:00:00", USCC, CF_SY=said, CF_YJ=said, CF_NR=said, CF_WFXW=said, CF_NR_ZKDX=said, CF_CFLB=f"罚款;{said}"
+    )
+    platform.upsert(plain | {"dataSource": f"公民身份号码{number}"})
+    platform.upsert(at("10:00:00", USCC, f"样例 身份证号{number}"))
+    platform.upsert(at("10:00:00", USCC, "2", CF_CFLB="罚款", CF_SY=said, CF_XDR_MC=f"样例{number}"))
+    platform.upsert(at("10:00:00", USCC, "3", CF_CFJG=number, CF_CFJGDM=None))
+    platform.withdraw(plain, "repaired")
+    platform.upsert(row("abnormal", USCC, {"reason": said, "listed_on": "2026-01-01", "authority": "局"}))
+    platform.withdraw(row("abnormal", USCC, {"reason": said, "listed_on": "2026-01-01", "authority": "局"}), "repaired")
+    await follow(platform, database)
+    assert "2" in str(await records(owner))
+    tables = await owner.fetch("select tablename from pg_tables where schemaname = 'core'")
+    for table in tables:
+        found = await owner.fetch(f"select x::text from core.{table['tablename']} x")
+        assert number not in str(found), table["tablename"]
+
+
 async def test_a_row_that_the_database_refuses_keeps_no_other_out(
     platform: FeedPlatform, database: Database, owner: Owner
 ) -> None:
@@ -412,7 +598,8 @@ async def test_the_rights_of_the_role_that_follows(platform: FeedPlatform, datab
         for sql in (
             "delete from core.feed_change", "update core.feed_change set digest = ''", "delete from core.source_row",
             "update core.source_row set record_id = 1", "update core.feed_reject set reason = ''",
-            "delete from core.feed_reject", "delete from core.feed_cursor", "delete from core.record_version",
+            "truncate core.source_ended", "delete from core.feed_reject",
+            "delete from core.feed_cursor", "delete from core.record_version",
         ):  # fmt: skip
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(sql)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -239,6 +240,74 @@ async def test_cursors_that_go_round_in_a_circle_are_a_failure(platform: FeedPla
     followed = await asyncio.wait_for(worker(platform, database).once(), 10)
     assert followed.failure is not None
     assert len(platform.asked) < 10
+
+
+@pytest.mark.parametrize("length", [1, 3, 40])
+async def test_a_circle_behind_a_long_way_is_found_in_bounded_room(
+    platform: FeedPlatform, database: Database, length: int
+) -> None:
+    def answer(path: str, asked: dict[str, Any]) -> Any:
+        place = int(asked["since"] or 0) + 1
+        following = place if place < 70 + length else 70 - (length == 1)
+        return {"status": 1, "data": {"next": str(following), "more": True, "list": []}}
+
+    platform.reply = answer
+    followed = await asyncio.wait_for(worker(platform, database).once(), 20)
+    assert followed.failure is not None
+    assert len(platform.asked) < 300
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_a_source_that_refuses_every_cursor_is_asked_less_and_less(
+    platform: FeedPlatform, database: Database, owner: Owner, fresh: bool
+) -> None:
+    given = itertools.count()
+
+    def answer(path: str, asked: dict[str, Any]) -> Any:
+        if asked["since"]:
+            return {"status": 3, "message": "no such cursor"}
+        cursor = f"c{next(given)}" if fresh else "c"
+        return {"status": 1, "data": {"next": cursor, "more": True, "list": []}}
+
+    platform.reply = answer
+    stop = asyncio.Event()
+    following = worker(platform, database, interval=0.01, chance=lambda: 0.0)
+    task = asyncio.create_task(following.run(stop))
+    await asyncio.sleep(2.0)  # at once, after 0.5 s, after 1.5 s: at most five calls each
+    assert 3 <= len(platform.asked) <= 15
+    platform.reply = platform.answer
+    platform.upsert(at("10:00:00", USCC))
+    followed_before = len(platform.asked)
+    await _until(lambda: len(platform.asked) > followed_before)
+    for _ in range(200):
+        if await records(owner):
+            break
+        await asyncio.sleep(0.02)
+    assert len(await records(owner)) == 1
+    stop.set()
+    await asyncio.wait_for(task, 2)
+
+
+async def test_a_page_alone_does_not_shorten_the_pause(
+    platform: FeedPlatform, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Page one, then a fault, and again from the page behind it."""
+    count = itertools.count()
+
+    def answer(path: str, asked: dict[str, Any]) -> Any:
+        place = next(count)
+        if place % 2:
+            return web.Response(status=500)
+        return {"status": 1, "data": {"next": f"c{place}", "more": True, "list": []}}
+
+    platform.reply = answer
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker(platform, database, interval=0.01, chance=lambda: 0.0).run(stop))
+    await asyncio.sleep(1.8)
+    stop.set()
+    await asyncio.wait_for(task, 3)
+    pauses = [record.getMessage().rsplit(" in ", 1)[1] for record in caplog.records if "again in" in record.msg]
+    assert pauses[:3] == ["0.5 s", "1.0 s", "2.0 s"]
 
 
 async def test_a_source_that_fails_is_not_asked_in_a_hot_loop(platform: FeedPlatform, database: Database) -> None:

@@ -56,6 +56,8 @@ COLUMNS: dict[str, dict[int, str]] = {
     },
     # what a live row is here: the record's id while it is in force, and that it has ended
     "source_row": {R: "source_code natural_key ended linked said_at external_id node_id"},
+    # that a source has withdrawn a row, stored here or not, and when
+    "source_ended": {R: "source_code natural_key ended_at"},
     "required_source": {R: f"matter_code position {_SOURCE} last_answer_at"},
 }
 _RECORD = " ".join(COLUMNS["record"].values())
@@ -131,6 +133,7 @@ GRANTS: dict[tuple[str, str], str] = {
     # the feed of changes moves its cursor; what it brought and put aside stays as it was said
     ("import", "core.feed_cursor"): "SELECT INSERT UPDATE",
     ("import", "core.source_row"): "SELECT INSERT UPDATE",  # said_at and linked alone (tests/sharing)
+    ("import", "core.source_ended"): "SELECT INSERT UPDATE DELETE",  # a row may be in force again
     ("import", "core.feed_change"): "SELECT INSERT",
     ("import", "core.feed_reject"): "SELECT INSERT UPDATE",  # resolved_at alone
     # kept answers, health of sources, who asks; subjects only to turn codes into ids

@@ -1074,6 +1074,11 @@ create view v_restricted.source_row with (security_barrier) as select
     case when r.status not in ('REPAIRED', 'REVOKED') then r.external_id end as external_id,
     case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
 from core.source_row w join core.record r on r.id = w.record_id;
+create view v_restricted.source_ended with (security_barrier) as select
+    e.source_code as source_code,
+    e.natural_key as natural_key,
+    e.ended_at as ended_at
+from core.source_ended e;
 create view v_restricted.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -1236,7 +1241,7 @@ create function v_restricted.platform_records(answers jsonb, subject text) retur
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+    from jsonb_array_elements(answers -> subject -> 'records') x where not (exists (select from v_restricted.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) or exists (select from v_restricted.source_ended e where e.source_code = 'REGION_PLATFORM' and e.natural_key = x ->> 'natural_key' and coalesce((x ->> 'updated_at')::timestamptz <= e.ended_at, true)));
 end;
 create function v_restricted.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
@@ -2003,6 +2008,12 @@ create view v_restricted_scoped.source_row with (security_barrier) as select
     case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
 from core.source_row w join core.record r on r.id = w.record_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_restricted_scoped.source_ended with (security_barrier) as select
+    e.source_code as source_code,
+    e.natural_key as natural_key,
+    e.ended_at as ended_at
+from core.source_ended e
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_restricted_scoped.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -2213,7 +2224,7 @@ create function v_restricted_scoped.platform_records(answers jsonb, subject text
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+    from jsonb_array_elements(answers -> subject -> 'records') x where not (exists (select from v_restricted_scoped.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) or exists (select from v_restricted_scoped.source_ended e where e.source_code = 'REGION_PLATFORM' and e.natural_key = x ->> 'natural_key' and coalesce((x ->> 'updated_at')::timestamptz <= e.ended_at, true)));
 end;
 create function v_restricted_scoped.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
@@ -3006,6 +3017,12 @@ create view v_self.source_row with (security_barrier) as select
     case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
 from core.source_row w join core.record r on r.id = w.record_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_self.source_ended with (security_barrier) as select
+    e.source_code as source_code,
+    e.natural_key as natural_key,
+    e.ended_at as ended_at
+from core.source_ended e
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_self.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -3210,7 +3227,7 @@ create function v_self.platform_records(answers jsonb, subject text) returns tab
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+    from jsonb_array_elements(answers -> subject -> 'records') x where not (exists (select from v_self.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) or exists (select from v_self.source_ended e where e.source_code = 'REGION_PLATFORM' and e.natural_key = x ->> 'natural_key' and coalesce((x ->> 'updated_at')::timestamptz <= e.ended_at, true)));
 end;
 create function v_self.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
@@ -4032,6 +4049,12 @@ create view v_internal.source_row with (security_barrier) as select
     case when r.status not in ('REPAIRED', 'REVOKED') then r.node_id end as node_id
 from core.source_row w join core.record r on r.id = w.record_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_internal.source_ended with (security_barrier) as select
+    e.source_code as source_code,
+    e.natural_key as natural_key,
+    e.ended_at as ended_at
+from core.source_ended e
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.required_source with (security_barrier) as select
     m.code as matter_code,
     o.position as position,
@@ -4242,7 +4265,7 @@ create function v_internal.platform_records(answers jsonb, subject text) returns
         (x -> 'list_name')::text,
         (x -> 'removed_on')::text,
         (x -> 'grounds')::text
-    from jsonb_array_elements(answers -> subject -> 'records') x where not exists (select from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true)));
+    from jsonb_array_elements(answers -> subject -> 'records') x where not (exists (select from v_internal.source_row w where w.source_code = 'REGION_PLATFORM' and w.natural_key = x ->> 'natural_key' and w.ended and (w.linked or coalesce((x ->> 'updated_at')::timestamptz <= w.said_at, true))) or exists (select from v_internal.source_ended e where e.source_code = 'REGION_PLATFORM' and e.natural_key = x ->> 'natural_key' and coalesce((x ->> 'updated_at')::timestamptz <= e.ended_at, true)));
 end;
 create function v_internal.peers(answers jsonb, subject text) returns table (code text, source_code text, status text, as_of text, reason text, on_record text, region_code text, region_name text, region_local text, courts text)
     language sql stable parallel safe as $$
