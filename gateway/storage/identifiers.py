@@ -124,7 +124,6 @@ def kind_of_uscc(code: str) -> str:
 # digits, "\x01" for what is not seen at all, "\x00" for everything else.
 _MORE_XS = "×✕ХхΧχ"  # of other alphabets, and the sign of multiplication
 _DIGITS = re.compile(r"[0-9](?:\x01*+(?:[ .]\x01*+){0,3}+[0-9])*+")
-_DIGIT = re.compile(r"[0-9]")
 _PIECE = re.compile(r"[0-9](?:\x01*+[0-9])*+")
 _CHECK_X = re.compile(r"\x01*+(?:X|[ .](?:\x01*+[ .]){0,2}\x01*+X(?![0-9A-Z]))")
 _CENTS = re.compile(r"\.[0-9]{1,2}(?![0-9])")
@@ -230,22 +229,19 @@ def _numbers(view: str, start: int, end: int) -> Iterator[list[int]]:
     A number begins where a piece of digits begins and ends where one ends.
     """
     digits = view[start:end].translate(_BETWEEN)
-    if not _MAY_BEGIN.search(digits):
+    if len(digits) < end - start and not _MAY_BEGIN.search(digits):
         return
-    places = [digit.start() for digit in _DIGIT.finditer(view, start, end)]
+    places = [place for place in range(start, end) if view[place].isdigit()]
     begins, ends, count = [], set(), 0
     for piece in _PIECE.finditer(view, start, end):
         begins.append(count)
         count += len(piece[0]) - piece[0].count("\x01")
         ends.add(count)
     check = _CHECK_X.match(view, end)
-    at = {first: index for index, first in enumerate(begins)}
     free = 0  # digits before are of a number already
-    for may_begin in _MAY_BEGIN.finditer(digits):
-        first = may_begin.start()
-        if first < free or first not in at:
+    for index, first in enumerate(begins):
+        if first < free or not _MAY_BEGIN.match(digits, first):
             continue
-        index = at[first]
         if first + 17 == count and check:
             breaks = [begin - first for begin in begins[index + 1 :]]
             if view[end : check.end()].strip("\x01") != "X":
