@@ -35,6 +35,7 @@ from gateway.sources.section import (
     parameter_of_several,
     section,
     settled,
+    within,
 )
 from gateway.sources.told import (
     BUDGET,
@@ -58,6 +59,7 @@ from gateway.storage.pool import Pool
 
 _Plan: TypeAlias = dict[str, dict[str, tuple[str, ...]]]  # source → USCC → parts
 _Sections: TypeAlias = "dict[str, dict[str, Section]]"  # source → USCC → section
+_LARGEST: Final = 16 * 1024 * 1024  # bytes of what one request hands to its statement
 _UNMADE: Final = Section("", "", NOT_CONSULTED, 0.0)
 
 
@@ -259,6 +261,7 @@ class Sources:
                         self._ready.put((source, kept_as[uscc], uscc), one)
 
     def _consulted(self, sections: _Sections, under_consent: _Sections) -> Consulted:
+        within(_LARGEST, [*sections.values(), *under_consent.values()])
         behind: dict[str, tuple[str, ...]] = {}
         groups: dict[str, dict[str, tuple[str, Mapping[str, Section]]]] = {}
         parameters: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TypeAlias
 
 from connectors.base import Purpose
@@ -16,10 +17,11 @@ class Flight:
 
     `future` ends with a Reply and is never cancelled: waiters come and go (`waiters` counts those who are there), the
     question goes on. `start_by` (loop time, s) is the latest deadline among those who waited; nobody is served by a
-    call that starts later.
+    call that starts later. `ends` (loop time, s) is when its call is given up, where that is before the source's whole
+    budget is up; `overtaken` counts the flights of the same question that it left behind for being such.
     """
 
-    __slots__ = ("future", "part", "purpose", "start_by", "started", "uscc", "waiters")
+    __slots__ = ("ends", "future", "overtaken", "part", "purpose", "start_by", "started", "uscc", "waiters")
 
     def __init__(self, part: str, uscc: str, purpose: Purpose | None, start_by: float) -> None:
         self.part = part
@@ -27,6 +29,8 @@ class Flight:
         self.purpose = purpose
         self.start_by = start_by
         self.started = False
+        self.ends = math.inf
+        self.overtaken = 0
         self.waiters = 0
         self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 

@@ -20,15 +20,19 @@ from gateway.sources.breaker import Breaker, State
 from gateway.sources.flight import Flight, FlightKey
 from gateway.sources.metrics import SourceMetrics
 from gateway.sources.policy import SourcePolicy
+from gateway.sources.reader import Reader
 from gateway.sources.throttle import Throttle
-from gateway.sources.told import BREAKER_OPEN, BUDGET, CONNECTOR, NoAnswer, Reply, Told, read
+from gateway.sources.told import BREAKER_OPEN, BUDGET, CONNECTOR, NoAnswer, Reply, Told
 
 logger = logging.getLogger(__name__)
 
 _REFRESHES: Final = 1_000  # queued for the public view at most
 _GRACE: Final = 0.25  # s beyond its deadline that a connector gets before it is cut off
 _HURRIED: Final = 0.5  # of its budget: a source that got less time than that is not to blame for being late
+_CLEARLY: Final = 0.25  # s by which a call under way ends too early for who comes later and has more time
+_OVERTAKEN: Final = 2  # calls under way, at most, that a question leaves behind for ending too early
 _JITTER: Final = (0.05, 0.2)  # s before a call is repeated: at least, and at random on top
+_PARTS_OF_BATCH: Final = 24  # calls for parts of a batch that was too large: two large subjects among 50 are found
 
 _REPEATED: Final = frozenset({FailureKind.UNREACHABLE, FailureKind.SERVER_ERROR})
 # What says that the source is ill, rather than that it has something against this question.
@@ -39,9 +43,11 @@ _ILL: Final = frozenset(
         FailureKind.THROTTLED,
         FailureKind.SERVER_ERROR,
         FailureKind.MALFORMED,
+        FailureKind.TOO_LARGE,
         FailureKind.CREDENTIALS,
     }
 )
+_TOO_LARGE: Final = NoAnswer(FailureKind.TOO_LARGE.value)
 
 
 class Lane:
@@ -75,11 +81,13 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None  # for the next start, where limits make it wait
         self._calls: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._reader = Reader(policy, clock)
 
     def join(self, questions: Sequence[tuple[str, str]], purpose: Purpose | None, start_by: float) -> list[Flight]:
         """Flights for (part, USCC) questions, those under way included; `leave` is owed for all of them.
 
-        `start_by` in loop time, s.
+        `start_by` in loop time, s. A call under way that was given less time, because those who wait for it have none,
+        is left to them.
         """
         barred = self._closed or self._breaker.bars(asyncio.get_running_loop().time())
         joined: list[Flight] = []
@@ -87,8 +95,10 @@ class Lane:
         for part, uscc in questions:
             key = (part, uscc, purpose)
             flight = self._flights.get(key)
-            if flight is None:
+            if flight is None or (not barred and _ends_too_early(flight, start_by)):
+                overtaken = 0 if flight is None else flight.overtaken + 1
                 flight = Flight(part, uscc, purpose, start_by)
+                flight.overtaken = overtaken
                 if barred:
                     flight.future.set_result(NoAnswer(BREAKER_OPEN))
                 else:
@@ -141,6 +151,7 @@ class Lane:
             self._settle(flight, NoAnswer(BREAKER_OPEN))
         self._high.clear()
         self._low.clear()
+        self._reader.close()
         await self._connector.close()
 
     # The queue ------------------------------------------------------------------------------------------------------
@@ -185,9 +196,15 @@ class Lane:
             ticket = self._breaker.admit(now)
             assert ticket is not None  # neither open nor on trial
             self._throttle.start(now, low=low)
+            end = now + self.policy.budget
+            if self.policy.tells_deadline:
+                end = min(end, max(flight.start_by for flight in batch))
             for flight in batch:
                 flight.started = True
-            task = asyncio.create_task(self._call(batch, ticket, low))
+                if end < now + self.policy.budget - _CLEARLY:
+                    flight.ends = end
+            hurried = end - now < self.policy.budget * _HURRIED
+            task = asyncio.create_task(self._call(batch, ticket, end, low=low, hurried=hurried))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
         return None
@@ -233,26 +250,21 @@ class Lane:
     def _settle(self, flight: Flight, reply: Reply) -> None:
         if not flight.future.done():
             flight.future.set_result(reply)
-        self._flights.pop(flight.key, None)
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
 
     # The call -------------------------------------------------------------------------------------------------------
 
-    async def _call(self, batch: list[Flight], ticket: int, low: bool) -> None:
-        """Ask, once more where that is safe, and end the flights. Never longer than the source's budget."""
+    async def _call(self, batch: list[Flight], ticket: int, end: float, *, low: bool, hurried: bool) -> None:
+        """Ask, once more where that is safe, and end the flights by `end` (loop time, s)."""
         loop = asyncio.get_running_loop()
         outcomes: Mapping[str, Outcome] | None = None
         replies: dict[str, Reply] = {}
-        seconds = self.policy.budget
-        if self.policy.tells_deadline:
-            seconds = min(seconds, max(flight.start_by for flight in batch) - loop.time())
         try:
-            outcomes = await self._ask(batch, loop.time() + seconds)
-            now = self._clock()
-            replies = {
-                flight.uscc: read(self.policy, flight.part, flight.uscc, outcomes.get(flight.uscc), now)
-                for flight in batch
-            }
-            self._judge(batch, outcomes, replies, ticket, hurried=seconds < self.policy.budget * _HURRIED)
+            outcomes = await self._ask(batch, end)
+            # Nobody waits beyond `end`, but an answer can be kept.
+            replies = await self._reader.read(batch[0].part, outcomes, end + _GRACE)
+            self._judge(batch, outcomes, replies, ticket, hurried=hurried)
         except Exception:  # a connector promises not to raise: a fault of ours, not of the source
             logger.exception("sources: asking %s for %s", self.policy.code, batch[0].part)
             self._breaker.failed(ticket, loop.time())
@@ -265,25 +277,38 @@ class Lane:
             self._wake()
 
     async def _ask(self, batch: list[Flight], end: float) -> dict[str, Outcome]:
-        """Outcomes by USCC; those that say the call never got through are asked for again."""
-        outcomes: dict[str, Outcome] = {}
+        """Outcomes by USCC of all; those that say the call never got through are asked for again, and a batch that is
+        too large in parts, so that one large subject does not hide the others."""
         usccs = [flight.uscc for flight in batch]
+        outcomes: dict[str, Outcome] = dict.fromkeys(usccs, Failure(FailureKind.MALFORMED, detail="left out"))
+        left = usccs
         for attempt in range(1, self.policy.attempts + 1):
-            outcomes.update(await self._attempt(batch[0], usccs, end))
-            usccs = [uscc for uscc in usccs if _repeatable(outcomes.get(uscc))]
-            if not usccs or attempt == self.policy.attempts or not await self._may_repeat(end):
+            outcomes.update(await self._attempt(batch[0], left, end))
+            left = [uscc for uscc in left if _repeatable(outcomes[uscc])]
+            pause = _JITTER[0] + _JITTER[1] * self._chance()
+            if not left or attempt == self.policy.attempts or not await self._may_repeat(end, pause):
                 break
+        parts = deque(_halves(usccs, outcomes))
+        for _ in range(_PARTS_OF_BATCH):
+            if not parts or not await self._may_repeat(end):
+                break
+            part = parts.popleft()
+            outcomes.update(await self._attempt(batch[0], part, end))
+            parts += _halves(part, outcomes)
         return outcomes
 
-    async def _may_repeat(self, end: float) -> bool:
-        """Wait for a repeat's turn, jitter first; False where it does not come in time or nothing may be called."""
+    async def _may_repeat(self, end: float, pause: float = 0.0) -> bool:
+        """Wait for a repeat's turn, `pause` seconds first; False where it does not come in time or nothing may be
+        called."""
         loop = asyncio.get_running_loop()
-        pause = _JITTER[0] + _JITTER[1] * self._chance()
-        while pause > 0:
-            if loop.time() + pause >= end:
-                return False
+        pause = max(pause, self._throttle.repeat_delay(loop.time()))
+        while loop.time() + pause < end:
             await asyncio.sleep(pause)
             pause = self._throttle.repeat_delay(loop.time())
+            if pause <= 0:
+                break
+        else:
+            return False
         if self._breaker.is_open(loop.time()):
             return False
         self._throttle.repeat(loop.time())
@@ -325,7 +350,8 @@ class Lane:
                 continue
             if isinstance(outcome, Pending):
                 continue
-            failure = outcome if isinstance(outcome, Failure) else Failure(FailureKind.MALFORMED, detail="unusable")
+            kind = FailureKind.TOO_LARGE if reply == _TOO_LARGE else FailureKind.MALFORMED
+            failure = outcome if isinstance(outcome, Failure) else Failure(kind, detail="unusable")
             logger.warning("sources: %s %s: %s %s", self.policy.code, flight.part, failure.kind, failure.detail)
             if failure.kind in _ILL:
                 ill.append(failure)
@@ -356,3 +382,21 @@ def _name(outcome: Outcome | None) -> str:
 
 def _repeatable(outcome: Outcome | None) -> bool:
     return isinstance(outcome, Failure) and outcome.kind in _REPEATED
+
+
+def _is_too_large(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failure) and outcome.kind is FailureKind.TOO_LARGE
+
+
+def _halves(usccs: list[str], outcomes: Mapping[str, Outcome]) -> list[list[str]]:
+    """Two lists of those that were too large together."""
+    large = [uscc for uscc in usccs if _is_too_large(outcomes[uscc])]
+    if len(usccs) < 2 or not large:
+        return []
+    middle = (len(large) + 1) // 2
+    return [half for half in (large[:middle], large[middle:]) if half]
+
+
+def _ends_too_early(flight: Flight, start_by: float) -> bool:
+    """Whether the call under way ends clearly before somebody who comes now has to have an answer."""
+    return flight.ends + _CLEARLY < start_by and flight.overtaken < _OVERTAKEN

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from connectors.base import FailureKind
 from gateway.sources.told import ANSWERED, CACHED, STALE, STATUSES, NoAnswer, Reply, Told
 
 # status (position in STATUSES), reason, as_of, rows as JSON text, fresh until. A tuple: one request may have thousands.
 PartAnswer: TypeAlias = tuple[int, "str | None", "str | None", str, float]
 SectionKey: TypeAlias = tuple[str, tuple[str, ...], str]  # source, parts, USCC
 
+_SAID: Final = 1_000  # bytes of a section that has no rows, at most
 _OVERHEAD: Final = 900  # bytes of an entry besides its text
 
 
@@ -59,6 +62,28 @@ def section(parts: Sequence[str], answers: Sequence[PartAnswer]) -> Section:
         status,
         min(answer[4] for answer in answers),
     )
+
+
+def left_out(one: Section) -> Section:
+    """In place of a section that is too large for its request."""
+    parts = json.loads(one.line)["parts"]
+    return section(parts, [settled(None, NoAnswer(FailureKind.TOO_LARGE.value))] * len(parts))
+
+
+def within(limit: int, several: Sequence[dict[str, Section]]) -> None:
+    """Leave out, in order, what would make all texts together more than `limit` bytes; what is said without rows
+    stays."""
+    # A character has at most 4 bytes: texts are measured only where it matters.
+    if sum([len(one.text) for sections in several for one in sections.values()]) * 4 <= limit:
+        return
+    left = limit
+    for sections in several:
+        for uscc, one in sections.items():
+            size = len(one.text) if one.text.isascii() else len(one.text.encode())
+            if size <= left:
+                left -= size
+            elif size > _SAID:
+                sections[uscc] = left_out(one)
 
 
 def parameter(sections: Mapping[str, Section]) -> str:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from connectors.base import Answer, Failure, FailureKind, Outcome, Pending
 from gateway.sources.policy import SourcePolicy
 from gateway.storage.identifiers import mask_identity_numbers_in
 
 SHANGHAI: Final = timezone(timedelta(hours=8))
-LARGEST: Final = 4 * 1024 * 1024  # bytes of one part's rows about one subject
+LARGEST: Final = 1024 * 1024  # bytes of one part's rows about one subject
 
 # From best to worst; a section is as good as its worst part. An answer that is late or wants a consent is still on its
 # way, one that was never asked for is not; a refusal is final for now, and an outage tells nothing at all.
@@ -101,12 +103,14 @@ def told(policy: SourcePolicy, part: str, asked_at: float, rows: str) -> Told:
     return Told(asked_at, as_of, rows, asked_at + fresh, asked_at + shown)
 
 
-def read(policy: SourcePolicy, part: str, uscc: str, outcome: Outcome | None, now: float) -> Reply:
+def read(
+    policy: SourcePolicy, part: str, uscc: str, outcome: Outcome | None, now: float, end: float | None = None
+) -> Reply:
     """A connector's outcome as a reply; None is a subject that it left out. `now` in Unix seconds.
 
     Rows get what the gateway itself has to say of them (policy.complete). What PostgreSQL would not take as jsonb is a
     failure here, before it can fail a statement. Identity numbers in any text of the rows are masked here, before
-    anything is kept or shown.
+    anything is kept or shown. What is not read by `end` (time.monotonic, s) is TOO_LARGE, as more than LARGEST bytes.
     """
     if isinstance(outcome, Failure):
         return NoAnswer(outcome.kind.value)
@@ -115,14 +119,32 @@ def read(policy: SourcePolicy, part: str, uscc: str, outcome: Outcome | None, no
     if not isinstance(outcome, Answer):
         return NoAnswer(FailureKind.MALFORMED.value)
     try:
-        plain = [policy.complete(policy.code, uscc, mask_identity_numbers_in(row)) for row in outcome.rows]
-        rows = _ENCODE(plain)
-        size = len(rows.encode())
+        rows = _rows(policy, uscc, outcome.rows, end)
     except (TypeError, ValueError, KeyError, RecursionError):  # UnicodeEncodeError, a lone surrogate, is a ValueError
         return NoAnswer(FailureKind.MALFORMED.value)
+    if rows is None:
+        return NoAnswer(FailureKind.TOO_LARGE.value)
     if _NUL.search(rows):
         return NoAnswer(FailureKind.MALFORMED.value)
-    if size > LARGEST:
-        return NoAnswer(FailureKind.TOO_LARGE.value)
     # A clock that runs ahead must not make an answer fresh for longer.
     return told(policy, part, min(outcome.asked_at.timestamp(), now), rows)
+
+
+def _rows(policy: SourcePolicy, uscc: str, rows: Sequence[Any], end: float | None) -> str | None:
+    """Rows as a JSON list, None where they are too many bytes or too late; as they came before any work is done on
+    them, which takes far longer than to write them."""
+    size = 0
+    for row in rows:
+        size += len(_ENCODE(row).encode()) + 1
+        if size > LARGEST:
+            return None
+    made: list[str] = []
+    size = 1
+    for row in rows:
+        if end is not None and time.monotonic() > end:
+            return None
+        made.append(_ENCODE(policy.complete(policy.code, uscc, mask_identity_numbers_in(row))))
+        size += len(made[-1].encode()) + 1
+        if size > LARGEST:
+            return None
+    return f"[{','.join(made)}]"

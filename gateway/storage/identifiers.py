@@ -130,6 +130,13 @@ _CENTS = re.compile(r"\.[0-9]{1,2}(?![0-9])")
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 # The first digits of provinces (GB/T 2260), and 9 for residents from abroad.
 _PROVINCE = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3]|9[0-9]")
+# Digits at which a number may begin: a cheap superset of what _is_number and _is_old_number take.
+_MONTH_AND_DAY = "(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+_MAY_BEGIN = re.compile(
+    rf"(?=[1-9][0-9]{{5}}(?:19|2[01])[0-9]{{2}}{_MONTH_AND_DAY}[0-9]{{3}}"
+    rf"|(?:{_PROVINCE.pattern})[0-9]{{6}}{_MONTH_AND_DAY}[0-9]{{3}})"
+)
+_BETWEEN = {ord(between): None for between in " .\x01"}
 _FIELD_ENDS = frozenset((2, 4, 6, 10, 12, 14, 17))  # of the division, the day of birth, the number of the day
 
 
@@ -221,8 +228,10 @@ def _numbers(view: str, start: int, end: int) -> Iterator[list[int]]:
 
     A number begins where a piece of digits begins and ends where one ends.
     """
+    digits = view[start:end].translate(_BETWEEN)
+    if len(digits) < end - start and not _MAY_BEGIN.search(digits):
+        return
     places = [place for place in range(start, end) if view[place].isdigit()]
-    digits = "".join([view[place] for place in places])
     begins, ends, count = [], set(), 0
     for piece in _PIECE.finditer(view, start, end):
         begins.append(count)
@@ -231,7 +240,7 @@ def _numbers(view: str, start: int, end: int) -> Iterator[list[int]]:
     check = _CHECK_X.match(view, end)
     free = 0  # digits before are of a number already
     for index, first in enumerate(begins):
-        if first < free:
+        if first < free or not _MAY_BEGIN.match(digits, first):
             continue
         if first + 17 == count and check:
             breaks = [begin - first for begin in begins[index + 1 :]]

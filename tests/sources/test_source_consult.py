@@ -188,13 +188,13 @@ async def test_no_repeat_that_does_not_fit(make: Make, fake: Fake) -> None:
 
 
 async def test_a_connector_that_raises_or_overruns_is_contained(make: Make, fake: Fake) -> None:
-    sources, a, b = make(budget=0.1), code(), code()
+    sources, a, b = make(budget=0.3), code(), code()
     fake.say = lambda part, uscc: RuntimeError("bug")
     assert said(await sources.consult(courts(a), ASKER, soon()), a) == ("UNAVAILABLE", "CONNECTOR")
     fake.say = None
     fake.delay = 60
     assert said(await sources.consult(courts(b), ASKER, soon()), b) == ("UNAVAILABLE", "TIMEOUT")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.6)
     assert fake.flying == 0
 
 
