@@ -40,11 +40,14 @@ class Change:
     effective_on: str | None = None
     unreadable: int = 0  # optional dates of the row that are null
     problem: str = ""
+    key: str = ""  # of a row that can't be read, where what tells it from others can
 
     @property
     def natural_key(self) -> str:
         """What makes a row of the platform the same row again; as much of it as could be read."""
-        return f"{self.table}|{self.uscc}" if self.row is None else str(self.row["natural_key"])
+        if self.row is not None:
+            return str(self.row["natural_key"])
+        return self.key or f"{self.table}|{self.uscc}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,17 @@ def _change(value: object) -> Change:
         reason, effective_on = _withdrawn(raw) if op == "withdraw" else (None, None)
         made = _withdrawn_row(raw) if op == "withdraw" else normalise(raw)
     except UpstreamError as error:
-        return Change(op, table, uscc, problem=f"{error.failure.kind}: {error.failure.detail}")
+        problem = f"{error.failure.kind}: {error.failure.detail}"
+        return Change(op, table, uscc, problem=problem, key=_key_of(value) if table and uscc else "")
     return Change(op, table, uscc, made.row, reason, effective_on, made.unreadable)
+
+
+def _key_of(value: object) -> str:
+    """The key of a row of which something else can't be read; empty where it is the key."""
+    try:
+        return str(normalise_withdrawn(read_object(value, "change")).row["natural_key"])
+    except UpstreamError:
+        return ""
 
 
 def _withdrawn_row(raw: Mapping[str, object]) -> Normalised:

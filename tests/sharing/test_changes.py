@@ -479,6 +479,18 @@ async def test_a_full_read_takes_what_is_new_and_what_was_put_aside(
     assert [tuple(one) for one in rejects] == [(key, True), (f"xzcf|{USCC}|样例〔2026〕3号", False)]
 
 
+async def test_a_row_that_was_put_aside_is_told_by_its_number_and_settled_by_a_good_one(
+    platform: FeedPlatform, database: Database, owner: Owner
+) -> None:
+    platform.upsert(at("10:00:00", USCC, CF_JDRQ=None))
+    assert counts(await follow(platform, database)) == {"rejected": 1}
+    rejected = "select natural_key, resolved_at is not null from core.feed_reject"
+    assert [tuple(one) for one in await owner.fetch(rejected)] == [(KEY, False)]
+    platform.upsert(at("11:00:00", USCC))
+    assert counts(await follow(platform, database)) == {"new": 1}
+    assert [tuple(one) for one in await owner.fetch(rejected)] == [(KEY, True)]
+
+
 async def test_an_old_row_that_was_put_aside_does_not_come_over_a_newer_one(
     platform: FeedPlatform, database: Database, owner: Owner
 ) -> None:
