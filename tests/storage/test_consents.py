@@ -145,8 +145,6 @@ async def test_pending_requests(owner: Connection, books: tuple[PendingRequests,
     await one.keep(FIRM, id, newer, before)
     assert await two.find(FIRM, id) is None  # its last day has passed
     assert await owner.fetchval("select count(*) from core.pending_request") == 1
-    await one.sweep()
-    assert await owner.fetchval("select count(*) from core.pending_request") == 0
     await one.keep(FIRM, id, request, day)
     await two.forget(FIRM, id)
     assert await one.find(FIRM, id) is None

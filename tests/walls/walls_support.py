@@ -91,7 +91,7 @@ class FakeSources:
     wanted: list[Wanted] = field(default_factory=list)
     refreshed: list[str] = field(default_factory=list)
 
-    async def consult(self, wanted: Sequence[Wanted], _: Principal, __: float) -> Any:
+    async def consult(self, wanted: Sequence[Wanted], _: Principal, __: float, **___: Any) -> Any:
         self.wanted += wanted
         listing = {"case_number": "（2026）新2701执1号", "court": "博乐市人民法院", "grounds": [], "duty": "秘密"}
         answers = {
