@@ -7,9 +7,7 @@ it is told all the same: who asked, for what, about whom; `INTERRUPTED` where no
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +15,6 @@ from gateway.auth.principal import Principal
 from gateway.engine.account import Account, Disclosure
 from gateway.engine.request import Done, Request, disclosure
 from gateway.errors import LedgerUnavailable
-from gateway.sources.wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +22,6 @@ _ATTEMPTS: Final = 20
 _PAUSE: Final = 1.0  # s between two of them
 _DRAIN: Final = 3.0  # s that closing waits
 _MOST: Final = 10_000  # waiting at once
-
-
-def interrupted(wanted: Sequence[Wanted]) -> str:
-    """What a disclosure says of sources before they have answered, as JSON text."""
-    found: dict[str, dict[str, object]] = {}
-    for want in wanted:
-        said = {"status": "INTERRUPTED", "parts": list(want.parts)}
-        found.setdefault(want.name, {}).update(dict.fromkeys(want.subjects, said))
-    return json.dumps(found, separators=(",", ":"))
-
-
-def asked(source: str, usccs: Sequence[str]) -> str:
-    """What a disclosure says of an inquiry that is about to be made, as JSON text."""
-    return json.dumps({source: {uscc: {"status": "ASKED"} for uscc in usccs}}, separators=(",", ":"))
 
 
 class Afterwards:
@@ -50,7 +33,7 @@ class Afterwards:
 
     def add(self, principal: Principal, request: Request, done: Done, outcome: str) -> None:
         """Account for a request that asked sources; nothing for one that did not, or for the public."""
-        if not principal.access.disclosed or done.sources == "{}":
+        if not principal.access.disclosed or not done.asked_sources:
             return
         told = disclosure(principal, request, replace(done, shown=b"", snapshot=None), outcome)
         if len(self._tasks) >= _MOST:

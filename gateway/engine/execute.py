@@ -18,12 +18,12 @@ from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
 from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account, with_new_ids
-from gateway.engine.afterwards import Afterwards, asked, interrupted
+from gateway.engine.afterwards import Afterwards
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
 from gateway.engine.persisted import Registered
-from gateway.engine.request import Done, Limits, Request, budget, check_sizes, disclosure, ends_at, too_many
+from gateway.engine.request import Done, Limits, Request, asked, budget, check_sizes, disclosure, ends_at, too_many
 from gateway.engine.response import Found, introspect, read_row, response, without_rows
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
@@ -127,7 +127,6 @@ class Engine:
         consulted = _NOTHING
         if compiled.plan.sources:
             consulted = await self._consult(compiled, variables, principal, fed, request, done)
-            done.sources = consulted.statuses
         try:
             arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
         except BadUserInput as error:
@@ -230,7 +229,7 @@ class Engine:
     ) -> Consulted:
         """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
         deadline = asyncio.get_running_loop().time() + budget(request, self._limits)
-        wanted = []
+        wanted: list[Wanted] = []
         for feed, keys in compiled.keys.items():
             consent = None if keys.consent is None else keys.consent.resolve(variables, principal, fed)
             by_subject: dict[str, dict[str, None]] = {}
@@ -261,13 +260,10 @@ class Engine:
                 for parts, codes in grouped.items()
             ]
         began = time.monotonic()
-        if principal.access.disclosed:
-            done.sources = interrupted(wanted)  # until it is known what they said
-        if any(want.under_consent for want in wanted):
-            inquire = partial(self._before_inquiry, principal, request, done)
-            consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
-        else:
-            consulted = await self._sources.consult(wanted, principal, deadline)
+        done.asking = wanted
+        inquire = partial(self._before_inquiry, principal, request, done)
+        consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
+        done.asking, done.sources = (), consulted.statuses
         done.waited = time.monotonic() - began
         for feed in compiled.keys:
             fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Operation
 from gateway.errors import BadUserInput, QueryTooCostly
+from gateway.sources.wanted import Wanted
 from gateway.storage.identifiers import mask_identity_numbers, mask_identity_numbers_in
 
 
@@ -62,11 +63,17 @@ class Done:
 
     document: Document | None = None
     operation: Operation | None = None
-    sources: str = "{}"
+    asking: Sequence[Wanted] = ()  # what was asked of sources until they have answered
+    sources: str = "{}"  # what they said
     shown: bytes = b""
     snapshot: bytes | None = None
     refusals: int = 0  # that one row stands for; 0: for itself
     waited: float = 0.0  # for sources, s
+
+    @property
+    def asked_sources(self) -> bool:
+        """Whether sources may have been asked for it."""
+        return bool(self.asking) or self.sources != "{}"
 
 
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
@@ -149,9 +156,23 @@ def disclosure(principal: Principal, request: Request, done: Done, outcome: str 
         variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
         subject_ids=done.shown,
         snapshot=done.snapshot,
-        sources=done.sources,
+        sources=interrupted(done.asking) if done.asking else done.sources,
         withheld=principal.withheld,
     )
+
+
+def interrupted(wanted: Sequence[Wanted]) -> str:
+    """What a disclosure says of sources before they have answered, as JSON text."""
+    found: dict[str, dict[str, object]] = {}
+    for want in wanted:
+        said = {"status": "INTERRUPTED", "parts": list(want.parts)}
+        found.setdefault(want.name, {}).update(dict.fromkeys(want.subjects, said))
+    return json.dumps(found, separators=(",", ":"))
+
+
+def asked(source: str, usccs: Sequence[str]) -> str:
+    """What a disclosure says of an inquiry that is about to be made, as JSON text."""
+    return json.dumps({source: {uscc: {"status": "ASKED"} for uscc in usccs}}, separators=(",", ":"))
 
 
 def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:

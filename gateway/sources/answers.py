@@ -37,10 +37,10 @@ cross join lateral (
 ) a"""
 
 
-def of_purpose(part: str, purpose: Purpose) -> str:
-    """The part as it is kept where the source decides by matter and asking organisation what it tells: what it told
-    another is no answer for this one, whom it may refuse."""
-    return f"{part}:{purpose.matter}:{purpose.on_behalf_of or ''}"
+def of_purpose(part: str, purpose: Purpose | None) -> str:
+    """The part as it is kept; by matter and asking organisation where the source decides by them what it tells: what
+    it told another is no answer for this one, whom it may refuse. None: a source that is not told who asks."""
+    return part if purpose is None else f"{part}:{purpose.matter}:{purpose.on_behalf_of or ''}"
 
 
 class _Slot:

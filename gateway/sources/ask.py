@@ -35,6 +35,7 @@ from gateway.sources.section import (
     parameter_of_several,
     section,
     settled,
+    unanswered,
     within,
 )
 from gateway.sources.told import (
@@ -151,8 +152,7 @@ class Sources:
         for source, subjects in plan.items():
             refusal = self._refusal(source, principal)
             if refusal is not None:
-                none: PartAnswer = (NOT_CONSULTED, refusal, None, "[]", 0.0)
-                sections[source] = {uscc: section(parts, [none] * len(parts)) for uscc, parts in subjects.items()}
+                sections[source] = {uscc: unanswered(parts, refusal) for uscc, parts in subjects.items()}
                 continue
             # In the order wanted: a subject that is asked for keeps its place with a section that is never read.
             ready = self._ready.find(source, self._kept_as(source, subjects, principal), now)
@@ -167,12 +167,10 @@ class Sources:
         """Sections of a source that is asked under a consent alone."""
         refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None) or await self._logged()
         if refusal is not None:
-            none = settled(None, NoAnswer(refusal))
-            return {want.name: {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}}
+            return {want.name: dict.fromkeys(want.subjects, unanswered(want.parts, refusal))}
         found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline, inquire)
         if await self._logged() is not None:  # since then: what was said must not go into a statement
-            none = settled(None, NoAnswer(LOGGED))
-            found = {uscc: section(want.parts, [none] * len(want.parts)) for uscc in want.subjects}
+            found = dict.fromkeys(want.subjects, unanswered(want.parts, LOGGED))
         return {want.name: found}
 
     async def _logged(self) -> str | None:
@@ -236,10 +234,9 @@ class Sources:
         self, source: str, subjects: Mapping[str, tuple[str, ...]], principal: Principal
     ) -> Mapping[str, tuple[str, ...]]:
         """Subjects with the names under which this asker's answers about their parts are kept."""
-        policy = self._policies.get(source)
-        if policy is None or not policy.by_purpose:
+        purpose = _purpose(self._policies.get(source), principal)
+        if purpose is None:
             return subjects
-        purpose = purpose_of(principal)
         return {uscc: tuple([of_purpose(part, purpose) for part in parts]) for uscc, parts in subjects.items()}
 
     def _compose(
@@ -319,7 +316,7 @@ class Sources:
     def _place(self, key: Key, principal: Principal) -> Key:
         """Where this asker's answer is kept."""
         source, part, uscc = key
-        return (source, of_purpose(part, purpose_of(principal)), uscc) if self._policies[source].by_purpose else key
+        return source, of_purpose(part, _purpose(self._policies[source], principal)), uscc
 
     async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
         """Replies of the sources. Every source has its own budget inside the request's, and waits for no other."""
@@ -350,8 +347,7 @@ class Sources:
     def _answered(self, source: str, flight: Flight, answer: Told) -> None:
         self._health.answered(source, answer.asked_at)
         if self._lanes[source].policy.keep:
-            part = flight.part if flight.purpose is None else of_purpose(flight.part, flight.purpose)
-            key = (source, part, flight.uscc)
+            key = (source, of_purpose(flight.part, flight.purpose), flight.uscc)
             self._kept.put(key, answer)
             self._writer.put(key, answer)
 
@@ -360,6 +356,6 @@ class Sources:
         self._health.turned(source, state is State.CLOSED)
 
 
-def _purpose(policy: SourcePolicy, principal: Principal) -> Purpose | None:
+def _purpose(policy: SourcePolicy | None, principal: Principal) -> Purpose | None:
     """What a source is told; one that has no use for it is told nothing of the asker."""
-    return purpose_of(principal) if policy.by_purpose else None
+    return purpose_of(principal) if policy is not None and policy.by_purpose else None

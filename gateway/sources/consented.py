@@ -14,8 +14,8 @@ from connectors.base import Consent, FailureKind
 from gateway.auth.principal import Principal
 from gateway.sources.flight import Flight, land
 from gateway.sources.lane import Lane
-from gateway.sources.section import Section, at_once, section
-from gateway.sources.told import BUDGET, NO_CONSENT, NoAnswer, Reply
+from gateway.sources.section import Section, at_once, section, unanswered
+from gateway.sources.told import BUDGET, NO_CONSENT
 from gateway.sources.wanted import Consents, Inquire, Wanted, purpose_of
 
 
@@ -43,11 +43,11 @@ async def by_consent(
         made = {}
         for uscc in want.subjects:
             if uscc in flights and uscc in still:
-                replies: list[Reply] = [flight.reply(FailureKind.TIMEOUT.value, BUDGET) for flight in flights[uscc]]
+                replies = [flight.reply(FailureKind.TIMEOUT.value, BUDGET) for flight in flights[uscc]]
+                made[uscc] = section(want.parts, [at_once(reply) for reply in replies])
             else:
                 too_late = uscc in consents and uscc not in flights
-                replies = [NoAnswer(BUDGET if too_late else NO_CONSENT)] * len(want.parts)
-            made[uscc] = section(want.parts, [at_once(reply) for reply in replies])
+                made[uscc] = unanswered(want.parts, BUDGET if too_late else NO_CONSENT)
         return made
     finally:
         for joined in flights.values():

@@ -64,10 +64,14 @@ def section(parts: Sequence[str], answers: Sequence[PartAnswer]) -> Section:
     )
 
 
+def unanswered(parts: Sequence[str], reason: str) -> Section:
+    """None of the parts has an answer, all for the same reason."""
+    return section(parts, [settled(None, NoAnswer(reason))] * len(parts))
+
+
 def left_out(one: Section) -> Section:
     """In place of a section that is too large for its request."""
-    parts = json.loads(one.line)["parts"]
-    return section(parts, [settled(None, NoAnswer(FailureKind.TOO_LARGE.value))] * len(parts))
+    return unanswered(json.loads(one.line)["parts"], FailureKind.TOO_LARGE.value)
 
 
 def within(limit: int, several: Sequence[dict[str, Section]]) -> None:

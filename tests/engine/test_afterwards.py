@@ -57,7 +57,7 @@ class Stage:
     async def consult(
         self, wanted: Sequence[Wanted], principal: Principal, deadline: float, inquire: Any = None
     ) -> Consulted:
-        if inquire is not None:
+        if wanted[0].under_consent:
             await inquire("BANKS", wanted[0].subjects)
             self.banks += 1
         if self.then is not None:
