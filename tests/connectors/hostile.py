@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
+import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -34,6 +36,27 @@ async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
         yield "http://{}:{}".format(*runner.addresses[0][:2])
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def lasting(least: float, less_than: float) -> Iterator[None]:
+    """What stands inside takes so long, s."""
+    start = time.monotonic()
+    yield
+    took = time.monotonic() - start
+    assert least <= took < less_than, f"{took:.3f} s"
+
+
+@contextmanager
+def allocating(less_than: int) -> Iterator[None]:
+    """What stands inside never holds that many bytes more."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+        assert peak < less_than, f"{peak:,} bytes"
+    finally:
+        tracemalloc.stop()
 
 
 def returns(value: Any, **options: Any) -> Handler:
