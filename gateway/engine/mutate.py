@@ -30,6 +30,7 @@ from gateway.engine.request import Done, Limits, Request, check_sizes, disclosur
 from gateway.engine.response import read_row
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
+from gateway.engine.sql import disclosed
 from gateway.engine.together import Reader
 from gateway.engine.values import Places
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
@@ -297,12 +298,8 @@ class _Run:
 
     async def _disclose(self, ask: Ask, shown: Sequence[tuple[str, str | None]]) -> None:
         self._stage = "account"
-        cells_of = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
-        ids, snapshot = len(CELLS) + 1, len(CELLS) + 2
-        sql = (
-            f"select {self._schema}.disclose_one({cells_of}, string_to_array(${ids}::text, ',')::uuid[],"
-            f" ${snapshot}::text) as disclosed"
-        )
+        ids = f"string_to_array(${len(CELLS) + 1}::text, ',')::uuid[]"
+        sql = f"select {disclosed(self._schema, 'disclose_one', ids, f'${len(CELLS) + 2}::text')}"
         for subjects, seen in shown:
             done = replace(self._done, shown=subjects.encode(), snapshot=None if seen is None else seen.encode())
             made = disclosure(self._principal, self._request, done)

@@ -28,8 +28,6 @@ from gateway.engine.values import Fed, Value
 from gateway.errors import ValidationFailed
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, columns_of
 
-_PAGE_INFO = ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor")
-
 
 class Planner:
     """Plans one operation. `given` has, for each variable, its coerced value or nothing; only its shape is read."""

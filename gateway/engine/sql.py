@@ -56,6 +56,12 @@ def keys_statement(plan: p.Plan, how: Reading, feed: str) -> Statement:
     return _Builder(how, "keys", feed).body(towards(plan.fields, feed))
 
 
+def disclosed(schema: str, function: str, ids: str, snapshot: str) -> str:
+    """The column that writes a disclosure and tells how many: its CELLS are the statement's first parameters."""
+    cells = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
+    return f"{schema}.{function}({cells}, {ids}, {snapshot}) as disclosed"
+
+
 class _Builder(Pages):
     """Statements made of fields."""
 
@@ -157,8 +163,7 @@ class _Builder(Pages):
         snapshot = "pg_current_snapshot()::text"
         if not self._accounts:
             return [f"{text} as shown", f"{snapshot} as snapshot"]
-        cells = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
-        return [f"{self._schema}.{function}({cells}, {ids}, {snapshot}) as disclosed"]
+        return [disclosed(self._schema, function, ids, snapshot)]
 
     def _permitted(self, found: str, alias: str, ids: str) -> tuple[str, str]:
         """`found`, and what its body is. Whether a token allows so many subjects is decided here, once: neither the

@@ -241,7 +241,6 @@ async def make_client(
 ) -> Account:
     """Register a client with a new key."""
     key = ECKey.generate_key("P-256", {"kid": "k1"})
-    more.setdefault("jwks", {"keys": [key.as_dict(private=False)]})
     pool = Pool(database.dsn("service"), size=1)
     try:
         wanted = Registration(
@@ -250,6 +249,7 @@ async def make_client(
             organisation_uscc=organisation,
             scopes=(scope,) if scope else (),
             matters=matters,
+            jwks={"keys": [key.as_dict(private=False)]},
             **more,
         )
         await register(ClientStore(pool), wanted)

@@ -19,7 +19,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 from e2e_stack import Account, Gateway, clone, drop, make_client, serving, valid
-from joserfc.jwk import ECKey
 from prometheus_client import CollectorRegistry
 
 from gateway.app import Parts
@@ -223,17 +222,9 @@ def code_of(name: str) -> str:
 async def befriend(asking: Region, asked: Region, matters: Sequence[str], granted: Sequence[str], **more: Any) -> None:
     """What both operators do: a key at the one, a client at the other, an entry in GATEWAY_PEERS."""
     client_id = f"gateway-{asking.name.lower()}"
-    key = ECKey.generate_key("P-256", {"kid": "k1"})
+    account = await make_client(asked.database, client_id, "view:restricted", *granted, organisation=ORGAN[asking.name])
     file = asking.folder / f"peer-{asked.name}.jwk"
-    file.write_text(json.dumps(key.as_dict(private=True)), encoding="utf-8")
-    await make_client(
-        asked.database,
-        client_id,
-        "view:restricted",
-        *granted,
-        organisation=ORGAN[asking.name],
-        jwks={"keys": [key.as_dict(private=False)]},
-    )
+    file.write_text(json.dumps(account.key.as_dict(private=True)), encoding="utf-8")
     region, name = REGIONS[asked.name]
     asking.peers[asked.name] = PeerSource(
         code=code_of(asked.name),

@@ -8,17 +8,13 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
-from e2e_stack import STRANGER
-from joserfc.jwk import ECKey
+from e2e_stack import STRANGER, TODAY, make_client
 
-from gateway.auth.clients import ClientStore
-from gateway.auth.registration import Registration, register
-from gateway.storage.pool import Pool
 from scripts.source_faults import LIMITS, OWN
 from scripts.source_knowledge import (
     BANKS,
@@ -34,7 +30,6 @@ from scripts.source_knowledge import (
 )
 from scripts.source_stage import Asker, Reply, Stage, furnished, sandboxes, serving
 
-TODAY = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
 CLIENTS = (
     ("asker", "view:restricted", "GRANT"),
     ("second", "view:restricted", "GRANT"),
@@ -57,28 +52,14 @@ PREPARING = ("refresh", "token")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("calls")
     with furnished(folder, CLIENTS) as of:
-        key = asyncio.run(other_organisation(of.database.dsn("service"), of.usccs[7]))
-        keys = {**of.keys, OTHERS: ("view:restricted", "GRANT", key)}
-        object.__setattr__(of, "keys", keys)
+        other = asyncio.run(make_client(of.database, OTHERS, "view:restricted", "GRANT", organisation=of.usccs[7]))
+        of = replace(of, keys={**of.keys, OTHERS: (other.scope, other.matter, other.key)})
         knowledge = Knowledge([*of.usccs, STRANGER])
         with (
             sandboxes(folder, knowledge.files(folder), apart=False) as urls,
             serving(of, urls, knowledge, budget=2.0, **KEPT) as made,
         ):
             yield made
-
-
-async def other_organisation(dsn: str, uscc: str) -> ECKey:
-    """Register a client of another organisation; its key."""
-    key = ECKey.generate_key("P-256", {"kid": "k1"})
-    pool = Pool(dsn, size=1)
-    try:
-        jwks = {"keys": [key.as_dict(private=False)]}
-        wanted = Registration(OTHERS, OTHERS, uscc, scopes=("view:restricted",), matters=("GRANT",), jwks=jwks)
-        await register(ClientStore(pool), wanted)
-    finally:
-        await pool.close()
-    return key
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,12 @@ def csv_bytes(
     return (above + out.getvalue()).encode(encoding)
 
 
+def written(path: Path, rows: Sequence[Mapping[str, str]]) -> Path:
+    """A file of these rows as CSV."""
+    path.write_bytes(csv_bytes(rows))
+    return path
+
+
 def workbook(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> Path:
     """A workbook with these cells: texts as texts, numbers as numbers, days as days."""
     book = xlsxwriter.Workbook(path, {"strings_to_formulas": False, "strings_to_numbers": False})

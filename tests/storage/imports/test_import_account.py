@@ -12,15 +12,10 @@ import pytest
 from gateway.storage.database import Database
 from gateway.storage.imports import AuthorityReport, report_by_authority
 from gateway.storage.imports.account import LIMIT
-from tests.storage.imports.rows_of_a_clerk import IDENTITY, ORGAN, ORGAN_NAME, code, csv_bytes, load, penalty
+from tests.storage.imports.rows_of_a_clerk import IDENTITY, ORGAN, ORGAN_NAME, code, csv_bytes, load, penalty, written
 
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 OTHER = code("11", 900_002)
-
-
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_bytes(csv_bytes(rows))
-    return path
 
 
 def lines(report: AuthorityReport) -> dict[str, tuple[int, int, int, int]]:

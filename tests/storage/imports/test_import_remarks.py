@@ -9,16 +9,11 @@ import asyncpg
 import pytest
 
 from gateway.storage.database import Database
-from tests.storage.imports.rows_of_a_clerk import ORGAN, code, counts, csv_bytes, load, penalty
+from tests.storage.imports.rows_of_a_clerk import ORGAN, code, counts, load, penalty, written
 
 _OF_A_CODE = """
     select r.document_number from core.record r join core.subject s on s.id = r.subject_id where s.uscc = $1 order by 1
 """
-
-
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_bytes(csv_bytes(rows))
-    return path
 
 
 async def test_a_fine_without_an_amount_is_public(

@@ -12,7 +12,7 @@ from stdnum.cn import ric
 from gateway.storage.database import Database
 from gateway.storage.identifiers import fold_name
 from gateway.storage.imports.subject_rows import named_like_a_person
-from tests.storage.imports.rows_of_a_clerk import ORGAN_NAME, code, counts, csv_bytes, load, penalty
+from tests.storage.imports.rows_of_a_clerk import ORGAN_NAME, code, counts, load, penalty, written
 
 Db: TypeAlias = Any  # a connection
 
@@ -20,11 +20,6 @@ Db: TypeAlias = Any  # a connection
 def number(of: int) -> str:
     first = f"65279919701212{of:03d}"
     return first + ric.calc_check_digit(first + "0")
-
-
-def written(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_bytes(csv_bytes(rows))
-    return path
 
 
 def _uncoded(of: int, **cells: str) -> dict[str, str]:
