@@ -110,9 +110,11 @@ class Feed:
         return applied
 
     async def _apply(self, since: str, changes: Sequence[FeedChange], rereading: bool) -> Applied:
+        applied = Applied()
+        if not changes:  # the usual page: nothing is new
+            return applied
         writer = await PageWriter.begin(self._connection, self._database, self._source, self._clock(), rereading)
         writer.learn_names(changes)
-        applied = Applied()
         rejected: list[Rejected] = []
         for group in _groups(changes):
             rejected += [(place, change, change.problem) for place, change in group if change.problem]

@@ -20,7 +20,7 @@ from gateway.storage.imports.definitions import HONOURS, LICENCES, LISTS, PENALT
 from gateway.storage.imports.outcome import Outcome
 from gateway.storage.imports.parse import parse_cell, shown
 from gateway.storage.imports.read import Row
-from gateway.storage.imports.records import RecordLoader, _Planned
+from gateway.storage.imports.records import RecordLoader
 from gateway.storage.imports.refused import CellError
 from gateway.storage.imports.rows import RecordRow, canonical
 from gateway.storage.imports.subjects import Known
@@ -118,7 +118,6 @@ def _cell(kind: str, value: object) -> str:
 class FeedLoader(RecordLoader):
     """The import's loader for rows of a feed: told by the source's own key, with the id of its live rows."""
 
-    apply_older: bool = True  # what is older or an echo is told by the feed's own times, before it comes here
     keys_of: Mapping[int, str] = field(default_factory=dict)  # natural keys by place
     echoes: set[int] = field(default_factory=set)  # places of rows that say what had ended, and nothing new
 
@@ -127,16 +126,14 @@ class FeedLoader(RecordLoader):
         key = self.keys_of[row.number]
         return key, live_record_id(record.columns["source_code"], key)
 
-    def _sort(
-        self, planned: list[_Planned], existing: dict[tuple[str, str], asyncpg.Record], outcome: Outcome
-    ) -> tuple[list[_Planned], list[_Planned]]:
-        """Without rows of withdrawn records whose content a version had before: they stay as they are."""
-        for one in planned:
-            found = existing.get((one.record.columns["source_code"], one.natural_key))
-            if found is not None and found["older"] and found["status"] not in ("ACTIVE", "CORRECTED"):
-                self.echoes.add(one.row.number)
-        outcome.same += len(self.echoes)
-        return super()._sort([one for one in planned if one.row.number not in self.echoes], existing, outcome)
+    def left_alone(self, row: Row, found: asyncpg.Record, outcome: Outcome) -> bool:
+        """A withdrawn record stays as it is where a version had the content before. What is older otherwise is told by
+        the feed's own times, before it comes here."""
+        if not found["older"] or found["status"] in ("ACTIVE", "CORRECTED"):
+            return False
+        self.echoes.add(row.number)
+        outcome.same += 1
+        return True
 
     def next_status(self, was: str, own: str | None) -> str:
         """A changed row is corrected. One that was withdrawn and is said anew, with something new, is in force again:

@@ -396,7 +396,7 @@ def _own_by(change: FeedChange) -> tuple[Any, ...]:
         change.natural_key,
         change.uscc,
         row.get("kind"),
-        normal_document_number(str(number)).translate(str.maketrans("（）", "〔〕")) if number is not None else None,
+        normal_document_number(str(number)) if number is not None else None,
         dt.date.fromisoformat(str(day)) if day is not None else None,
         row.get("title") if row.get("kind") == "HONOUR" else row.get("list_name"),
         row.get("grounds"),

@@ -16,8 +16,6 @@ from gateway.storage.imports.connection import Connection
 from gateway.storage.imports.near import Unfound
 from gateway.storage.imports.refused import CellError
 
-_ROUND = str.maketrans("（）()", "〔〕〔〕")
-
 # Of the same subject, kind and day, and a feed's still. The authority: one subject, or one name where not both have a
 # code: two codes are two organs. `withdrawn_as`: why the feed withdrew it, in the word of its contract.
 _BROUGHT = """
@@ -52,6 +50,8 @@ _LINK = "update core.source_row set linked = true where record_id = any ($1::big
 async def brought_by_a_feed(connection: Connection, rows: Sequence[Unfound]) -> dict[int, asyncpg.Record]:
     """By position: the record of the same act that a feed brought and that is no other source's yet. A record is given
     to one row, the first; of several records a row is given one with its number to the letter, else the first."""
+    if not rows:
+        return {}
     found = await connection.fetch(
         _BROUGHT,
         list(range(len(rows))),
@@ -108,4 +108,4 @@ def _same(row: Unfound, found: asyncpg.Record) -> bool:
 
 def _folded(number: str) -> str:
     """A number with one kind of brackets, 第102号 as 102号."""
-    return same_document_number(normal_document_number(number).translate(_ROUND))
+    return same_document_number(normal_document_number(number))

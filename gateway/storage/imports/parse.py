@@ -23,7 +23,7 @@ from gateway.storage.identifiers import (
 from gateway.storage.imports.columns import Column
 from gateway.storage.imports.quantities import date_of, money_of, until_of
 from gateway.storage.imports.refused import CellError, RefusedError
-from gateway.storage.nearly import hide_nearly, hide_said, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, masked, nearly_identity_number
 
 __all__ = ["CellError", "normal_code", "parse_cell", "shown"]
 
@@ -117,10 +117,10 @@ def shown(column: Column | None, text: str) -> str:
     if column is not None and column.type in ("identity", "dropped") and not is_null(text.strip()):
         text = text.strip().replace("\x00", "␀")
         return text[:4] + "*" * (len(text) - 8) + text[-4:] if len(text) >= 15 else "*" * len(text)
-    masked = hide_said(mask_identity_numbers(text.replace("\x00", "␀")))
+    hidden = hide_said(mask_identity_numbers(text.replace("\x00", "␀")))
     if column is not None and column.type in _OTHER_NUMBERS:
-        return masked
-    return hide_nearly(masked, pieces=column is not None and column.type in _CODES)
+        return hidden
+    return hide_nearly(hidden, pieces=column is not None and column.type in _CODES)
 
 
 def _plain(text: str) -> str:
@@ -149,7 +149,7 @@ def _text(_: Column, text: str) -> str | None:
 def _name(_: Column, text: str) -> str | None:
     """A name: on one line, without spaces inside Chinese."""
     cleaned = _BETWEEN_CJK.sub("", _clean(text))
-    return hide_nearly(mask_identity_numbers(" ".join(cleaned.split())), pieces=True) or None
+    return masked(" ".join(cleaned.split())) or None
 
 
 def _noted(_: Column, text: str) -> None:
@@ -247,7 +247,7 @@ def _names(column: Column, text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in _NAMES.split(_clean(text)) if part.strip()))
     if any(len(name) > 200 for name in names):
         raise RefusedError("名称过长（最多 200 字）", "a name is too long (at most 200 characters)")
-    return tuple(hide_nearly(mask_identity_numbers(name), pieces=True) for name in names)
+    return tuple(map(masked, names))
 
 
 def normal_code(text: str) -> str:

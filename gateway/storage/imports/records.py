@@ -213,6 +213,15 @@ class RecordLoader:
         by = "" if record.columns["kind"] == "LIST_ENTRY" or authority is None else str(authority.external_id)
         return f"{record.columns['kind']}|{by}|{record.number}|{subject.external_id}", uuid.uuid4()
 
+    def left_alone(self, row: Row, found: asyncpg.Record, outcome: Outcome) -> bool:
+        """Whether a record stays as it is though the row says something else: what was replaced since, unless it is to
+        be put back."""
+        if self.apply_older or not found["older"]:
+            return False
+        outcome.older += 1
+        outcome.remarks.older_content(row.line, found["received_on"])
+        return True
+
     def next_status(self, was: str, own: str | None) -> str:
         """The status of a changed row. A file never undoes a repair or revocation: who determined it must do that."""
         if own in ("REPAIRED", "REVOKED", "CORRECTED") and was in ("ACTIVE", "CORRECTED"):
@@ -338,10 +347,7 @@ class RecordLoader:
                 new.append(one)
             elif other is None and found["content_hash"] == one.content_hash:
                 outcome.same += 1
-            elif other is None and found["older"] and not self.apply_older:
-                outcome.older += 1
-                outcome.remarks.older_content(one.row.line, found["received_on"])
-            else:
+            elif other is not None or not self.left_alone(one.row, found, outcome):
                 try:
                     status = self.next_status(found["status"], one.record.status)
                 except CellError as error:
