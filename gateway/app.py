@@ -46,6 +46,7 @@ from gateway.storage import working_days
 from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
+from gateway.storage.listener import Listener
 from gateway.storage.pool import Pool
 from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
@@ -152,6 +153,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     }
     # Asked twice by a request for a token, and by others before their own statements: half of the time for each.
     service = Pool(database.dsn("service"), size=settings.pool_size, timeout=settings.database_timeout / 2)
+    listener = Listener(database.dsn("service"), registry)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     pending = PendingRequests(service, BANKS)
@@ -226,6 +228,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        listener.start()
         try:
             # A source that nobody has set up is not healthy; what is set up tells its own health from now on.
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
@@ -237,6 +240,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         finally:
             if following is not None:
                 await following.close()
+            await listener.close()
             await sources.close()
             await issuers.close()
             await engine.close()

@@ -1,0 +1,228 @@
+"""What others commit, told at once: one connection that listens, and a heartbeat that proves it has missed nothing.
+
+In: a DSN, subscribers. Out: payloads in the order of their commits, a word to everybody when some may have been missed,
+and the moment until which nothing was.
+
+PostgreSQL puts the notifications of a transaction into one queue for all, in the order of commits, before anybody can
+see what was committed. So a notification of our own that came back has every earlier commit before it: a heartbeat that
+was sent at t and has returned proves that all that was committed before t is known here. It brings the database's own
+day along (core.today()), so that no clock of this machine has to agree with the database's.
+
+A payload's first word is its topic, the rest is the subscriber's. Moments are of time.monotonic(), s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.storage.lane import Connection
+
+logger = logging.getLogger(__name__)
+OnPayload: TypeAlias = Callable[[str], None]
+OnDoubt: TypeAlias = Callable[[], None]
+
+CHANNEL: Final = "credit"
+_CONNECTING: Final = 2.0  # s of an attempt
+_LEAVE: Final = 0.5  # s
+_FIRST, _LONGEST = 0.05, 1.0  # s between two attempts to connect
+_SETTINGS: Final = {"application_name": "credit-gateway listener", "synchronous_commit": "off"}
+
+
+class Listener:
+    """One connection of its own, made again whenever it is lost. `heartbeat`: s between two heartbeats; `bound`: s for
+    which one that has returned holds, and after which one that has not returned ends the connection.
+
+    Subscribers are called in the loop, may not wait, and are all told of a doubt before anything is confirmed again.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        registry: CollectorRegistry | None = None,
+        *,
+        heartbeat: float = 0.25,
+        bound: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dsn = dsn
+        self._heartbeat, self._bound = heartbeat, bound
+        self._clock = clock
+        self._own = f"credit_beat_{secrets.token_hex(12)}"  # a channel that nobody else listens to
+        self._subscribers: dict[str, list[tuple[OnPayload, OnDoubt]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._sent = 0  # number of the newest heartbeat
+        self._returned: asyncio.Future[None] | None = None  # of the one under way
+        self._waiting: list[asyncio.Future[bool]] = []  # for the next one to be sent
+        self._confirmed_until = -math.inf
+        self._connected = False
+        self.day = ""  # the database's, by the newest heartbeat: 2026-07-01
+        registry = registry or CollectorRegistry()
+        self._lost = Counter("credit_listener_lost", "Times that notifications may have been missed", registry=registry)
+        self._payloads = Counter("credit_listener_payloads", "Notifications of others", ("topic",), registry=registry)
+        Gauge(
+            "credit_listener_confirmed", "1 while nothing that was committed is unknown here", registry=registry
+        ).set_function(lambda: float(self.confirmed))
+
+    def subscribe(self, topic: str, on_payload: OnPayload, on_doubt: OnDoubt) -> None:
+        """Be told of every payload of a topic, and when some may have been missed: what was known then may be old."""
+        self._subscribers.setdefault(topic, []).append((on_payload, on_doubt))
+
+    @property
+    def confirmed_until(self) -> float:
+        """All that was committed up to `bound` seconds before this moment is known; -inf while nothing is."""
+        return self._confirmed_until
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether all that was committed more than `bound` seconds ago is known."""
+        return self._connected and self._clock() < self._confirmed_until
+
+    async def confirm(self, patience: float = 0.1) -> bool:
+        """Whether all that was committed before this call is known: waits for a heartbeat that is sent after it, at
+        most `patience` s. Many that call at once wait for the same one."""
+        if not self._connected:
+            return False
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        waiting = self._waiting
+        waiting.append(future)
+        if len(waiting) == 1:
+            self._wake.set()
+            loop.call_later(patience, self._give_up, waiting)  # one timer for all of them
+        return await future
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Listen no more. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    # The connection --------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        pause = _FIRST
+        while True:
+            try:
+                async with asyncio.timeout(_CONNECTING):
+                    connection = await asyncpg.connect(
+                        self._dsn, timeout=_CONNECTING, statement_cache_size=0, server_settings=_SETTINGS
+                    )
+            except Exception as error:
+                logger.warning("listener: no connection: %s", type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST)
+                continue
+            try:
+                await self._listen(connection)
+            except asyncio.CancelledError:
+                self._doubt()
+                with contextlib.suppress(Exception):
+                    await connection.close(timeout=_LEAVE)
+                raise
+            except Exception as error:
+                pause = _FIRST if self._connected else min(pause * 2, _LONGEST)
+                self._doubt()
+                connection.terminate()
+                logger.warning("listener: connection lost: %s", type(error).__name__)
+                await asyncio.sleep(pause)
+
+    async def _listen(self, connection: Connection) -> None:
+        """Heartbeats on a connection, until it is lost (some exception says so)."""
+        connection.add_termination_listener(self._cut)
+        async with asyncio.timeout(self._bound):
+            await connection.add_listener(self._own, self._on_heartbeat)
+            await connection.add_listener(CHANNEL, self._on_payload)
+        while True:
+            self._wake.clear()
+            await self._beat(connection)
+            if not self._waiting:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._heartbeat):
+                        await self._wake.wait()
+
+    async def _beat(self, connection: Connection) -> None:
+        """Send a heartbeat, wait for it, and tell those who had asked before it was sent. TimeoutError, or whatever
+        the driver raises, where it does not come back."""
+        waiting, self._waiting = self._waiting, []
+        self._sent += 1
+        sent = self._clock()
+        self._returned = returned = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._bound):
+                await connection.execute(
+                    f"select pg_notify('{self._own}', '{self._sent} ' || core.today()); -- heartbeat"
+                )
+                await returned
+        except BaseException:
+            _tell(waiting, False)
+            raise
+        finally:
+            self._returned = None
+        self._connected = True
+        self._confirmed_until = sent + self._bound
+        _tell(waiting, True)
+
+    def _cut(self, connection: Any) -> None:
+        # Whoever waits for a heartbeat hears of it; where nobody does, the next one finds out, at once.
+        if self._returned is not None and not self._returned.done():
+            self._returned.set_exception(ConnectionError("the connection has ended"))
+        self._wake.set()
+
+    def _on_heartbeat(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        number, _, day = str(payload).partition(" ")
+        if self._returned is not None and not self._returned.done() and number == str(self._sent):
+            self.day = day
+            self._returned.set_result(None)
+
+    def _on_payload(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        topic, _, rest = str(payload).partition(" ")
+        subscribers = self._subscribers.get(topic)
+        if subscribers is None:
+            return  # anybody may notify: names that nobody here knows make no metric
+        self._payloads.labels(topic).inc()
+        for on_payload, on_doubt in subscribers:
+            try:
+                on_payload(rest)
+            except Exception:
+                logger.exception("listener: %s: a payload that could not be taken", topic)
+                on_doubt()
+
+    def _give_up(self, waiting: list[asyncio.Future[bool]]) -> None:
+        if self._waiting is waiting:
+            self._waiting = []
+        _tell(waiting, False)
+
+    def _doubt(self) -> None:
+        """What is committed from now on may go unnoticed."""
+        self._confirmed_until = -math.inf
+        waiting, self._waiting = self._waiting, []
+        _tell(waiting, False)
+        if not self._connected:
+            return  # nothing was promised since the last time
+        self._connected = False
+        self._lost.inc()
+        for subscribers in self._subscribers.values():
+            for _, on_doubt in subscribers:
+                on_doubt()
+
+
+def _tell(waiting: list[asyncio.Future[bool]], known: bool) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(known)

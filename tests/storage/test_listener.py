@@ -1,0 +1,224 @@
+"""Promises of the listener: what was committed before `confirm` was asked is known when it says yes, whatever the
+server, the way to it or the order of things; and whenever something may have been missed, everybody is told before
+anything is confirmed again. Real PostgreSQL: backends that are stopped and ended, a server that is restarted, a way
+that goes silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest_asyncio
+
+from gateway.storage.database import Database
+from gateway.storage.embedded import RunningServer, ensure_running
+from gateway.storage.listener import CHANNEL, Listener
+from tests.ledger.relay import Relay
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Heard:
+    """A subscriber: payloads, and doubts (None), in their order."""
+
+    def __init__(self, listener: Listener, topic: str = "public") -> None:
+        self.all: list[str | None] = []
+        listener.subscribe(topic, self.all.append, lambda: self.all.append(None))
+
+    @property
+    def doubts(self) -> int:
+        return self.all.count(None)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
+    """Whether it comes true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.01)
+    return True
+
+
+@pytest_asyncio.fixture
+async def root(postgres: RunningServer, database: Database) -> AsyncIterator[Connection]:
+    """The superuser, who sees and ends everybody's backends."""
+    connection = await asyncpg.connect(postgres.dsn(database.name))
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def listener(database: Database) -> AsyncIterator[Listener]:
+    """A listener that has been confirmed."""
+    made = Listener(database.dsn("service"))
+    made.start()
+    assert await eventually(lambda: made.confirmed)
+    yield made
+    await made.close()
+
+
+async def backend(root: Connection) -> int:
+    """The process that serves the listener of this database."""
+    found = await root.fetch(
+        "select pid from pg_stat_activity where application_name like '%listener' and datname = current_database()"
+    )
+    (row,) = found
+    return int(row["pid"])
+
+
+async def told(owner: Connection, payload: str) -> None:
+    """Commit a notification."""
+    await owner.execute("select pg_notify($1, $2)", CHANNEL, payload)
+
+
+async def test_what_was_committed_before_is_known_when_it_is_confirmed(listener: Listener, owner: Connection) -> None:
+    """Two hundred times; a subscriber hears its own topic alone, in the order of commits, without the topic."""
+    heard, other = Heard(listener), Heard(listener, "other")
+    for number in range(200):
+        await told(owner, f"public {number}")
+        assert await listener.confirm()
+        assert heard.all[-1] == str(number)
+    await told(owner, "other")
+    await told(owner, "nobody knows this one")
+    assert await listener.confirm()
+    assert heard.all == [str(number) for number in range(200)]
+    assert other.all == [""]
+    assert listener.day == str(await owner.fetchval("select core.today()"))
+
+
+async def test_what_is_not_committed_is_not_told_and_does_not_keep_anybody_waiting(
+    listener: Listener, owner: Connection
+) -> None:
+    heard = Heard(listener)
+    async with owner.transaction():
+        await told(owner, "public late")
+        assert await listener.confirm()
+        assert heard.all == []
+    assert await listener.confirm()
+    assert heard.all == ["late"]
+
+
+async def test_many_that_ask_at_once_share_a_heartbeat(listener: Listener, root: Connection) -> None:
+    """A thousand cost no more than a few."""
+    before = await root.fetchval("select pg_current_xact_id()::text::bigint")
+    assert all(await asyncio.gather(*(listener.confirm() for _ in range(1_000))))
+    assert await root.fetchval("select pg_current_xact_id()::text::bigint") - before < 10
+
+
+async def test_a_paused_server_confirms_nothing(listener: Listener, root: Connection, owner: Connection) -> None:
+    """Asked for, it says no within its patience; the last heartbeat holds for a second and no longer, as a reader who
+    went by that alone would find out; going on, it is confirmed anew, and everybody was told of the doubt once."""
+    heard, pid = Heard(listener), await backend(root)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stopped = time.monotonic()
+        await told(owner, "public unheard")
+        assert listener.confirmed  # this alone would show what was before
+        assert not await listener.confirm(0.1)
+        assert time.monotonic() - stopped < 0.5
+        assert heard.all == []
+        assert await eventually(lambda: not listener.confirmed, 1.5)
+        assert await eventually(lambda: heard.all == [None], 2)
+        assert listener.confirmed_until < 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await eventually(lambda: listener.confirmed)
+    assert await listener.confirm()
+    assert heard.doubts == 1
+
+
+async def test_a_server_that_is_paused_for_a_moment_loses_nothing(
+    listener: Listener, root: Connection, owner: Connection
+) -> None:
+    heard, pid = Heard(listener), await backend(root)
+    os.kill(pid, signal.SIGSTOP)
+    await told(owner, "public heard later")
+    await asyncio.sleep(0.2)
+    os.kill(pid, signal.SIGCONT)
+    assert await listener.confirm(1.0)
+    assert heard.all == ["heard later"]
+
+
+async def test_a_backend_that_is_terminated_is_noticed_at_once(
+    listener: Listener, root: Connection, owner: Connection
+) -> None:
+    """The doubt comes before the next confirmation, and what is committed after that is heard again."""
+    heard = Heard(listener)
+    await root.execute("select pg_terminate_backend($1)", await backend(root))
+    assert await eventually(lambda: heard.doubts == 1, 0.5)
+    await told(owner, "public missed")
+    assert await eventually(lambda: listener.confirmed)
+    await told(owner, "public heard")
+    assert await listener.confirm()
+    assert [entry for entry in heard.all if entry != "missed"] == [None, "heard"]
+
+
+async def test_a_way_that_goes_silent_is_given_up(database: Database, owner: Connection) -> None:
+    """Half-open TCP: nothing comes back, and nobody says so. Nobody is kept waiting when it ends."""
+    async with Relay(database.dsn("service")) as relay:
+        listener = Listener(relay.dsn, bound=0.5, heartbeat=0.1)
+        heard = Heard(listener)
+        assert not await listener.confirm()  # not started
+        listener.start()
+        assert await eventually(lambda: listener.confirmed)
+        relay.silent = True
+        assert not await listener.confirm(0.05)
+        assert await eventually(lambda: heard.doubts == 1, 1.5)
+        assert not listener.confirmed
+        await relay.cut()
+        await relay.restore()
+        assert await eventually(lambda: listener.confirmed)
+        relay.silent = True
+        asked = asyncio.create_task(listener.confirm(5.0))
+        await asyncio.sleep(0.05)
+        await listener.close()
+        assert not await asked
+        assert not listener.confirmed
+
+
+async def test_a_server_that_is_restarted(tmp_path: Path) -> None:
+    """Its own server: away and back again."""
+    with ensure_running(tmp_path / "data", fsync=False) as server:
+        connection = await asyncpg.connect(server.dsn())
+        await connection.execute("create schema core")
+        await connection.execute("create function core.today() returns date language sql as $$ select current_date $$")
+        listener = Listener(server.dsn())
+        heard = Heard(listener)
+        listener.start()
+        assert await eventually(lambda: listener.confirmed)
+        assert heard.all == []
+        postmaster = int((tmp_path / "data/postgres/postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGQUIT)  # at once, its backends too
+        assert await eventually(lambda: heard.doubts == 1, 2)
+        assert not listener.confirmed
+        assert await eventually(server.revive, 10)
+        assert await eventually(lambda: listener.confirmed, 5)
+        connection.terminate()
+        connection = await asyncpg.connect(server.dsn())
+        await told(connection, "public back")
+        assert await listener.confirm()
+        assert heard.all == [None, "back"]
+        await listener.close()
+        await connection.close()
+
+
+async def test_a_subscriber_that_fails_is_told_to_doubt(listener: Listener, owner: Connection) -> None:
+    """What it could not take may be what it had to know; others and the heartbeat go on."""
+    doubts: list[None] = []
+
+    def fails(payload: str) -> None:
+        raise ValueError(payload)
+
+    listener.subscribe("public", fails, lambda: doubts.append(None))
+    heard = Heard(listener)
+    await told(owner, "public x")
+    assert await listener.confirm()
+    assert (len(doubts), heard.all) == (1, ["x"])
