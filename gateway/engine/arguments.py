@@ -46,15 +46,17 @@ def read_arguments(field: GraphQLField, node: FieldNode, given: Mapping[str, Any
     """The arguments of one field."""
     nodes = {argument.name.value: argument.value for argument in node.arguments or ()}
     found: dict[str, Argument] = {}
+    defaults = set()
     for name, definition in field.args.items():
         value = _read(definition.type, nodes.get(name), given)
         if value is Undefined and definition.default_value is not Undefined:
             value = constant(definition.type, definition.default_value)
+            defaults.add(name)
         if value is None and isinstance(definition.type, GraphQLNonNull):
             raise null_given(name, nodes[name])
         if value is not Undefined:
             found[name] = value
-    return Arguments(found)
+    return Arguments(found, frozenset(defaults))
 
 
 def null_given(name: str, node: Node) -> BadUserInput:

@@ -33,7 +33,7 @@ class FromRequest:
 class Condition:
     """`column operator value`.
 
-    `any`: value is an array; `below`: a region with all below it; `after`, `before`: a place (day, id).
+    `any`: value is an array; `below`: a region with all below it.
     """
 
     column: str
@@ -43,13 +43,17 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a connection, forward: at most `first` rows after the cursor's place."""
+    """A page of a connection: at most `size` rows of what stands between two places (day, id), each of which may be
+    absent; the first ones, or, `backward`, the last ones. Rows come in the list's order either way.
+    """
 
-    first: Value
+    size: Value
     cursor: str  # letter that cursors of this order begin with
-    order_column: str
-    descending: bool
-    has_after: bool = False
+    order_column: str = ""  # none for a search: its places stand there
+    descending: bool = False
+    backward: bool = False
+    after: tuple[Value, Value] | None = None
+    before: tuple[Value, Value] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,7 @@ class Rows:
 class Search:
     """A search by name: endings of names from `begin` to `end` (exclusive), of subjects of these kinds, roles, region.
 
-    `place` is where a page begins: tier, ending, UUID of the subject before it; `places` the same for each tier's
-    range (storage/names.py): the ending from which on, and the UUID where the place is in this tier.
+    A page is of those after and before a place.
     """
 
     begin: Value
@@ -85,15 +88,29 @@ class Search:
     kinds: Value | None = None
     roles: Value | None = None
     region: Value | None = None
-    place: tuple[Value, Value, Value] | None = None
-    places: tuple[tuple[Value, Value], ...] = ()
+    after: SearchPlace | None = None
+    before: SearchPlace | None = None
 
     @property
     def values(self) -> tuple[Value, ...]:
         """Every value that may be refused."""
         # Of a place one stands for all: they are refused together.
-        found = (self.begin, self.region, *(self.place or ())[:1])
+        found = (self.begin, self.region, *(place.tier for place in (self.after, self.before) if place is not None))
         return tuple(value for value in found if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlace:
+    """A place among what a search finds: tier, ending and UUID of a subject. `tiers` has the same for the range of each
+    tier (storage/names.py): an ending, and the UUID where the place is in this tier. `absent` stands for the internal
+    id of a subject that is no longer there: all of its ending are on the page's side, so that none is lost.
+    """
+
+    tier: Value
+    suffix: Value
+    node: Value
+    tiers: tuple[tuple[Value, Value], ...]
+    absent: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,11 @@ def subjects(plan: p.Plan) -> int:
 
 
 def sizes(plan: p.Plan) -> tuple[tuple[Value, bool], ...]:
-    """Values that decide how long lists are: (`first` of a page or key list, whether it is a key list)."""
+    """Values that decide how long lists are: (size of a page or key list, whether it is a key list)."""
     found: list[tuple[Value, bool]] = []  # a list asked for twice counts twice
     for field in p.walk(plan.fields):
         if isinstance(field, p.Connection):
-            found.append((field.page.first, False))
+            found.append((field.page.size, False))
         elif isinstance(field, p.Many) and field.rows.keys is not None:
             found.append((field.rows.keys.usccs, True))
     return tuple(found)
@@ -62,7 +62,7 @@ def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
         case p.Connection(page=page, items=items):
             total = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in items)
             counted = COUNTED if field.rows.search is not None else 10
-            return size(page.first) * (1 + below) + (counted if total else 0)
+            return size(page.size) * (1 + below) + (counted if total else 0)
         case p.Many(rows=rows):
             return (size(rows.keys.usccs) if rows.keys is not None else rows.cost) * (1 + below)
         case p.One() | p.OneOf():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Rows, Search
+from gateway.engine.bindings import Condition, Page, Rows, Search
 from gateway.engine.mutate import Step
 from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
@@ -70,14 +70,26 @@ def _rows(rows: Rows) -> str:
     if rows.search is not None:
         parts.append(_search(rows.search))
     if rows.page is not None:
-        parts.append(f"first {value(rows.page.first)}")
+        parts += _page(rows.page)
     return ", ".join(parts)
+
+
+def _page(page: Page) -> Iterator[str]:
+    for word, place in (("after", page.after), ("before", page.before)):
+        if place is not None:
+            yield f"{word} ({', '.join(value(v) for v in place)})"
+    yield f"{'last' if page.backward else 'first'} {value(page.size)}"
 
 
 def _search(search: Search) -> str:
     named = {"kinds": search.kinds, "roles": search.roles, "region": search.region}
     filters = [f"{name} {value(given)}" for name, given in named.items() if given is not None]
-    return ", ".join([f"named {value(search.begin)}", *filters])
+    places = [
+        f"{word} {value(place.suffix)}"
+        for word, place in (("after", search.after), ("before", search.before))
+        if place is not None
+    ]
+    return ", ".join([f"named {value(search.begin)}", *filters, *places])
 
 
 def _condition(condition: Condition) -> str:

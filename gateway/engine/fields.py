@@ -166,10 +166,11 @@ class Fields:
         name = f"{rows.relation}_{rows.order}" if rows.order else rows.relation
         return f"{self._schema}.{name} {own.alias}" + "".join(f" {join}" for join in own.joins)
 
-    def _where(self, rows: Rows, own: Row, row: Row) -> str:
+    def _where(self, rows: Rows, own: Row, row: Row, more: Iterable[str] = ()) -> str:
         self._check_scope(rows, row)
         found = [f"{own.column(there)} = {row.column(here)}" for here, there in rows.match]
         found += [self._condition(condition, own) for condition in rows.where]
+        found += more
         return f" where {' and '.join(found)}" if found else ""
 
     def _check_scope(self, rows: Rows, row: Row) -> None:
@@ -191,9 +192,6 @@ class Fields:
                 return f"{column} = any ({values[0]})"
             case "below":
                 return below(self._schema, column, values[0])
-            case "after" | "before":
-                sign = ">" if condition.operator == "after" else "<"
-                return f"({column}, {own.column('external_id')}) {sign} ({values[0]}, {values[1]})"
             case _:
                 raise ValueError(condition.operator)
 

@@ -1,18 +1,31 @@
 """The SQL of connections: pages of rows with their cursors and totals. A pure function, no I/O.
 
 In: a connection of a plan, the row at hand. Out: what fields.py makes of every other field.
+
+A page counted from the end reads the view of the opposite order, from where the page ends, and turns its few rows
+round: a barrier view keeps a sort outside, so each order that is offered has its opposite in the catalogue.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Page, Rows, Search
+from gateway.engine.bindings import Page
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
-from gateway.engine.search import COUNTED, counted
+from gateway.engine.search import COUNTED, beyond, counted
 from gateway.engine.search import page as found_page
+from gateway.engine.values import Value
+
+_OPPOSITE = {"asc": "desc", "desc": "asc"}
+
+
+def opposite(order: str) -> str:
+    """The order that reads a list from its end: orders of the catalogue end in _asc or _desc."""
+    name, _, direction = order.rpartition("_")
+    return f"{name}_{_OPPOSITE[direction]}"
 
 
 class Pages(Fields):
@@ -24,48 +37,86 @@ class Pages(Fields):
         edges = [item for item in field.items if isinstance(item, p.Edges)]
         infos = {name for item in field.items if isinstance(item, p.PageInfo) for _, name in item.items}
         alias = self._alias("x")
-        if not edges and not infos & {"hasNextPage", "startCursor", "endCursor"}:
+        more = ("hasPreviousPage" if page.backward else "hasNextPage") in infos
+        if not edges and not more and not infos & {"startCursor", "endCursor"}:
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
         found = ""
         if rows.search is not None:
             found = self._alias("m")
             own.overrides |= {"tier": f"{found}.tier", "suffix": f"{found}.suffix"}
         texts = [self._edge(item, page, own) for item in edges]
-        where = self._where(rows, own, row)
-        first = self._parameter(page.first)
-        more = "hasNextPage" in infos
-        limit = f"{first}{' + 1' if more else ''}"
-        numbered = more or "startCursor" in infos
+        where = self._where(rows, own, row, self._between(page, own))
+        size = self._parameter(page.size)
+        limit = f"{size}{' + 1' if more else ''}"
         inner = [f"{text.render()} as e{n}" for n, text in enumerate(texts)] if self._mode != "keys" else []
-        if numbered:
+        if more or page.backward or "startCursor" in infos:
             inner.append("row_number() over () as n")
         if infos & {"startCursor", "endCursor"}:
             inner.append(f"{self._cursor(page, own)} as c")
         self._show(own, field.shown)
         if own.shown:
             inner.append(f"{joined(own.shown)} as i")
-        kept = f" filter (where q.n <= {first})" if more else ""
-        outer = []
-        if self._mode != "keys":
-            outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(len(edges))]
-        if own.shown:
-            outer.append(f"string_agg(q.i::text, ','){kept} as i")
-        if more:
-            outer.append(f"(count(*) > {first})::text as more")
-        if "startCursor" in infos:
-            outer.append("max(q.c) filter (where q.n = 1) as sc")
-        if "endCursor" in infos:
-            # No ORDER BY in the aggregates: the rows come in the view's order, and one order would reorder all of them.
-            outer.append(f"(array_agg(q.c))[least(count(*), {first})] as ec")
-        row.joins.append(
-            f"left join lateral (select {', '.join(outer)} from (select {', '.join(inner) or '1'} from"
-            f" {self._found(rows.search, found, own, limit) if rows.search else self._from(rows, own)}{where}"
-            f" limit {limit}) q) {alias} on true"
-        )
+        read = replace(rows, order=opposite(rows.order)) if page.backward and rows.order else rows
+        source = self._found(field, found, own, limit) if rows.search else self._from(read, own)
+        query = f"select {', '.join(inner) or '1'} from {source}{where} limit {limit}"
+        if page.backward:
+            query = f"select * from ({query}) r order by r.n desc"
+        outer = self._outer(page, infos, len(edges), size, more=more, shown=bool(own.shown))
+        row.joins.append(f"left join lateral (select {', '.join(outer)} from ({query}) q) {alias} on true")
         self._pass_on(own, alias, row)
         if self._mode == "keys":
             return Text().literal("null")
         return self._connection_text(field, alias, edges, row)
+
+    def _outer(self, page: Page, infos: set[str], edges: int, size: str, *, more: bool, shown: bool) -> list[str]:
+        """A page's columns. `more` is whether it has read one row more than it shows, to know of it.
+
+        No ORDER BY in the aggregates: the rows come in their order, and one order would reorder all of them.
+        """
+        kept = f" filter (where q.n <= {size})" if more else ""
+        outer = []
+        if self._mode != "keys":
+            outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(edges)]
+        if shown:
+            outer.append(f"string_agg(q.i::text, ','){kept} as i")
+        if more:
+            outer.append(f"(count(*) > {size})::text as more")
+        # Rows are numbered as they are read: the first is that of the end from which the page is counted.
+        near = "max(q.c) filter (where q.n = 1)"
+        far = f"(array_agg(q.c))[{f'1 + (count(*) > {size})::int' if page.backward else f'least(count(*), {size})'}]"
+        if "startCursor" in infos:
+            outer.append(f"{far if page.backward else near} as sc")
+        if "endCursor" in infos:
+            outer.append(f"{near if page.backward else far} as ec")
+        return outer
+
+    def _between(self, page: Page, own: Row) -> list[str]:
+        """The conditions that keep a page between its cursors; those of a search are in search.py."""
+        signs = ("<", ">") if page.descending else (">", "<")
+        places = zip((page.after, page.before), signs, strict=True)
+        return [self._beside(page, own, place, sign) for place, sign in places if place is not None]
+
+    def _beside(self, page: Page, own: Row, place: tuple[Value, Value], sign: str) -> str:
+        day, node = (self._parameter(value) for value in place)
+        return f"({own.column(page.order_column)}, {own.column('external_id')}) {sign} ({day}, {node})"
+
+    def _beyond(self, field: p.Connection, row: Row) -> Text:
+        """Whether there is anything on the other side of the cursor where the page begins, as the cursor's own row is:
+        one row of the opposite order."""
+        rows, page = field.rows, field.page
+        if rows.search is not None:
+            if (rows.search.before if page.backward else rows.search.after) is None:
+                return Text().literal("false")
+            query = beyond(self._schema, rows.search, self._parameter, self._alias("few"), backward=page.backward)
+            return Text().sql(f"coalesce((select 'true' from ({query}) q limit 1), 'false')")
+        place = page.before if page.backward else page.after
+        if place is None:
+            return Text().literal("false")
+        own = Row(self._alias("t"), rows.relation)
+        sign = "<=" if page.backward == page.descending else ">="
+        where = self._where(rows, own, row, [self._beside(page, own, place, sign)])
+        read = rows if page.backward else replace(rows, order=opposite(rows.order))
+        return Text().sql(f"coalesce((select 'true' from {self._from(read, own)}{where} limit 1), 'false')")
 
     def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row) -> Text:
         text = Text().literal("{")
@@ -83,12 +134,14 @@ class Pages(Fields):
                 case p.TotalIsExact():
                     text.sql(f"({total} <= {COUNTED})::text" if field.rows.search else "'true'")
                 case p.PageInfo(items=items):
-                    text.extend(self._page_info(items, field.page, alias))
+                    text.extend(self._page_info(items, field, alias, row))
         return text.literal("}")
 
-    def _found(self, search: Search, alias: str, own: Row, limit: str) -> str:
-        """The subjects that a search finds, with exactly the columns used, in its order."""
-        query = found_page(self._schema, search, self._parameter, limit, self._alias("few"))
+    def _found(self, field: p.Connection, alias: str, own: Row, limit: str) -> str:
+        """The subjects that a search finds, with exactly the columns used, in the order in which they are read."""
+        search, backward = field.rows.search, field.page.backward
+        assert search is not None
+        query = found_page(self._schema, search, self._parameter, limit, self._alias("few"), backward=backward)
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         return (
@@ -105,19 +158,17 @@ class Pages(Fields):
             row.joins.append(f"left join lateral (select count(*) as n from ({query}) q) {alias} on true")
             return f"{alias}.n"
         own = Row(self._alias("t"), rows.relation)
-        everything = tuple(c for c in rows.where if c.operator not in ("after", "before"))
-        where = self._where(Rows(rows.relation, rows.match, everything), own, row)
+        where = self._where(rows, own, row)
         return f"(select count(*) from {self._schema}.{rows.relation} {own.alias}{where})"
 
-    def _page_info(self, items: tuple[tuple[str, str], ...], page: Page, alias: str) -> Text:
+    def _page_info(self, items: tuple[tuple[str, str], ...], field: p.Connection, alias: str, row: Row) -> Text:
         text = Text().literal("{")
         for number, (key, name) in enumerate(items):
             text.literal(("," if number else "") + json.dumps(key) + ":")
             match name:
-                case "hasNextPage":
-                    text.sql(f"{alias}.more")
-                case "hasPreviousPage":
-                    text.literal("true" if page.has_after else "false")
+                case "hasNextPage" | "hasPreviousPage":
+                    onward = (name == "hasPreviousPage") == field.page.backward
+                    text.extend(Text().sql(f"{alias}.more") if onward else self._beyond(field, row))
                 case "startCursor":
                     text.sql(f"coalesce('\"' || {alias}.sc || '\"', 'null')")
                 case "endCursor":

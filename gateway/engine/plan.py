@@ -277,6 +277,8 @@ def values(plan: Plan) -> tuple[Value, ...]:
 def _of_field(field: Field) -> Iterator[Value]:
     if isinstance(field, One | Many | Connection):
         yield from _of_rows(field.rows)
+        if isinstance(field, Connection):
+            yield from (*(field.page.after or ()), *(field.page.before or ()))
     elif isinstance(field, Section) and field.consent is not None:
         yield field.consent
 

@@ -132,12 +132,16 @@ Argument: TypeAlias = "Value | Known | None | Mapping[str, Argument]"
 
 
 class Arguments(Mapping[str, Argument]):
-    """The arguments of one field. Absent ones are missing, null ones are None, input objects are mappings."""
+    """The arguments of one field. Absent ones are missing, null ones are None, input objects are mappings.
 
-    __slots__ = ("_given",)
+    `defaults` names those that were not given, and have the default of the schema.
+    """
 
-    def __init__(self, given: Mapping[str, Argument]) -> None:
+    __slots__ = ("_defaults", "_given")
+
+    def __init__(self, given: Mapping[str, Argument], defaults: frozenset[str] = frozenset()) -> None:
         self._given = given
+        self._defaults = defaults
 
     def __getitem__(self, name: str) -> Argument:
         return self._given[name]
@@ -156,6 +160,10 @@ class Arguments(Mapping[str, Argument]):
         if found is None or isinstance(found, Value):
             return found
         raise TypeError(f"argument {name} is an input object")
+
+    def given(self, name: str) -> Value | None:
+        """The argument as a parameter; None where it is absent or null, or where the default of the schema stands."""
+        return None if name in self._defaults else self.value(name)
 
     def known(self, name: str, default: Any) -> Any:
         """The argument's value at planning time, for enums that steer the plan."""

@@ -25,12 +25,10 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 def listed(arguments: Arguments) -> Rows:
     """Viewer.consents: of the client's organisation, or about the account's own subject; newest first."""
-    cursor = paging.after(arguments.value("after"), "c", "recorded_on", descending=True)
     subject = arguments.value("uscc")
-    about = () if subject is None else (Condition("uscc", "=", (subject,)),)
     return Rows(
         "consent",
-        where=(*about, *cursor),
+        where=() if subject is None else (Condition("uscc", "=", (subject,)),),
         order="recorded_desc",
         page=paging.page(arguments, "c", "recorded_on", descending=True),
     )

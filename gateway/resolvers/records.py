@@ -32,11 +32,10 @@ def _listed(arguments: Arguments, match: tuple[tuple[str, str], ...]) -> Rows:
     order = arguments.object("orderBy")
     name, column, letter = _ORDER_COLUMNS[order.known("field", "DECIDED_ON")]
     descending = order.known("direction", "DESC") == "DESC"
-    cursor = paging.after(arguments.value("after"), letter, column, descending=descending)
     return Rows(
         "record",
         match=match,
-        where=(*_filters(arguments), *cursor),
+        where=_filters(arguments),
         order=f"{name}_{'desc' if descending else 'asc'}",
         page=paging.page(arguments, letter, column, descending=descending),
     )

@@ -13,13 +13,12 @@ from gateway.resolvers import subjects as subject_rows
 from gateway.schema.consents import ConsentConnection
 from gateway.schema.enums import View
 from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
+from gateway.schema.paging import After, Before, First, Last
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
 from gateway.schema.subjects import (
-    After,
     CreditRecordConnection,
     Filter,
-    First,
     Node,
     Order,
     Subject,
@@ -49,6 +48,8 @@ def _consents(
     uscc: Annotated[Uscc | None, strawberry.argument(description="Of this subject alone")] = strawberry.UNSET,
     first: First = 20,
     after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
 ) -> ConsentConnection:
     by_engine()
 
@@ -95,6 +96,8 @@ def _search_subjects(
     ),
     first: First = 20,
     after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
 ) -> SubjectConnection:
     by_engine()
 
@@ -104,6 +107,8 @@ def _records(
     order_by: Order = strawberry.UNSET,
     first: First = 20,
     after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
 ) -> CreditRecordConnection:
     by_engine()
 

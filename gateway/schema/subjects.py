@@ -33,7 +33,7 @@ from gateway.schema.fields import (
     section,
     section_answer,
 )
-from gateway.schema.paging import PageInfo
+from gateway.schema.paging import After, Before, First, Last, PageInfo
 from gateway.schema.scalars import Date, DateTime, Decimal, Uscc
 from gateway.schema.sources import BankSection, CourtSection, Source, SourceAnswer
 
@@ -87,8 +87,6 @@ Filter = Annotated[RecordFilter | None, strawberry.argument(description="Which r
 Order = Annotated[
     RecordOrder | None, strawberry.argument(description="In which order; newest decision first without it")
 ]
-First = Annotated[int | None, strawberry.argument(description="How many at most, from 1 to 100")]
-After = Annotated[str | None, strawberry.argument(description="A cursor of this list: what follows it")]
 
 
 def _list_records(
@@ -96,6 +94,8 @@ def _list_records(
     order_by: Order = strawberry.UNSET,
     first: First = 20,
     after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
 ) -> CreditRecordConnection:
     by_engine()
 

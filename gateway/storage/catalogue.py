@@ -346,7 +346,10 @@ NAME_PART = Relation(
         "restricted": f"not p.personal and {SUBJECT_ROWS['restricted']}",
     },
     subject="s.id",
-    orders={"ranked": "p.tier, p.suffix, p.subject_id"},
+    orders={
+        "ranked_asc": "p.tier, p.suffix, p.subject_id",
+        "ranked_desc": "p.tier desc, p.suffix desc, p.subject_id desc",
+    },
 )
 SUBJECT_ROLE = Relation(
     "subject_role",
@@ -527,7 +530,10 @@ CONSENT = Relation(
     level=R,
     rows={"restricted": _OF_GRANTEE, "internal": _OF_GRANTEE, "self": _OF_SUBJECT},
     subject="s.id",
-    orders={"recorded_desc": "c.recorded_on desc, c.external_id desc"},
+    orders={
+        "recorded_desc": "c.recorded_on desc, c.external_id desc",
+        "recorded_asc": "c.recorded_on, c.external_id",
+    },
     shows="subject_external_id",
     scoped=True,
 )

@@ -36,7 +36,7 @@ CASES: tuple[Case, ...] = (
     Case("hidden-root", "what needs a token, asked without one", "需要令牌的内容，但未带令牌",
          ask("{ matters { code } }"), VALID),
     Case("several-errors", "several mistakes at once: each is told", "多处错误：逐一指出",
-         ask("{ viewer { veiw } sourcs { code } records(last: 5) { totalCount } }"), VALID),
+         ask("{ viewer { veiw } sourcs { code } records(size: 5) { totalCount } }"), VALID),
     Case("unknown-argument", "an argument that does not exist", "参数不存在",
          ask('{ subject(code: "@USCC", uscc: "@USCC") { name } }'), VALID),
     Case("argument-twice", "an argument twice", "参数重复",

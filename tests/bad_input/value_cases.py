@@ -10,6 +10,7 @@ _SUBJECT = "query Q($c: Uscc!) { subject(uscc: $c) { name } }"
 _SUBJECTS = "query Q($c: [Uscc!]!) { subjects(usccs: $c) { name } }"
 _NODE = "query Q($id: ID!) { node(id: $id) { id } }"
 _FIRST = "query Q($n: Int) { records(first: $n) { totalCount } }"
+_LAST = "query Q($n: Int) { records(last: $n) { totalCount } }"
 _AFTER = "query Q($a: String) { records(after: $a) { totalCount } }"
 _FILTER = "query Q($f: RecordFilter) { records(filter: $f) { totalCount } }"
 _SEARCH = """query Q($q: String!, $f: SubjectFilter, $n: Int, $a: String) {
@@ -94,7 +95,13 @@ CASES: tuple[Case, ...] = (
     Case("first-digits-default", "the same as a variable's default", "同上，作为变量的默认值",
          ask("query Q($n: Int = " + "9" * 5_000 + ") { records(first: $n) { totalCount } }"), VALID),
     Case("first-and-last", "first and last", "同时使用 first 和 last",
-         ask("{ records(first: 5, last: 5) { totalCount } }"), VALID),
+         ask("{ records(first: 5, last: 5) { totalCount } }"), INPUT),
+    Case("first-and-last-variables", "the same by variables", "同上，经由变量",
+         ask("query Q($n: Int, $m: Int) { records(first: $n, last: $m) { totalCount } }", n=5, m=5), INPUT),
+    Case("last-0", "last: 0", "last 为 0", ask(_LAST, n=0), INPUT),
+    Case("last-101", "last: 101", "last 为 101", ask(_LAST, n=101), INPUT),
+    Case("before-garbage", "a cursor before which nothing can be", "before 不是本系统给出的游标",
+         ask("query Q($a: String) { records(last: 5, before: $a) { totalCount } }", a="x"), INPUT),
     Case("cursor-garbage", "a cursor that was never given", "不是本系统给出的游标", ask(_AFTER, a="x"), INPUT),
     Case("cursor-empty", "an empty cursor", "游标为空", ask(_AFTER, a=""), INPUT),
     Case("cursor-offset", "a negative offset as a cursor", "以负偏移量作游标", ask(_AFTER, a="-1"), INPUT),

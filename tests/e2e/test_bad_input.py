@@ -147,7 +147,7 @@ async def test_what_is_above_the_view_reads_like_what_does_not_exist(stack: Stac
 @pytest.mark.parametrize(
     ("query", "variables", "places"),
     [
-        ("{ viewer { veiw } sourcs { code } records(last: 5) { totalCount } }", None, [(1, 12), (1, 19), (1, 43)]),
+        ("{ viewer { veiw } sourcs { code } records(size: 5) { totalCount } }", None, [(1, 12), (1, 19), (1, 43)]),
         (
             '{\n records(first: 0) { totalCount }\n b: records(first: 101, after: "x") { totalCount }\n}',
             None,

@@ -64,8 +64,8 @@ _RECORD = " ".join(COLUMNS["record"].values())
 _ANSWER = "source_code status as_of reason"
 ORDERS = {
     "record": ("decided_desc", "decided_asc", "published_desc", "published_asc"),
-    "name_part": ("ranked",),
-    "consent": ("recorded_desc",),
+    "name_part": ("ranked_asc", "ranked_desc"),
+    "consent": ("recorded_desc", "recorded_asc"),
 }
 
 # Function of a view schema → level → columns.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import product
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -69,14 +70,14 @@ async def test_consents_by_direct_select(database: Database, world: World, name:
     connection = await asyncpg.connect(database.dsn(access.name))
     try:
         async with with_scope(connection, who.scope):
-            for order in ("", "_recorded_desc"):
+            for order in ("", "_recorded_desc", "_recorded_asc"):
                 rows = await connection.fetch(f"select uscc, grantee_uscc from {access.schema}.consent{order}")
                 found = {(row["uscc"], row["grantee_uscc"]) for row in rows}
                 assert len(rows) == len(found)
                 assert found == {(code_of(s) if s else NOBODY, code_of(g)) for s, g in expected}
     finally:
         await connection.close()
-    pairs.count("row × asker by SELECT", 2 * len(CONSENTS))
+    pairs.count("row × asker by SELECT", 3 * len(CONSENTS))
 
 
 async def test_a_page_of_consents_is_read_by_an_index(database: Database, world: World, owner: Connection) -> None:
@@ -90,12 +91,13 @@ async def test_a_page_of_consents_is_read_by_an_index(database: Database, world:
         code_of(B),
     )
     await owner.execute("analyze core.consent, core.subject")
-    for access, more in ((RESTRICTED_SCOPED, {}), (INTERNAL, {}), (SELF, {"subject": world.ids["外地企业"]})):
+    askers = ((RESTRICTED_SCOPED, {}), (INTERNAL, {}), (SELF, {"subject": world.ids["外地企业"]}))
+    for (access, more), order in product(askers, ("recorded_desc", "recorded_asc")):
         who = asker(world, access, **more)
         connection = await asyncpg.connect(database.dsn(access.name))
         try:
             async with with_scope(connection, who.scope):
-                sql = f"select uscc, revoked_at from {access.schema}.consent_recorded_desc limit 21"
+                sql = f"select uscc, revoked_at from {access.schema}.consent_{order} limit 21"
                 text = await connection.fetchval(f"explain (analyze, timing off, format json) {sql}")
         finally:
             await connection.close()

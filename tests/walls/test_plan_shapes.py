@@ -89,6 +89,7 @@ def filled(database: Database) -> int:
 SUFFIX = "name_part_organisation_tier_suffix_subject_id_personal_repe_idx"
 NAMED = "edges { cursor node { id name region { name } } } pageInfo { hasNextPage endCursor }"
 RECORD = "id kind title decidedOn status amount authority { name } source { code }"
+INFO = "hasNextPage hasPreviousPage startCursor endCursor"
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "profile": (
         "query ($u: Uscc!) { subject(uscc: $u) { id name region { name } legalRepresentative formerNames roles"
@@ -119,6 +120,37 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
         f" {{ edges {{ node {{ {RECORD} }} }} }} }}",
         {},
     ),
+    "last": (
+        f"{{ records(last: 20) {{ edges {{ cursor node {{ {RECORD} }} }} pageInfo {{ {INFO} }} }} }}",
+        {},
+    ),
+    "a page back, between two places": (
+        "query ($f: RecordFilter, $a: String, $b: String) { records(last: 20, filter: $f, after: $a, before: $b)"
+        f" {{ edges {{ cursor node {{ {RECORD} }} }} pageInfo {{ {INFO} }} }} }}",
+        {
+            "f": {"kinds": ["PENALTY", "HONOUR"], "regionCode": "6527"},
+            "a": "d2026-01-01" + node_id("R", organisation_uuid("x")),
+            "b": "d2023-06-01" + node_id("R", organisation_uuid("x")),
+        },
+    ),
+    "a subject's pages back": (
+        f"query ($u: Uscc!, $b: String) {{ subject(uscc: $u) {{ name records(last: 20, before: $b) {{ edges {{ node {{"
+        f" {RECORD} }} }} pageInfo {{ {INFO} }} }} }} }}",
+        {"u": code(0), "b": "d2023-06-01" + node_id("R", organisation_uuid("x"))},
+    ),
+    "search backwards": (
+        f"query ($q: String!) {{ searchSubjects(query: $q, last: 20) {{ {NAMED} pageInfo {{ {INFO} }} }} }}",
+        {"q": "单位"},
+    ),
+    "search, a page back": (
+        "query ($q: String!, $f: SubjectFilter, $b: String)"
+        f" {{ searchSubjects(query: $q, filter: $f, last: 20, before: $b) {{ {NAMED} pageInfo {{ {INFO} }} }} }}",
+        {
+            "q": "位1",
+            "f": {"regionCode": "652722", "kinds": ["ENTERPRISE"]},
+            "b": "n1" + base64.urlsafe_b64encode("位17".encode()).decode() + node_id("S", organisation_uuid(code(9))),
+        },
+    ),
     "filtered page": (
         "query ($f: RecordFilter, $a: String) { records(first: 20, filter: $f, after: $a) { edges { cursor node {"
         f" {RECORD} }} }} pageInfo {{ hasNextPage }} }} }}",
@@ -143,6 +175,7 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 # Lists of everything under a narrowing read on until the page is full: shapes are the same, so they are held too.
+LISTS = ("latest", "oldest published", "filtered page", "last", "a page back, between two places")
 ASKERS = ("public", "restricted", "restricted_scoped", "self", "internal")
 
 
@@ -218,7 +251,7 @@ def indexes(plan: dict[str, Any]) -> set[str]:
 async def test_shapes(connections: dict[str, Connection], filled: int, name: str, query: str) -> None:
     text, variables = QUERIES[query]
     plan = await explain(connections[name], askers(filled)[name], text, variables)
-    whole_account = name == "self" and query in ("latest", "oldest published", "filtered page")
+    whole_account = name == "self" and query in LISTS
     assert faults(plan, most=RECORDS if whole_account else 1_500) == []
     expected = {
         "profile": {"record_subject_decided"},
@@ -226,7 +259,12 @@ async def test_shapes(connections: dict[str, Connection], filled: int, name: str
         "latest": {"record_decided"},
         "oldest published": {"record_published"},
         "filtered page": {"record_decided"},
+        "last": {"record_decided"},
+        "a page back, between two places": {"record_decided"},
+        "a subject's pages back": {"record_subject_decided"},
         "search": {SUFFIX},
+        "search backwards": {SUFFIX},
+        "search, a page back": {SUFFIX},
         "search, a whole name": {SUFFIX},
     }.get(query, set())
     alternatives = {

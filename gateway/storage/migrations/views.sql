@@ -427,7 +427,7 @@ create view v_public.name_part with (security_barrier) as select
     p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION');
-create view v_public.name_part_ranked with (security_barrier) as select
+create view v_public.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
     p.suffix as suffix,
@@ -437,6 +437,16 @@ create view v_public.name_part_ranked with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION')
 order by p.tier, p.suffix, p.subject_id;
+create view v_public.name_part_ranked_desc with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    p.kind as kind,
+    p.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION')
+order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_public.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
@@ -982,7 +992,7 @@ create view v_restricted.name_part with (security_barrier) as select
     p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION');
-create view v_restricted.name_part_ranked with (security_barrier) as select
+create view v_restricted.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
     p.suffix as suffix,
@@ -992,6 +1002,16 @@ create view v_restricted.name_part_ranked with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where (not p.personal and s.class = 'ORGANISATION')
 order by p.tier, p.suffix, p.subject_id;
+create view v_restricted.name_part_ranked_desc with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    p.kind as kind,
+    p.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where (not p.personal and s.class = 'ORGANISATION')
+order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_restricted.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
@@ -1894,7 +1914,7 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
-create view v_restricted_scoped.name_part_ranked with (security_barrier) as select
+create view v_restricted_scoped.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
     p.suffix as suffix,
@@ -1908,6 +1928,20 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier, p.suffix, p.subject_id;
+create view v_restricted_scoped.name_part_ranked_desc with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    p.kind as kind,
+    p.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (not p.personal and s.class = 'ORGANISATION')
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_restricted_scoped.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
@@ -2071,6 +2105,30 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
+create view v_restricted_scoped.consent_recorded_asc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.recorded_on, c.external_id;
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -2915,7 +2973,7 @@ create view v_self.name_part with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
-create view v_self.name_part_ranked with (security_barrier) as select
+create view v_self.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
     p.suffix as suffix,
@@ -2926,6 +2984,17 @@ from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
 order by p.tier, p.suffix, p.subject_id;
+create view v_self.name_part_ranked_desc with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    p.kind as kind,
+    p.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_self.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
@@ -3074,6 +3143,27 @@ from core.consent c left join core.consent_revocation w on w.consent_id = c.id l
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
 order by c.recorded_on desc, c.external_id desc;
+create view v_self.consent_recorded_asc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
+order by c.recorded_on, c.external_id;
 create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -3935,7 +4025,7 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
-create view v_internal.name_part_ranked with (security_barrier) as select
+create view v_internal.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
     p.suffix as suffix,
@@ -3949,6 +4039,20 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier, p.suffix, p.subject_id;
+create view v_internal.name_part_ranked_desc with (security_barrier) as select
+    p.subject_id as subject_id,
+    p.tier as tier,
+    p.suffix as suffix,
+    p.repeated as repeated,
+    p.kind as kind,
+    p.region_code as region_code
+from core.name_part p join core.subject s on s.id = p.subject_id
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_internal.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
@@ -4112,6 +4216,30 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
+create view v_internal.consent_recorded_asc with (security_barrier) as select
+    c.external_id as external_id,
+    c.node_id as node_id,
+    s.external_id as subject_external_id,
+    c.subject_uscc as uscc,
+    c.grantee_uscc as grantee_uscc,
+    c.matter as matter,
+    to_json(c.scope)::text as scope,
+    c.valid_from as valid_from,
+    c.valid_to as valid_to,
+    c.document_sha256 as document_sha256,
+    c.method as method,
+    c.recorded_on as recorded_on,
+    c.recorded_at as recorded_at,
+    w.revoked_at as revoked_at,
+    w.revoked_by as revoked_by,
+    w.reason as revocation_reason
+from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.recorded_on, c.external_id;
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
