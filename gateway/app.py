@@ -47,6 +47,7 @@ from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConse
 from gateway.storage.database import Database
 from gateway.storage.levels import ACCESSES
 from gateway.storage.listener import Listener
+from gateway.storage.outbox import Outbox
 from gateway.storage.pool import Pool
 from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
@@ -225,6 +226,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     )
 
     following = _following(settings, database, registry)
+    outbox = Outbox(service, keep_days=settings.changes_keep_days)
+    listener.subscribe("outbox", lambda _: outbox.wake(), outbox.wake)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -234,6 +237,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
                 await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
+            outbox.start()
             if following is not None:
                 following.start()
             yield
@@ -241,6 +245,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             if following is not None:
                 await following.close()
             await listener.close()
+            await outbox.close()
             await sources.close()
             await issuers.close()
             await engine.close()

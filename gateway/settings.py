@@ -144,6 +144,9 @@ class Settings(BaseSettings):
         50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read"
     )
     max_cost_public: int = Field(5_000, gt=0, description="Largest cost of a query in the public view")
+    changes_keep_days: int = Field(
+        90, gt=0, le=3_650, description="Days that changes of records are kept for those who follow them"
+    )
     courts: CourtsSource = Field(default_factory=CourtsSource, description="Court publications")
     banks: BanksSource = Field(default_factory=BanksSource, description="Banks")
     region_platform: PlatformSource = Field(default_factory=PlatformSource, description="Regional platform")

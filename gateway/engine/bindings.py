@@ -45,6 +45,9 @@ class Condition:
 class Page:
     """A page of a connection: at most `size` rows of what stands between two places (day, id), each of which may be
     absent; the first ones, or, `backward`, the last ones. Rows come in the list's order either way.
+
+    `sealed`: of a feed, forward alone, whose cursors only the database can read and write: what stands behind this one,
+    null for the beginning. Its last page ends where all ends, so that its end is a bookmark where nothing was on it.
     """
 
     size: Value
@@ -54,6 +57,7 @@ class Page:
     backward: bool = False
     after: tuple[Value, Value] | None = None
     before: tuple[Value, Value] | None = None
+    sealed: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

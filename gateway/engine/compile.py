@@ -35,6 +35,7 @@ class Compiled:
     keys: Mapping[str, Keys]
     subjects: int  # asked for by a single code each
     checks: tuple[Value, ...]  # values that no statement takes, checked all the same
+    within: tuple[Value, ...] = ()  # lists of codes that rows are filtered by
     scoped: bool = False  # it can be answered under a scope alone, and was compiled for nobody
     scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
@@ -82,7 +83,18 @@ def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compi
     body = sql.body_statement(made, how) if needs_rows else None
     taken = body.parameters if body is not None else ()
     checks = tuple(value for value in p.values(made) if value not in taken)
-    return Compiled(made, body, sizes(made), keys, subjects(made), checks)
+    return Compiled(made, body, sizes(made), keys, subjects(made), checks, _within(made))
+
+
+def _within(made: p.Plan) -> tuple[Value, ...]:
+    return tuple(
+        value
+        for found in p.walk(made.fields)
+        if isinstance(found, p.One | p.Many | p.Connection)
+        for condition in found.rows.where
+        if condition.column == "subject_uscc"
+        for value in condition.values
+    )
 
 
 def _keys(made: p.Plan, how: Reading, feed: str) -> Keys:

@@ -19,6 +19,7 @@ from graphql import GraphQLSchema
 from gateway.auth.principal import Principal
 from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account, with_new_ids
 from gateway.engine.afterwards import Afterwards
+from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
@@ -27,9 +28,11 @@ from gateway.engine.request import Done, Limits, Request, asked, budget, check_s
 from gateway.engine.response import Found, introspect, read_row, response, without_rows
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
+from gateway.engine.values import Value
 from gateway.errors import (
     BadUserInput,
     ClientError,
+    Forbidden,
     Internal,
     LedgerUnavailable,
     QueryTooCostly,
@@ -117,6 +120,8 @@ class Engine:
                 refuse_bad_values(compiled, variables, principal)  # before anybody is asked
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
+        if compiled.within and principal.narrowed:
+            await self._check_within(compiled.within, variables, principal, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {
             f"introspection:{key}": introspect(document, operation, key, request.variables)
             for key in compiled.plan.introspection
@@ -137,6 +142,8 @@ class Engine:
         try:
             read = await self._read(compiled, arguments, principal, request, ends_at(request, self._limits, done), rows)
         except StorageUnavailable as error:
+            if refusal := of_the_bookmark(error):
+                raise refusal from None
             if accounts and of_the_account(error):
                 raise ledger_unavailable() from error
             raise
@@ -215,6 +222,22 @@ class Engine:
         self._plans[key] = made
         if len(self._plans) > self._most_plans:
             self._plans.popitem(last=False)
+
+    async def _check_within(
+        self, within: Sequence[Value], variables: Mapping[str, Any], principal: Principal, until: float
+    ) -> None:
+        """Under a narrowing, a list of the changes of somebody outside it would read as if there were none. Raises
+        Forbidden, the same for a code that is not on record."""
+        codes = {code for value in within for code in value.resolve(variables, principal, {})}
+        sql = f"select count(*) as n from {principal.access.schema}.subject v where v.uscc = any ($1::text[])"
+        row = await self._pools[principal.access.name].fetch(
+            sql, ([*codes],), principal.scope, until=until, read=_first, again=same
+        )
+        if int(row["n"]) < len(codes):
+            raise Forbidden(
+                "some of usccs are not within the scope of this client, or not on record; leave them out",
+                "usccs 中有代码不在本客户端的授权范围内或无记录，请去掉",
+            )
 
     # Sources ---------------------------------------------------------------------------------------------------------
 
@@ -350,6 +373,10 @@ def _answered(
         raise RuntimeError("an answer without its disclosure")  # durable otherwise: the transaction has ended
     found = read_row(compiled, row, principal)
     return found, response(found, language)
+
+
+def _first(rows: Sequence[Any]) -> Any:
+    return rows[0]
 
 
 def _codes(rows: Sequence[Any]) -> dict[str, None]:

@@ -75,6 +75,8 @@ def _rows(rows: Rows) -> str:
 
 
 def _page(page: Page) -> Iterator[str]:
+    if page.sealed is not None:
+        yield f"behind {value(page.sealed)}"
     for word, place in (("after", page.after), ("before", page.before)):
         if place is not None:
             yield f"{word} ({', '.join(value(v) for v in place)})"

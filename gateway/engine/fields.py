@@ -43,6 +43,7 @@ class Fields:
         self._feed = feed
         self._parameters: dict[Value, int] = {}
         self._aliases = 0
+        self._places: dict[p.Connection, str] = {}  # where a feed's page begins (pages.py)
         self._denied: list[tuple[str, str]] = []
 
     def _alias(self, letter: str) -> str:

@@ -38,6 +38,8 @@ class Pages(Fields):
         infos = {name for item in field.items if isinstance(item, p.PageInfo) for _, name in item.items}
         alias = self._alias("x")
         more = ("hasPreviousPage" if page.backward else "hasNextPage") in infos
+        place = "" if page.sealed is None else self._opened(field, page.sealed, row)
+        more = more or bool(place and "endCursor" in infos)
         if not edges and not more and not infos & {"startCursor", "endCursor"}:
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
         found = ""
@@ -45,14 +47,17 @@ class Pages(Fields):
             found = self._alias("m")
             own.overrides |= {"tier": f"{found}.tier", "suffix": f"{found}.suffix"}
         texts = [self._edge(item, page, own) for item in edges]
-        where = self._where(rows, own, row, self._between(page, own))
+        where = self._where(
+            rows, own, row, [f"{own.column(page.order_column)} > {place}"] if place else self._between(page, own)
+        )
         size = self._parameter(page.size)
         limit = f"{size}{' + 1' if more else ''}"
         inner = [f"{text.render()} as e{n}" for n, text in enumerate(texts)] if self._mode != "keys" else []
         if more or page.backward or "startCursor" in infos:
             inner.append("row_number() over () as n")
         if infos & {"startCursor", "endCursor"}:
-            inner.append(f"{self._cursor(page, own)} as c")
+            # Sealed once each, not for every row.
+            inner.append(f"{self._cursor(page, own) if page.sealed is None else own.column(page.order_column)} as c")
         self._show(own, field.shown)
         if own.shown:
             inner.append(f"{joined(own.shown)} as i")
@@ -84,6 +89,10 @@ class Pages(Fields):
         # Rows are numbered as they are read: the first is that of the end from which the page is counted.
         near = "max(q.c) filter (where q.n = 1)"
         far = f"(array_agg(q.c))[{f'1 + (count(*) > {size})::int' if page.backward else f'least(count(*), {size})'}]"
+        if page.sealed is not None:
+            near = self._sealed(near)
+            far = f"case when count(*) > {size} then (array_agg(q.c))[{size}] else {self._schema}.change_end() end"
+            far = self._sealed(far)
         if "startCursor" in infos:
             outer.append(f"{far if page.backward else near} as sc")
         if "endCursor" in infos:
@@ -109,6 +118,10 @@ class Pages(Fields):
                 return Text().literal("false")
             query = beyond(self._schema, rows.search, self._parameter, self._alias("few"), backward=page.backward)
             return Text().sql(f"coalesce((select 'true' from ({query}) q limit 1), 'false')")
+        if page.sealed is not None:
+            own = Row(self._alias("t"), rows.relation)
+            where = self._where(rows, own, row, [f"{own.column(page.order_column)} <= {self._places[field]}"])
+            return Text().sql(f"coalesce((select 'true' from {self._from(rows, own)}{where} limit 1), 'false')")
         place = page.before if page.backward else page.after
         if place is None:
             return Text().literal("false")
@@ -190,8 +203,22 @@ class Pages(Fields):
                     text.literal(json.dumps(name))
         return text.literal("}")
 
-    @staticmethod
-    def _cursor(page: Page, own: Row) -> str:
+    def _opened(self, field: p.Connection, cursor: Value, row: Row) -> str:
+        """The place in a cursor of changes. Joined, and looked at: it fails where the cursor is none or too old, and
+        must do so where there is no row to compare it with, too."""
+        alias = self._alias("w")
+        opened = f"{self._schema}.change_place({self._parameter(cursor)})"
+        row.joins.append(f"join lateral (select {opened} as place offset 0) {alias} on {alias}.place is not null")
+        place = self._places[field] = f"{alias}.place"
+        return place
+
+    def _sealed(self, place: str) -> str:
+        """A cursor of changes. Null has none."""
+        return f"{self._schema}.change_cursor({place})"
+
+    def _cursor(self, page: Page, own: Row) -> str:
+        if page.sealed is not None:
+            return self._sealed(own.column(page.order_column))
         if not page.order_column:
             # A search: the tier, the ending that matched, the subject. resolvers/search.py reads it.
             ending = f"translate(encode(convert_to({own.column('suffix')}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"

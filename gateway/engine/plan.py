@@ -279,6 +279,8 @@ def _of_field(field: Field) -> Iterator[Value]:
         yield from _of_rows(field.rows)
         if isinstance(field, Connection):
             yield from (*(field.page.after or ()), *(field.page.before or ()))
+            if field.page.sealed is not None:
+                yield field.page.sealed
     elif isinstance(field, Section) and field.consent is not None:
         yield field.consent
 

@@ -27,7 +27,8 @@ def _texts(usccs: Any) -> str:
     return ",".join(usccs)
 
 
-def _bounded(usccs: Any) -> list[str]:
+def bounded(usccs: Any) -> list[str]:
+    """A list of codes, neither empty nor too long. Raises BadUserInput."""
     if not 1 <= len(usccs) <= MOST_SUBJECTS:
         raise BadUserInput(
             f"usccs must have from 1 to {MOST_SUBJECTS} codes; ask in several requests",
@@ -49,7 +50,7 @@ def by_usccs(arguments: Arguments) -> Rows:
     """Query.subjects: codes in order, each answered by itself."""
     usccs = arguments.value("usccs")
     assert usccs is not None
-    given = usccs.typed("text[]", _bounded)
+    given = usccs.typed("text[]", bounded)
     keys = SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _hashes), many=True)
     return Rows("subject", keys=keys)
 

@@ -136,6 +136,22 @@ class ConsentParty(enum.Enum):
     SUBJECT = _v("SUBJECT", "信息主体: whose consent it is")
 
 
+@strawberry.enum(description="What a change was to this view")
+class RecordChangeKind(enum.Enum):
+    ADDED = _v("ADDED", "The record is there from now on")
+    CHANGED = _v("CHANGED", "It says something else, or has another status")
+    WITHDRAWN = _v("WITHDRAWN", "It is gone: delete every copy")
+
+
+@strawberry.enum(description="Why a record is gone")
+class WithdrawalCause(enum.Enum):
+    EXPIRED = _v("EXPIRED", "公示期满")
+    REPAIRED = _v("REPAIRED", "已修复")
+    REVOKED = _v("REVOKED", "已撤销")
+    UNPUBLISHED = _v("UNPUBLISHED", "不再公示: its authority no longer publishes it")
+    MOVED = _v("MOVED", "It is about another subject, under whose code it is found")
+
+
 HIDDEN: dict[str, dict[str, Level]] = {
     "RecordStatus": {"EXPIRED": Level.RESTRICTED, "REVOKED": Level.INTERNAL, "REPAIRED": Level.INTERNAL},
     "SubjectKind": {"CIVIL_SERVANT": Level.INTERNAL, "NATURAL_PERSON": Level.INTERNAL},

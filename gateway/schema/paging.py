@@ -31,4 +31,4 @@ class PageInfo:
         "Of a page of the last ones: whether more precede, down to after. Of the first ones: whether any precede after"
     )
     start_cursor: str | None = inherits("Cursor of the first; null on an empty page")
-    end_cursor: str | None = inherits("Cursor of the last; null on an empty page")
+    end_cursor: str | None = inherits("Cursor of the last; null on an empty page, but of changes")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import strawberry
 
+from gateway.resolvers import changes as change_rows
 from gateway.resolvers import consents as consent_rows
 from gateway.resolvers import records as record_rows
 from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
+from gateway.schema.changes import Areas, Bookmark, RecordChangeConnection, Usccs
 from gateway.schema.consents import ConsentConnection
 from gateway.schema.enums import View
 from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
@@ -113,6 +115,15 @@ def _records(
     by_engine()
 
 
+def _record_changes(
+    usccs: Usccs = strawberry.UNSET,
+    areas: Areas = strawberry.UNSET,
+    first: First = 20,
+    after: Bookmark = strawberry.UNSET,
+) -> RecordChangeConnection:
+    by_engine()
+
+
 def _code_list(
     name: Annotated[str, strawberry.argument(description="Name of an enum, or of a code table such as UsccPrefix")],
 ) -> list[CodeLabel]:
@@ -140,6 +151,13 @@ class Query:
     )
     records: CreditRecordConnection = related(
         record_rows.everywhere, "Records of all subjects, as far as the view has them", P, arguments=_records
+    )
+    record_changes: RecordChangeConnection = related(
+        change_rows.listed,
+        "Changes of records, withdrawals included, in one order without a gap: who has read to a cursor has missed"
+        " nothing before it",
+        P,
+        arguments=_record_changes,
     )
     sources: list[Source] = related(reference.sources, "The sources of credit information", P)
     viewer: Viewer = empty("Who asks", P)

@@ -390,6 +390,83 @@ WITHDRAWAL = Relation(
     subject="w.subject_id",
 )
 
+# Changes (migration 0014): an event is there for a view that has the record now and had it after the change, or that
+# lost it by the change; the latter without content. What an event is follows from what this view saw, and from nothing
+# else: the publication of a record that was kept back before is the public's first word of it.
+_SAME_SUBJECT = "r.subject_id = c.subject_id"
+_LOST = "c.was_in_force and not c.is_in_force"
+_LOST_TO_THE_PUBLIC = "c.was_public and not c.is_public"
+CHANGE_ROWS = {
+    "public": (
+        f"c.subject_class = 'ORGANISATION' and ((c.is_public and {_SAME_SUBJECT} and {RECORD_ROWS['public']})"
+        f" or ({_LOST_TO_THE_PUBLIC}))"
+    ),
+    "restricted": (
+        f"c.subject_class = 'ORGANISATION' and ((c.is_in_force and {_SAME_SUBJECT} and {RECORD_ROWS['restricted']})"
+        f" or ({_LOST}))"
+    ),
+    "self": f"c.subject_id = {SCOPE_SUBJECT}",
+    "internal": (
+        f"(c.subject_class <> 'SERVANT' or {_servants('c.subject_id')}) and (({_LOST}) or ({_SAME_SUBJECT}"
+        f" and ((c.is_in_force and {_IN_FORCE}) or r.authority_id = {SCOPE_ORGANISATION} or {SHOWS_WITHDRAWN})))"
+    ),
+}
+_LOST_AS = "when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status"
+RECORD_CHANGE = Relation(
+    "record_change",
+    "core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id"
+    " left join core.region sg on sg.code = s.region_code",
+    (
+        Column("position", "c.position", "key", level=P),
+        Column("subject_id", "c.subject_id", "key", level=P),
+        Column("area", "c.area", "code", level=P),
+        Column(
+            "kind",
+            f"case when {_LOST} then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED'"
+            " else 'CHANGED' end",
+            "code",
+            level=P,
+            masked={P: "case when not c.is_public then 'WITHDRAWN' when c.was_public then 'CHANGED' else 'ADDED' end"},
+        ),
+        Column(
+            "cause",
+            f"case when {_LOST} then case {_LOST_AS} end end",
+            "code",
+            level=P,
+            null=True,
+            masked={
+                P: f"case when not c.is_public then case {_LOST_AS} when c.expired then 'EXPIRED'"
+                " else 'UNPUBLISHED' end end"
+            },
+        ),
+        Column("at", "c.at", "timestamp", level=P),
+        # The notice of a revoked publication is public (行政处罚法第四十八条).
+        Column(
+            "reason",
+            f"case when {_LOST} and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w"
+            " where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end",
+            "text",
+            level=P,
+            null=True,
+        ),
+        Column("record_node_id", "r.node_id", "code", level=P),
+        # Of the record as it is now; what this change has taken away has none.
+        Column(
+            "present_id",
+            f"case when {_SAME_SUBJECT} and not ({_LOST}) then c.record_id end",
+            "key",
+            level=P,
+            null=True,
+            masked={P: f"case when {_SAME_SUBJECT} and c.is_public then c.record_id end"},
+        ),
+        *_subject_inline("subject", "s", "sg"),
+    ),
+    rows=CHANGE_ROWS,
+    subject="c.subject_id",
+    orders={"position": "c.position"},
+    shows="subject_external_id",
+)
+
 SOURCE = Relation(
     "source",
     "core.source o left join core.source_health h on h.source_code = o.code",
@@ -551,6 +628,7 @@ RELATIONS: dict[str, Relation] = {
         SUBJECT_ROLE,
         SUCCESSOR,
         WITHDRAWAL,
+        RECORD_CHANGE,
         SOURCE,
         REGION_CLOSURE,
         CODE_LABEL,

@@ -25,7 +25,8 @@ async def create_database(server: RunningServer, name: str) -> None:
     """Make the database `name` if it is missing, and take from PUBLIC what only owners need. Idempotent.
 
     PUBLIC loses CREATE and TEMPORARY on the database, CREATE on schema public, plpgsql and large objects: no view's
-    role can make anything or run a program. Migrations therefore write functions in SQL alone.
+    role can make anything or run a program. Migrations write functions in SQL; for triggers, which can't
+    be, the migrate role has plpgsql (`ensure_migrate_role`).
     """
     quoted = _identifier(name)
     async with _superuser(server, "postgres") as connection:
@@ -73,6 +74,8 @@ async def ensure_migrate_role(server: RunningServer, database: str) -> str:
             await connection.execute(f"alter role {quoted} password '{scram_verifier(password)}'")
         if await connection.fetchval(_OWNER) != role:
             await connection.execute(f"alter database {_identifier(database)} owner to {quoted}")
+        if not await connection.fetchval("select has_language_privilege($1, 'plpgsql', 'usage')", role):
+            await connection.execute(f"grant usage on language plpgsql to {quoted}")  # for triggers
     return server.dsn(database, role, password)
 
 

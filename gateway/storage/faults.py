@@ -3,6 +3,7 @@
 refused(error)        the server said no, in order: the connection is sound, and asking again would change nothing
 broken(error)         the connection is at fault: the statement may be asked once more on another
 garbled(error)        what came is not what PostgreSQL sends: other connections may have been damaged unnoticed
+asked_wrongly(error)  of a cursor of changes, which the database alone can read: the client's fault, not ours
 beneath(error)        the cause of a transaction's failure
 nobody_there(error)   there is no server now: everybody who waits for a connection may be told
 """
@@ -49,6 +50,16 @@ def refused(error: BaseException) -> bool:
         return False  # what was prepared on this connection holds no longer
     code = error.sqlstate or ""
     return _SQLSTATE.fullmatch(code) is not None and not code.startswith("08") and code not in _ENDED
+
+
+def asked_wrongly(error: BaseException | None) -> bool:
+    """Whether core.change_place refused a cursor (migration 0014)."""
+    return isinstance(error, asyncpg.InvalidCursorNameError) or changes_gone(error)
+
+
+def changes_gone(error: BaseException | None) -> bool:
+    """Whether the changes behind a cursor are no longer kept."""
+    return isinstance(error, asyncpg.SnapshotTooOldError)
 
 
 def broken(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ from gateway.storage.faults import (
     NoLane,
     NotBegun,
     Unsure,
+    asked_wrongly,
     beneath,
     broken,
     described,
@@ -411,6 +412,8 @@ class Pool:
 
     def _complain(self, error: BaseException) -> None:
         """A line in the log, one a second at most: a fault of the database has every request for a witness."""
+        if asked_wrongly(error):
+            return
         now = time.monotonic()
         if now - self._said_at < 1.0 and self._said_at:
             self._unsaid += 1

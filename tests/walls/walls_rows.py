@@ -127,6 +127,7 @@ async def seed(owner: Any) -> World:
         "create or replace function core.today() returns date language sql stable parallel safe"
         f" as $$ select date '{TODAY}' $$"
     )
+    await owner.execute("update core.change_day set day = core.today()")
     await owner.execute(
         "insert into core.region (code, name, level, parent) values ('65', '新疆', 'PROVINCE', null),"
         " ('6527', '博州', 'PREFECTURE', '65'), ('652701', '博乐市', 'COUNTY', '6527'), ('652722', '精河县', 'COUNTY',"

@@ -486,6 +486,49 @@ create view v_public.withdrawal with (security_barrier) as select
     ag.local as authority_region_local
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where (s.class = 'ORGANISATION');
+create view v_public.record_change with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when not c.is_public then 'WITHDRAWN' when c.was_public then 'CHANGED' else 'ADDED' end as kind,
+    case when not c.is_public then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status when c.expired then 'EXPIRED' else 'UNPUBLISHED' end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and c.is_public then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where (c.subject_class = 'ORGANISATION' and ((c.is_public and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED') and r.published and r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today())) or (c.was_public and not c.is_public)));
+create view v_public.record_change_position with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when not c.is_public then 'WITHDRAWN' when c.was_public then 'CHANGED' else 'ADDED' end as kind,
+    case when not c.is_public then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status when c.expired then 'EXPIRED' else 'UNPUBLISHED' end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and c.is_public then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where (c.subject_class = 'ORGANISATION' and ((c.is_public and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED') and r.published and r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today())) or (c.was_public and not c.is_public)))
+order by c.position;
 create view v_public.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -525,6 +568,18 @@ create function v_public.courts_dishonest(answers jsonb, subject text) returns t
         (x -> 'performance')::text,
         (x -> 'basis_document')::text
     from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+create function v_public.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function v_public.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function v_public.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
 revoke execute on all functions in schema v_public from public;
 grant usage on schema v_public to @public@;
 grant select on all tables in schema v_public to @public@;
@@ -1051,6 +1106,49 @@ create view v_restricted.withdrawal with (security_barrier) as select
     ag.local as authority_region_local
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where (s.class = 'ORGANISATION');
+create view v_restricted.record_change with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)));
+create view v_restricted.record_change_position with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)))
+order by c.position;
 create view v_restricted.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -1384,6 +1482,18 @@ create function v_restricted.peers_dishonest(answers jsonb, subject text, source
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_restricted.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function v_restricted.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function v_restricted.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
 create function v_restricted.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -1993,6 +2103,57 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.record_change with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.record_change_position with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.position;
 create view v_restricted_scoped.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -2405,6 +2566,18 @@ create function v_restricted_scoped.peers_dishonest(answers jsonb, subject text,
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_restricted_scoped.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function v_restricted_scoped.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function v_restricted_scoped.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
 create function v_restricted_scoped.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -3037,6 +3210,51 @@ create view v_self.withdrawal with (security_barrier) as select
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.record_change with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.record_change_position with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (c.subject_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint))
+order by c.position;
 create view v_self.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -3440,6 +3658,18 @@ create function v_self.peers_dishonest(answers jsonb, subject text, source text)
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_self.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function v_self.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function v_self.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
 create function v_self.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
@@ -4105,6 +4335,57 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.record_change with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((c.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = c.subject_id and core.today() between o.valid_from and o.valid_until)) and ((c.was_in_force and not c.is_in_force) or (r.subject_id = c.subject_id and ((c.is_in_force and r.status in ('ACTIVE', 'CORRECTED')) or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.record_change_position with (security_barrier) as select
+    c.position as position,
+    c.subject_id as subject_id,
+    c.area as area,
+    case when c.was_in_force and not c.is_in_force then 'WITHDRAWN' when c.is_in_force and not c.was_in_force then 'ADDED' else 'CHANGED' end as kind,
+    case when c.was_in_force and not c.is_in_force then case when c.moved then 'MOVED' when c.status in ('REPAIRED', 'REVOKED') then c.status end end as cause,
+    c.at as at,
+    case when c.was_in_force and not c.is_in_force and not c.moved and c.status = 'REVOKED' then (select w.reason from core.withdrawal w where w.record_id = c.record_id order by w.withdrawn_on desc limit 1) end as reason,
+    r.node_id as record_node_id,
+    case when r.subject_id = c.subject_id and not (c.was_in_force and not c.is_in_force) then c.record_id end as present_id,
+    s.node_id as subject_node_id,
+    s.external_id as subject_external_id,
+    true as subject_on_record,
+    s.uscc as subject_uscc,
+    s.name as subject_name,
+    s.kind as subject_kind,
+    sg.code as subject_region_code,
+    sg.name as subject_region_name,
+    sg.local as subject_region_local
+from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and ((c.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = c.subject_id and core.today() between o.valid_from and o.valid_until)) and ((c.was_in_force and not c.is_in_force) or (r.subject_id = c.subject_id and ((c.is_in_force and r.status in ('ACTIVE', 'CORRECTED')) or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by c.position;
 create view v_internal.source with (security_barrier) as select
     o.position as position,
     o.code as code,
@@ -4516,6 +4797,18 @@ create function v_internal.peers_dishonest(answers jsonb, subject text, source t
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_internal.change_place(cursor text) returns bigint language sql stable security definer
+begin atomic
+    select core.change_place(change_place.cursor);
+end;
+create function v_internal.change_cursor(place bigint) returns text language sql volatile security definer
+begin atomic
+    select core.change_cursor(change_cursor.place);
+end;
+create function v_internal.change_end() returns bigint language sql stable security definer
+begin atomic
+    select e.position from core.change_end e;
+end;
 create function v_internal.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
