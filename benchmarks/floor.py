@@ -18,59 +18,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from benchmarks.floor_lists import records, search, searched
+from benchmarks.floor_sql import ROWS, STATUS, TO_ONE, bare, masked, text
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-_ROWS = {
-    "restricted": "r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')",
-    "public": "r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED') and r.published"
-    " and r.published_from <= core.today() and (r.published_until is null or r.published_until >= core.today())",
-}
-_STATUS = {
-    "restricted": "case when r.published_until < core.today() then 'EXPIRED' else r.status end",
-    "public": "r.status",
-}
-
-
-def _masked(view: str, column: str) -> str:
-    if view == "public":
-        return f"case when r.kind in ('DISCIPLINARY_ACTION', 'ACCOUNTABILITY') then null else r.{column} end"
-    return f"r.{column}"
-
-
-def _text(key: str, sql: str) -> str:
-    return f""" || (',"{key}":' || coalesce(to_json({sql})::text, 'null'))"""
-
-
-def _bare(key: str, sql: str) -> str:
-    """A value that needs no escaping and may be null."""
-    return f""" || (',"{key}":' || coalesce('"' || {sql} || '"', 'null'))"""
-
-
-_TO_ONE = (
-    """ || (',"authority":' || case when a.id is null then 'null' else"""
-    """ '{"uscc":' || coalesce('"' || a.uscc || '"', 'null')"""
-    """ || ',"name":' || to_json(a.name)::text || '}' end)"""
-    """ || (',"source":{"code":"' || o.code || '","name":' || to_json(o.name)::text || ',"kind":"' || o.kind || '"}')"""
-)
 
 
 def _record(view: str, *, full: bool) -> str:
     """One edge as JSON text."""
-    text = """'{"node":{"id":"' || r.node_id || '","kind":"' || r.kind || '","area":"' || r.area || '"'"""
+    made = """'{"node":{"id":"' || r.node_id || '","kind":"' || r.kind || '","area":"' || r.area || '"'"""
     if full:
-        text += _bare("severity", "r.severity") + _text("catalogueItem", "r.catalogue_item")
-    text += _text("title", "r.title") + _text("documentNumber", "r.document_number") + _TO_ONE
-    text += """ || ',"decidedOn":"' || r.decided_on::text || '"'"""
+        made += bare("severity", "r.severity") + text("catalogueItem", "r.catalogue_item")
+    made += text("title", "r.title") + text("documentNumber", "r.document_number") + TO_ONE
+    made += """ || ',"decidedOn":"' || r.decided_on::text || '"'"""
     if full:
-        text += """ || ',"publishedFrom":"' || r.published_from::text || '"'"""
-    text += _bare("publishedUntil", "r.published_until::text")
-    text += f""" || ',"status":"' || {_STATUS[view]} || '","underObjection":' || r.under_objection::text"""
+        made += """ || ',"publishedFrom":"' || r.published_from::text || '"'"""
+    made += bare("publishedUntil", "r.published_until::text")
+    made += f""" || ',"status":"' || {STATUS[view]} || '","underObjection":' || r.under_objection::text"""
     if full:
-        text += _bare("repairableFrom", "r.repairable_from::text") + _text("basis", _masked(view, "basis"))
-    text += _bare("amount", f"({_masked(view, 'amount')})::text")
+        made += bare("repairableFrom", "r.repairable_from::text") + text("basis", masked(view, "basis"))
+    made += bare("amount", f"({masked(view, 'amount')})::text")
     if full:
-        text += _text("facts", _masked(view, "facts"))
-    return text + " || '}}'"
+        made += text("facts", masked(view, "facts"))
+    return made + " || '}}'"
 
 
 _PAGE_COLUMNS = (
@@ -84,7 +54,7 @@ def _page(view: str, *, full: bool) -> str:
     """The page of a subject `s`: rows by the index first, then what is joined to each by key."""
     return (
         f"select string_agg({_record(view, full=full)}, ',') as j from (select {_PAGE_COLUMNS} from core.record r"
-        f" where r.subject_id = s.id and {_ROWS[view]} order by r.decided_on desc, r.external_id desc limit 20) r"
+        f" where r.subject_id = s.id and {ROWS[view]} order by r.decided_on desc, r.external_id desc limit 20) r"
         " left join lateral (select a.id, a.uscc, a.name from core.subject a"
         " where a.id = r.authority_id and a.class = 'ORGANISATION' limit 1) a on true"
         " left join lateral (select o.code, o.name, o.kind from core.source o"
@@ -101,8 +71,8 @@ _PROFILE = (
     where x.subject_id = s.id and (x.valid_to is null or x.valid_to >= core.today()))
  || ',"region":' || case when g.code is null then 'null' else '{"code":"' || g.code || '","name":'
     || to_json(g.name)::text || ',"local":' || g.local::text || '}' end"""
-    + _bare("registeredOn", "s.registered_on::text")
-    + _text(
+    + bare("registeredOn", "s.registered_on::text")
+    + text(
         "legalRepresentative",
         "case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**'"
         " else s.legal_representative end",
@@ -130,6 +100,10 @@ def statements(view: str) -> dict[str, str]:
     }
 
 
+# What one sets for short statements: to plan W2's anew takes as long as to run it.
+_SERVER = {"plan_cache_mode": "force_generic_plan", "jit": "off", "max_parallel_workers_per_gather": "0"}
+
+
 async def _as_bytes(connection: Connection) -> None:
     await connection.set_type_codec("text", schema="pg_catalog", encoder=str.encode, decoder=bytes, format="binary")
 
@@ -146,13 +120,13 @@ def create_floor(dsn: str, *, reset: bool) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         nonlocal pool
         more: dict[str, Any] = {} if reset else {"reset": _no_reset}
-        async with asyncpg.create_pool(dsn, init=_as_bytes, **more) as made:
+        async with asyncpg.create_pool(dsn, init=_as_bytes, server_settings=_SERVER, **more) as made:
             pool = made
             yield
 
-    async def answer(sql: str, parameter: Any) -> Response:
+    async def answer(sql: str, *parameters: Any) -> Response:
         assert pool is not None
-        body = await pool.fetchval(sql, parameter)
+        body = await pool.fetchval(sql, *parameters)
         return Response(body, media_type="application/json") if body is not None else Response(status_code=404)
 
     def by_code(sql: str) -> Any:
@@ -167,9 +141,24 @@ def create_floor(dsn: str, *, reset: bool) -> Starlette:
 
         return subjects
 
+    def by_name(sql: str) -> Any:
+        async def subjects(request: Request) -> Response:
+            return await answer(sql, *searched(request.query_params))
+
+        return subjects
+
+    def by_filter(view: str) -> Any:
+        async def found(request: Request) -> Response:
+            sql, parameters = records(view, request.query_params)
+            return await answer(sql, *parameters)
+
+        return found
+
     routes = []
-    for view in _ROWS:
+    for view in ROWS:
         found = statements(view)
+        routes.append(Route(f"/w2/{view}", by_name(search(view))))
+        routes.append(Route(f"/w4/{view}", by_filter(view)))
         routes += [Route(f"/{name.lower()}/{view}/{{uscc}}", by_code(found[name])) for name in ("W1", "W1F")]
         routes.append(Route(f"/w3/{view}", by_codes(found["W3"]), methods=["POST"]))
     return Starlette(routes=routes, lifespan=lifespan)
