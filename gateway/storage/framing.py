@@ -2,7 +2,9 @@
 
 Every message of the server's has a letter for its type and its length (protocol 3, "Message Formats"). asyncpg believes
 both: a type of zero, which only bytes that were damaged on their way have, sends it round an endless loop, and with it
-every request of the process. Here a connection with such a frame ends at once instead, whatever it was doing.
+every request of the process. Here a connection with such a frame ends at once instead, whatever it was doing. So does
+one whose authentication goes on before it began (SASL, RFC 5802, by codes of the message R): asyncpg would read what it
+has not made yet, and the process with all its requests would be gone.
 
 In: the bytes as they arrive. Out: the same, to asyncpg, or Misframed. `install` puts the check into asyncpg, which has
 no hook for it, for the whole process; about a microsecond for each piece that arrives (decision 0014).
@@ -19,6 +21,12 @@ _HEAD: Final = 5  # bytes of type and length
 _SHORTEST: Final = 4  # a length counts itself
 _LONGEST: Final = 0x3FFF_FFFF  # PostgreSQL's own limit of 1 GB
 _TYPES: Final = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
+_AUTHENTICATION: Final = ord("R")
+_CODE: Final = 4  # bytes of an authentication's code
+_SASL, _SASL_CONTINUE, _SASL_FINAL = 10, 11, 12
+_BEFORE: Final = {_SASL_CONTINUE: _SASL, _SASL_FINAL: _SASL_CONTINUE}
+_MECHANISM: Final = b"SCRAM-SHA-256"  # the one that asyncpg speaks
+_LONGEST_AUTHENTICATION: Final = 10_000
 
 
 class Misframed(ConnectionAbortedError):
@@ -28,11 +36,12 @@ class Misframed(ConnectionAbortedError):
 class Frames:
     """Follows the frames of one connection."""
 
-    __slots__ = ("_head", "_rest")
+    __slots__ = ("_code", "_head", "_rest")
 
     def __init__(self) -> None:
         self._rest = 0  # bytes of the present message that are still to come
         self._head = b""  # of the next one, where it has not come whole
+        self._code = 0  # of the last authentication message
 
     def check(self, data: bytes) -> None:
         """Follow a piece. Raises Misframed."""
@@ -44,11 +53,24 @@ class Frames:
             length = int.from_bytes(data[place + 1 : place + _HEAD], "big")
             if not _SHORTEST <= length <= _LONGEST or data[place] not in _TYPES:
                 raise Misframed
+            if data[place] == _AUTHENTICATION:
+                if length > _LONGEST_AUTHENTICATION:
+                    raise Misframed
+                if place + 1 + length > size:
+                    break  # looked at when it is whole; asyncpg waits for the rest, too
+                self._authentication(data[place + _HEAD : place + 1 + length])
             place += length + 1
         if place < size:
             self._head, self._rest = data[place:], 0
         else:
             self._head, self._rest = b"", place - size
+
+    def _authentication(self, body: bytes) -> None:
+        code = int.from_bytes(body[:_CODE], "big")
+        known = len(body) >= _CODE and (code != _SASL or _MECHANISM in body[_CODE:].split(b"\0"))
+        if not known or _BEFORE.get(code, self._code) != self._code:
+            raise Misframed
+        self._code = code
 
 
 class CheckedProtocol(_Protocol):  # type: ignore[misc]

@@ -1,9 +1,10 @@
 """Promise: bytes that are not PostgreSQL's protocol end their connection, before asyncpg can be sent round in circles
-by them; bytes that are reach asyncpg unchanged, in whatever pieces they arrive."""
+by them, or take the process down; bytes that are reach asyncpg unchanged, in whatever pieces they arrive."""
 
 from __future__ import annotations
 
 import random
+import signal
 import struct
 import subprocess
 import sys
@@ -56,6 +57,44 @@ def test_what_no_server_sends(bad: bytes, size: int) -> None:
         [frames.check(piece) for piece in pieces]
 
 
+def authentication(code: int, body: bytes) -> bytes:
+    return message(b"R", struct.pack("!I", code) + body)
+
+
+OFFERED = authentication(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+CONTINUED = authentication(11, b"r=x,s=eA==,i=4096")
+ENDED = authentication(12, b"v=eA==") + authentication(0, b"")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+def test_an_authentication_in_its_order(size: int) -> None:
+    frames, sent = Frames(), OFFERED + CONTINUED + ENDED + REPLY
+    for place in range(0, len(sent), size):
+        frames.check(sent[place : place + size])
+    assert (frames._head, frames._rest) == (b"", 0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1_000])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        CONTINUED,
+        ENDED,
+        OFFERED + ENDED,
+        OFFERED + CONTINUED + CONTINUED,
+        OFFERED + CONTINUED + ENDED + CONTINUED,
+        authentication(10, b"SCRAM-SHA-257\0\0") + CONTINUED,
+        message(b"R", b"x" * 20_000),
+        message(b"R", b"\0\0"),
+    ],
+    ids=["begins in the middle", "ends at once", "step left out", "twice", "anew", "unknown", "long", "short"],
+)
+def test_an_authentication_out_of_its_order(bad: bytes, size: int) -> None:
+    frames = Frames()
+    with pytest.raises(Misframed):
+        [frames.check(bad[place : place + size]) for place in range(0, len(bad), size)]
+
+
 # A server that speaks nonsense, and a client that must not be caught in it.
 CLIENT = """
 import asyncio, struct, sys
@@ -65,7 +104,7 @@ if sys.argv[1] == "checked":
 
 async def serve(reader, writer):
     await reader.read(1000)
-    writer.write(b"\\0" + struct.pack("!i", 4) + bytes(20))
+    writer.write(bytes.fromhex(sys.argv[2]))
     await writer.drain()
     await asyncio.sleep(60)
 
@@ -82,14 +121,27 @@ asyncio.run(main())
 """
 
 
-def test_asyncpg_is_not_caught_in_an_endless_loop() -> None:
-    done = subprocess.run([sys.executable, "-c", CLIENT, "checked"], capture_output=True, text=True, timeout=30)
+ENDLESS = b"\0" + struct.pack("!i", 4) + bytes(20)
+
+
+def client(kind: str, sent: bytes, seconds: float) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CLIENT, kind, sent.hex()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+
+
+@pytest.mark.parametrize("sent", [ENDLESS, CONTINUED, ENDED], ids=["endless", "continued", "ended"])
+def test_asyncpg_is_neither_caught_nor_killed(sent: bytes) -> None:
+    done = client("checked", sent, 30)
     assert done.stdout.split() == ["ConnectionDoesNotExistError", "Misframed"], done.stderr[-2_000:]
 
 
-def test_without_the_check_it_would_be() -> None:
+def test_without_the_check_it_would_be_caught() -> None:
     with pytest.raises(subprocess.TimeoutExpired):  # its own deadline of two seconds never comes
-        subprocess.run([sys.executable, "-c", CLIENT, "bare"], capture_output=True, timeout=5)
+        client("bare", ENDLESS, 5)
+
+
+def test_without_the_check_it_would_be_killed() -> None:
+    assert client("bare", CONTINUED, 30).returncode == -signal.SIGSEGV
 
 
 async def test_connections_of_a_pool_are_checked(database: Database) -> None:
