@@ -22,6 +22,7 @@ from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.documents import Document, Documents, Operation
+from gateway.engine.fragments import under_scope
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
 from gateway.engine.persisted import Registered
 from gateway.engine.request import Done, Limits, Request, asked, budget, check_sizes, disclosure, ends_at, too_many
@@ -169,13 +170,12 @@ class Engine:
         """What the body statement found, and the response; None where it shows more subjects than the token allows."""
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
-        if statement.keys and principal.scope is None and not compiled.plan.sources:
+        if statement.keys and not compiled.plan.sources:
             row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
             return _answered(compiled, principal, request.language, (row,))
         found: tuple[Found, bytes] | None = await pool.fetch(
             statement.text,
             arguments,
-            principal.scope,
             until=until,
             read=partial(_answered, compiled, principal, request.language),
             again=with_new_ids if statement.accounts else same,
@@ -229,9 +229,12 @@ class Engine:
         """Under a narrowing, a list of the changes of somebody outside it would read as if there were none. Raises
         Forbidden, the same for a code that is not on record."""
         codes = {code for value in within for code in value.resolve(variables, principal, {})}
-        sql = f"select count(*) as n from {principal.access.schema}.subject v where v.uscc = any ($1::text[])"
+        sql = (
+            f"select count(*) as n from unnest({under_scope('$1::text[]', '$2::text')}) k(code) cross join lateral"
+            f" (select from {principal.access.schema}.subject v where v.uscc = k.code limit 1) v"
+        )
         row = await self._pools[principal.access.name].fetch(
-            sql, ([*codes],), principal.scope, until=until, read=_first, again=same
+            sql, ([*codes], principal.scope), until=until, read=_first, again=same
         )
         if int(row["n"]) < len(codes):
             raise Forbidden(
@@ -266,7 +269,6 @@ class Engine:
                 codes = await self._pools[principal.access.name].fetch(
                     keys.statement.text,
                     arguments,
-                    principal.scope,
                     until=ends_at(request, self._limits, done),
                     read=_codes,
                     again=same,

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Rows, SubjectKeys
-from gateway.engine.fragments import Row, Text, below, json_value, quoted
+from gateway.engine.fragments import Row, Text, below, json_value, quoted, under_scope
 from gateway.engine.reading import Reading
-from gateway.engine.values import Fed, Value
+from gateway.engine.values import Fed, FromPrincipal, Value
 from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS
 from gateway.storage.views import CELLS
@@ -53,6 +53,14 @@ class Fields:
     def _parameter(self, value: Value) -> str:
         number = self._parameters.setdefault(value, self._first + len(self._parameters))
         return f"${number}::{value.type}"
+
+    def _under_scope(self, sql: str) -> str:
+        """`sql` of the row that everything which reads a scoped view is joined to: a nested loop reads it first. Were
+        it otherwise, the view would raise an error: nothing but the statement sets a scope, which ends with it.
+        """
+        if not self._how.access.scoped:
+            return sql
+        return under_scope(sql, self._parameter(Value(FromPrincipal("scope"))))
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -215,7 +223,7 @@ class Fields:
         k = self._alias("k")
         uscc = self._key(keys.texts, many=many)
         own.overrides = {"uscc": f"{k}.uscc"}
-        columns_of_keys, given = "uscc", [uscc]
+        columns_of_keys, given = "uscc", [self._under_scope(uscc) if rows else uscc]
         if not self._how.absent_is_null:
             given.append(self._key(keys.hashes, many=many))
             columns_of_keys += ", hash"

@@ -19,6 +19,11 @@ def below(schema: str, column: str, ancestor: str) -> str:
     return f"{column} = any (array (select c.code from {schema}.region_closure c where c.ancestor = {ancestor}))"
 
 
+def under_scope(sql: str, scope: str) -> str:
+    """`sql`, evaluated in a transaction that carries the scope from then on (decision 0021)."""
+    return f"case when set_config('gateway.scope', {scope}, true) is not null then {sql} end"
+
+
 class Text:
     """JSON in the making: literals and SQL expressions of type text, neighbours among the literals joined."""
 

@@ -87,7 +87,7 @@ class _Builder(Pages):
             columns.append(f"{denied.literal('}').render()} as denied")
         joins = "".join(f"\n{join}" for join in root.joins)
         listed = ",\n  ".join(columns)
-        found = f"select {listed}\nfrom (values (0)) root(root){joins}"
+        found = f"select {listed}\nfrom (values ({self._under_scope('0')})) root(root){joins}"
         if self._mode == "shown":
             found = self._one_answer(found)
         return Statement(found, tuple(self._parameters), accounts=self._accounts)

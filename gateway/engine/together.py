@@ -1,9 +1,9 @@
 """Many requests, one statement: what the ledger's group commit is for writing, for reading.
 
-In: requests that ask the same for one code each, in the same view and without a scope. Out: each one's own row, cut
-out of the statement's only one. While
-statements of a group are under way the next requests gather, and the next statement answers all of them: no request
-waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
+In: requests that ask the same for one code each, in the same view and under the same scope, which is a parameter like
+any other. Out: each one's own row, cut out of the statement's only one. While statements of a group are under way the
+next requests gather, and the next statement answers all of them: no request waits that would not have waited for a
+connection, and start-up, round trip and wake-ups are paid once (decision 0010).
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ class Reader(Protocol):
         self,
         sql: str,
         arguments: Sequence[Any],
-        scope: str | None = None,
         *,
         until: float | None = None,
         read: Callable[[Sequence[Any]], Any],

@@ -1,7 +1,8 @@
 """What can be answered only under a scope: rows that depend on who asks, in a view that is otherwise the same for all.
 
 In: a plan for an access without a scope. Out: the plan without such rows, and the values whose presence would ask for
-them; or None, where it can't be answered but under a scope. A scope costs two round trips, hence nobody else has one.
+them; or None, where it can't be answered but under a scope. Requests under different scopes share no statement, hence
+nobody else has one.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class Relation:
     """A view: base tables with to-one joins on unique keys (they vanish unselected), columns, row conditions.
 
     `rows` has a condition by access name (`public`, `restricted`, `internal`, `self`); a missing one means all rows.
-    `subject` is the base column with the subject that narrowing goes by, None where narrowing doesn't apply.
+    `subject` is the base column with the subject that narrowing goes by, `s.id` where core.subject stands there as `s`;
+    None where narrowing doesn't apply.
     `orders`: name of an order → its ORDER BY; each becomes a view of its own: a barrier keeps a sort outside.
     `scoped`: rows depend on who asks in every view, so that an access without a scope has no such relation.
     """
@@ -387,7 +388,7 @@ WITHDRAWAL = Relation(
         *_subject_inline("authority", "a", "ag"),
     ),
     rows=SUBJECT_ROWS,
-    subject="w.subject_id",
+    subject="s.id",
 )
 
 # Changes (migration 0014): an event is there for a view that has the record now and had it after the change, or that
@@ -462,7 +463,7 @@ RECORD_CHANGE = Relation(
         *_subject_inline("subject", "s", "sg"),
     ),
     rows=CHANGE_ROWS,
-    subject="c.subject_id",
+    subject="s.id",
     orders={"position": "c.position"},
     shows="subject_external_id",
 )

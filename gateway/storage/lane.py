@@ -51,17 +51,6 @@ class Lane:
             self.statements.move_to_end(sql)
         return await found.fetch(*arguments, timeout=_left(until))
 
-    async def fetch_scoped(self, sql: str, arguments: Sequence[Any], scope: str, until: float) -> list[Record]:
-        """The same in a transaction that carries the scope."""
-        await self.connection.execute(_begin(scope), timeout=_left(until))
-        try:
-            rows = await self.fetch(sql, arguments, until)
-        except asyncpg.PostgresError:
-            await self.connection.execute("rollback", timeout=_left(until))
-            raise
-        await self.connection.execute("commit", timeout=_left(until))
-        return rows
-
     async def transact(self, work: Callable[[Ask], Awaitable[T]], scope: str, until: float) -> T:
         """What `work` makes of its statements, in one transaction that carries the scope; what it raises undoes them.
 

@@ -109,9 +109,9 @@ class Pool:
         self._said_at, self._unsaid = 0.0, 0
         self._closed = False
 
-    async def fetchrow(self, sql: str, arguments: Sequence[Any], scope: str | None = None) -> Record:
+    async def fetchrow(self, sql: str, arguments: Sequence[Any]) -> Record:
         """The one row of `sql`, which only reads; otherwise as fetch."""
-        rows = await self.fetch(sql, arguments, scope, again=same)
+        rows = await self.fetch(sql, arguments, again=same)
         return rows[0]
 
     @overload
@@ -119,7 +119,6 @@ class Pool:
         self,
         sql: str,
         arguments: Sequence[Any],
-        scope: str | None = None,
         *,
         until: float | None = None,
         again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
@@ -130,7 +129,6 @@ class Pool:
         self,
         sql: str,
         arguments: Sequence[Any],
-        scope: str | None = None,
         *,
         until: float | None = None,
         read: Callable[[Sequence[Record]], T],
@@ -141,14 +139,13 @@ class Pool:
         self,
         sql: str,
         arguments: Sequence[Any],
-        scope: str | None = None,
         *,
         until: float | None = None,
         read: Callable[[Sequence[Record]], Any] | None = None,
         again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
     ) -> Any:
-        """All rows of `sql`, or what `read` makes of them: rows that it can't read are the connection's fault. With a
-        scope, in a transaction of its own that carries it. By `until` (time.monotonic(), s).
+        """All rows of `sql`, or what `read` makes of them: rows that it can't read are the connection's fault.
+        By `until` (time.monotonic(), s).
 
         Where the connection breaks, the statement is asked once more on another if `again` gives the arguments for it;
         whether the first was committed is then unknown. Raises StorageUnavailable for every fault of the database; its
@@ -163,13 +160,10 @@ class Pool:
                 lane.since = time.monotonic()
                 self._busy.add(lane)
                 try:
-                    if scope is None:
-                        rows = await lane.fetch(sql, arguments, until)
-                    else:
-                        rows = await lane.fetch_scoped(sql, arguments, scope, until)
+                    rows = await lane.fetch(sql, arguments, until)
                     found = rows if read is None else read(rows)
                 except BaseException as error:
-                    self._ended(lane, error, scoped=scope is not None)
+                    self._ended(lane, error, scoped=False)
                     raise
                 self._give(lane)
                 return found

@@ -10,7 +10,7 @@ import pathlib
 
 from gateway.storage import writes
 from gateway.storage.catalogue import RELATIONS, Relation
-from gateway.storage.conditions import conditions
+from gateway.storage.conditions import base, conditions
 from gateway.storage.levels import ACCESSES, Access
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, SourceFunction
 
@@ -26,8 +26,9 @@ def view(relation: Relation, access: Access, order: str = "") -> str:
     listed = ",\n    ".join(f"{sql} as {name}" for name, sql in columns if sql is not None)
     where = "\n  and ".join(f"({condition})" for condition in conditions(relation, access))
     name = f"{relation.name}_{order}" if order else relation.name
+    tables = base(relation, access)
     return (
-        f"create view {access.schema}.{name} with (security_barrier) as select\n    {listed}\nfrom {relation.base}"
+        f"create view {access.schema}.{name} with (security_barrier) as select\n    {listed}\nfrom {tables}"
         + (f"\nwhere {where}" if where else "")
         + (f"\ngroup by {relation.group_by}" if relation.group_by else "")
         + (f"\norder by {relation.orders[order]}" if order else "")

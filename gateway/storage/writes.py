@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.storage.catalogue import CONSENT, SCOPE, SCOPE_USCC
-from gateway.storage.conditions import HAS_SCOPE, conditions, narrowing
+from gateway.storage.conditions import HAS_SCOPE, base, conditions, narrowing
 from gateway.storage.levels import INTERNAL, RESTRICTED_SCOPED, SELF, Access
 
 MOST_YEARS = 3  # that a consent may hold
@@ -72,7 +72,7 @@ def _revoke_consent(access: Access) -> str:
     party = "SUBJECT" if access is SELF else "GRANTEE"
     return f"""\
     with own as (
-        select c.id, c.external_id from {CONSENT.base}
+        select c.id, c.external_id from {base(CONSENT, access)}
         where c.external_id = {given}consent
             and {own}
     ), made as (

@@ -107,10 +107,8 @@ class Forgetful:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def fetch(
-        self, sql: str, arguments: Sequence[Any], scope: str | None = None, *, read: Callable[[Any], Any], **_: Any
-    ) -> Any:
-        return read([{**dict(row), "disclosed": 0} for row in await self._pool.fetch(sql, arguments, scope)])
+    async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
+        return read([{**dict(row), "disclosed": 0} for row in await self._pool.fetch(sql, arguments)])
 
 
 @pytest.mark.parametrize(

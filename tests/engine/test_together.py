@@ -33,9 +33,7 @@ class Slow:
         self.disclosed: int | None = None
         self.guilty = ""
 
-    async def fetch(
-        self, sql: str, arguments: Sequence[Any], scope: str | None = None, *, read: Callable[[Any], Any], **_: Any
-    ) -> Any:
+    async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
         self.asked.append(list(arguments))
         await self.let.wait()
         if self.fault is not None:

@@ -21,7 +21,7 @@ from gateway.errors import StorageUnavailable
 from gateway.storage import faults
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
-from gateway.storage.lane import Lane
+from gateway.storage.lane import Ask, Lane
 from gateway.storage.pool import Pool, same
 from scripts.garbler import KINDS, Garbler
 
@@ -121,10 +121,12 @@ async def _none(found: Any) -> bool:
 
 
 async def test_a_transaction_with_a_scope_is_asked_once_more_as_a_whole(pool: Pool, root: Connection) -> None:
-    sql = "select current_setting('gateway.scope') as scope, pg_sleep($1)"
-    call = asyncio.create_task(
-        pool.fetch(sql, (30.0,), '{"matter":"GRANT"}', until=time.monotonic() + 20, again=lambda _: (0.0,))
-    )
+    seconds = [30.0, 0.0]
+
+    async def work(ask: Ask) -> list[Any]:
+        return await ask("select current_setting('gateway.scope') as scope, pg_sleep($1)", (seconds.pop(0),))
+
+    call = asyncio.create_task(pool.transaction(work, '{"matter":"GRANT"}', until=time.monotonic() + 20, again=True))
     assert await eventually(lambda: active(root))
     await terminate(root, (await active(root))[0])
     ((scope, _),) = await call
@@ -268,11 +270,16 @@ async def test_a_database_that_is_not_there_is_not_stormed() -> None:
 # Whoever leaves ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scope", [None, "{}"])
+@pytest.mark.parametrize("transaction", [False, True])
 async def test_a_cancelled_statement_ends_at_the_server_and_its_connection_is_used_again(
-    pool: Pool, root: Connection, scope: str | None
+    pool: Pool, root: Connection, transaction: bool
 ) -> None:
-    call = asyncio.create_task(pool.fetch(SLEEP, (60.0,), scope, until=time.monotonic() + 90))
+    async def work(ask: Ask) -> list[Any]:
+        return await ask(SLEEP, (60.0,))
+
+    until = time.monotonic() + 90
+    asked = pool.transaction(work, "{}", until=until) if transaction else pool.fetch(SLEEP, (60.0,), until=until)
+    call = asyncio.create_task(asked)
     assert await eventually(lambda: active(root))
     (pid,) = await active(root)
     call.cancel()

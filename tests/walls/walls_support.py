@@ -113,7 +113,7 @@ class FakeSources:
 class NoRows:
     """A pool for what must be answered without any row."""
 
-    async def fetchrow(self, sql: str, _: Sequence[Any], __: str | None = None) -> Any:
+    async def fetchrow(self, sql: str, _: Sequence[Any]) -> Any:
         raise AssertionError(f"no row was needed, yet: {sql}")
 
 

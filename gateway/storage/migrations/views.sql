@@ -1547,8 +1547,8 @@ create view v_restricted_scoped.subject with (security_barrier) as select
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.record with (security_barrier) as select
     r.id as id,
@@ -1625,12 +1625,10 @@ create view v_restricted_scoped.record with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and (coalesce(n.id = r.subject_id, false));
 create view v_restricted_scoped.record_decided_desc with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -1706,12 +1704,10 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.decided_on desc, r.external_id desc;
 create view v_restricted_scoped.record_decided_asc with (security_barrier) as select
     r.id as id,
@@ -1788,12 +1784,10 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.decided_on, r.external_id;
 create view v_restricted_scoped.record_published_desc with (security_barrier) as select
     r.id as id,
@@ -1870,12 +1864,10 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.published_from desc, r.external_id desc;
 create view v_restricted_scoped.record_published_asc with (security_barrier) as select
     r.id as id,
@@ -1952,24 +1944,20 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.published_from, r.external_id;
 create view v_restricted_scoped.record_count with (security_barrier) as select
     r.subject_id as subject_id,
     r.area as area,
     r.kind as kind,
     count(*) as count
-from core.record r
+from core.record r left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 group by r.subject_id, r.area, r.kind;
 create view v_restricted_scoped.authority with (security_barrier) as select
     s.id as id,
@@ -2008,8 +1996,8 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.name_part with (security_barrier) as select
     p.subject_id as subject_id,
@@ -2021,8 +2009,8 @@ create view v_restricted_scoped.name_part with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (not p.personal and s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
@@ -2034,8 +2022,8 @@ create view v_restricted_scoped.name_part_ranked_asc with (security_barrier) as 
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (not p.personal and s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier, p.suffix, p.subject_id;
 create view v_restricted_scoped.name_part_ranked_desc with (security_barrier) as select
@@ -2048,8 +2036,8 @@ create view v_restricted_scoped.name_part_ranked_desc with (security_barrier) as
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (not p.personal and s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_restricted_scoped.subject_role with (security_barrier) as select
@@ -2058,8 +2046,8 @@ create view v_restricted_scoped.subject_role with (security_barrier) as select
 from core.subject_role o join core.subject s on s.id = o.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
@@ -2080,8 +2068,8 @@ create view v_restricted_scoped.successor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
@@ -2100,9 +2088,9 @@ create view v_restricted_scoped.withdrawal with (security_barrier) as select
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.record_change with (security_barrier) as select
     c.position as position,
     c.subject_id as subject_id,
@@ -2125,9 +2113,9 @@ create view v_restricted_scoped.record_change with (security_barrier) as select
 from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.record_change_position with (security_barrier) as select
     c.position as position,
     c.subject_id as subject_id,
@@ -2150,9 +2138,9 @@ create view v_restricted_scoped.record_change_position with (security_barrier) a
 from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.subject_class = 'ORGANISATION' and ((c.is_in_force and r.subject_id = c.subject_id and r.subject_class = 'ORGANISATION' and r.status in ('ACTIVE', 'CORRECTED')) or (c.was_in_force and not c.is_in_force)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.position;
 create view v_restricted_scoped.source with (security_barrier) as select
     o.position as position,
@@ -2239,8 +2227,8 @@ create view v_restricted_scoped.consent with (security_barrier) as select
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_restricted_scoped.consent_recorded_desc with (security_barrier) as select
     c.external_id as external_id,
@@ -2262,8 +2250,8 @@ create view v_restricted_scoped.consent_recorded_desc with (security_barrier) as
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
 create view v_restricted_scoped.consent_recorded_asc with (security_barrier) as select
@@ -2286,8 +2274,8 @@ create view v_restricted_scoped.consent_recorded_asc with (security_barrier) as 
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on, c.external_id;
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
@@ -2617,7 +2605,7 @@ begin atomic
                 select from core.code_label l where l.list = 'ConsentScope' and l.code = u.code
                     and (l.valid_from is null or l.valid_from <= core.today())
                     and (l.valid_to is null or l.valid_to >= core.today()))) then 'SCOPE'
-            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
+            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
             end as refused
     ), made as (
         insert into core.consent (subject_uscc, grantee_uscc, matter, scope, valid_from, valid_to, document_sha256,
@@ -2638,8 +2626,8 @@ begin atomic
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
             and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
             and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
     ), made as (
         insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)
@@ -3760,8 +3748,8 @@ create view v_internal.subject with (security_barrier) as select
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.record with (security_barrier) as select
     r.id as id,
@@ -3838,12 +3826,10 @@ create view v_internal.record with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and (coalesce(n.id = r.subject_id, false));
 create view v_internal.record_decided_desc with (security_barrier) as select
     r.id as id,
     r.external_id as external_id,
@@ -3919,12 +3905,10 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.decided_on desc, r.external_id desc;
 create view v_internal.record_decided_asc with (security_barrier) as select
     r.id as id,
@@ -4001,12 +3985,10 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.decided_on, r.external_id;
 create view v_internal.record_published_desc with (security_barrier) as select
     r.id as id,
@@ -4083,12 +4065,10 @@ create view v_internal.record_published_desc with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.published_from desc, r.external_id desc;
 create view v_internal.record_published_asc with (security_barrier) as select
     r.id as id,
@@ -4165,24 +4145,20 @@ create view v_internal.record_published_asc with (security_barrier) as select
     (r.detail -> 'list_name')::text as list_name,
     (r.detail -> 'removed_on')::text as removed_on,
     (r.detail -> 'grounds')::text as grounds
-from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code
+from core.record r left join core.subject s on s.id = r.subject_id left join core.region sg on sg.code = s.region_code left join core.subject a on a.id = r.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code left join core.source o on o.code = r.source_code left join core.source_health h on h.source_code = r.source_code left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 order by r.published_from, r.external_id;
 create view v_internal.record_count with (security_barrier) as select
     r.subject_id as subject_id,
     r.area as area,
     r.kind as kind,
     count(*) as count
-from core.record r
+from core.record r left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and (coalesce(n.id = r.subject_id, false))
 group by r.subject_id, r.area, r.kind;
 create view v_internal.record_version with (security_barrier) as select
     v.record_id as record_id,
@@ -4194,12 +4170,10 @@ create view v_internal.record_version with (security_barrier) as select
     v.entered_by as entered_by,
     v.received_at as received_at,
     v.original as original
-from core.record_version v join core.record r on r.id = v.record_id
+from core.record_version v join core.record r on r.id = v.record_id left join core.subject n on n.id = r.subject_id and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or n.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or n.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = n.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((r.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = r.subject_id and core.today() between o.valid_from and o.valid_until)) and (r.status in ('ACTIVE', 'CORRECTED') or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = r.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = r.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = r.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and (coalesce(n.id = r.subject_id, false));
 create view v_internal.authority with (security_barrier) as select
     s.id as id,
     s.external_id as external_id,
@@ -4239,8 +4213,8 @@ create view v_internal.predecessor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.name_part with (security_barrier) as select
     p.subject_id as subject_id,
@@ -4252,8 +4226,8 @@ create view v_internal.name_part with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
@@ -4265,8 +4239,8 @@ create view v_internal.name_part_ranked_asc with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier, p.suffix, p.subject_id;
 create view v_internal.name_part_ranked_desc with (security_barrier) as select
@@ -4279,8 +4253,8 @@ create view v_internal.name_part_ranked_desc with (security_barrier) as select
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_internal.subject_role with (security_barrier) as select
@@ -4289,8 +4263,8 @@ create view v_internal.subject_role with (security_barrier) as select
 from core.subject_role o join core.subject s on s.id = o.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((o.valid_to is null or o.valid_to >= core.today()) and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
@@ -4312,8 +4286,8 @@ create view v_internal.successor with (security_barrier) as select
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.withdrawal with (security_barrier) as select
     w.subject_id as subject_id,
@@ -4332,9 +4306,9 @@ create view v_internal.withdrawal with (security_barrier) as select
 from core.withdrawal w join core.subject s on s.id = w.subject_id join core.subject a on a.id = w.authority_id and a.class = 'ORGANISATION' left join core.region ag on ag.code = a.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = w.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = w.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = w.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.record_change with (security_barrier) as select
     c.position as position,
     c.subject_id as subject_id,
@@ -4357,9 +4331,9 @@ create view v_internal.record_change with (security_barrier) as select
 from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((c.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = c.subject_id and core.today() between o.valid_from and o.valid_until)) and ((c.was_in_force and not c.is_in_force) or (r.subject_id = c.subject_id and ((c.is_in_force and r.status in ('ACTIVE', 'CORRECTED')) or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.record_change_position with (security_barrier) as select
     c.position as position,
     c.subject_id as subject_id,
@@ -4382,9 +4356,9 @@ create view v_internal.record_change_position with (security_barrier) as select
 from core.record_change c join core.record r on r.id = c.record_id join core.subject s on s.id = c.subject_id left join core.region sg on sg.code = s.region_code
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and ((c.subject_class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = c.subject_id and core.today() between o.valid_from and o.valid_until)) and ((c.was_in_force and not c.is_in_force) or (r.subject_id = c.subject_id and ((c.is_in_force and r.status in ('ACTIVE', 'CORRECTED')) or r.authority_id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'organisation')::bigint) or (select coalesce((select m.shows_withdrawn from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = c.subject_id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = c.subject_id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = c.subject_id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.position;
 create view v_internal.source with (security_barrier) as select
     o.position as position,
@@ -4470,8 +4444,8 @@ create view v_internal.consent with (security_barrier) as select
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create view v_internal.consent_recorded_desc with (security_barrier) as select
     c.external_id as external_id,
@@ -4493,8 +4467,8 @@ create view v_internal.consent_recorded_desc with (security_barrier) as select
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on desc, c.external_id desc;
 create view v_internal.consent_recorded_asc with (security_barrier) as select
@@ -4517,8 +4491,8 @@ create view v_internal.consent_recorded_asc with (security_barrier) as select
 from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on, c.external_id;
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
@@ -4848,7 +4822,7 @@ begin atomic
                 select from core.code_label l where l.list = 'ConsentScope' and l.code = u.code
                     and (l.valid_from is null or l.valid_from <= core.today())
                     and (l.valid_to is null or l.valid_to >= core.today()))) then 'SCOPE'
-            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
+            when (((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc)) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds')))) and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = (select n.id from core.subject n where n.uscc = record_consent.subject_uscc) and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)) is not true then 'OUTSIDE'
             end as refused
     ), made as (
         insert into core.consent (subject_uscc, grantee_uscc, matter, scope, valid_from, valid_to, document_sha256,
@@ -4869,8 +4843,8 @@ begin atomic
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
             and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
-            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or (select n.region_code from core.subject n where n.id = s.id) = any (array (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions'))))))
-            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or (select n.kind from core.subject n where n.id = s.id) = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
             and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
     ), made as (
         insert into core.consent_revocation (consent_id, revoked_by, client_id, organisation_uscc, case_number, reason)

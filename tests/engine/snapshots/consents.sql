@@ -1,7 +1,7 @@
 select q.body as body, v_restricted_scoped.disclose_one($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, $11::text, q.shown, pg_current_snapshot()::text) as disclosed
 from (select '{"data":{"viewer":{"consents":{"totalCount":' || (select count(*) from v_restricted_scoped.consent t3)::text || ',"edges":[' || coalesce(x2.e0, '') || ']}},"node":' || coalesce(x5.j, x7.j, x13.j, 'null') || '}}' as body,
   string_to_array(coalesce((concat_ws(',', x2.i, x5.i, x7.i, x13.i))::text, ''), ',')::uuid[] as shown
-from (values (0)) root(root)
+from (values (case when set_config('gateway.scope', $16::text, true) is not null then 0 end)) root(root)
 left join lateral (select string_agg(q.e0, ',') as e0, string_agg(q.i::text, ',') as i from (select '{"node":{"id":"' || t1.node_id || '","uscc":"' || t1.uscc || '","scope":' || t1.scope || ',"validTo":"' || t1.valid_to::text || '","recordedAt":' || to_json(to_char(t1.recorded_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+08:00"'))::text || ',"revokedAt":' || coalesce(to_json(to_char(t1.revoked_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+08:00"'))::text, 'null') || '}}' as e0, t1.subject_external_id as i from v_restricted_scoped.consent_recorded_desc t1 limit $12::int) q) x2 on true
 left join lateral (select '{"__typename":"Subject","id":"' || t4.node_id || '"}' as j, t4.external_id as i from v_restricted_scoped.subject t4 where t4.external_id = $13::uuid limit 1) x5 on true
 left join lateral (select case when t6.kind in ('PENALTY') then '{"__typename":"Penalty","id":"' || t6.node_id || '"}' when t6.kind in ('LICENCE') then '{"__typename":"Licence","id":"' || t6.node_id || '"}' when t6.kind in ('JUDGMENT') then '{"__typename":"Judgment","id":"' || t6.node_id || '"}' when t6.kind in ('DISCIPLINARY_ACTION') then '{"__typename":"DisciplinaryAction","id":"' || t6.node_id || '"}' when t6.kind in ('ACCOUNTABILITY') then '{"__typename":"AccountabilityAction","id":"' || t6.node_id || '"}' when t6.kind in ('CONTRACT_BREACH') then '{"__typename":"ContractBreach","id":"' || t6.node_id || '"}' when t6.kind in ('PROMISE_BREACH') then '{"__typename":"PromiseBreach","id":"' || t6.node_id || '"}' when t6.kind in ('HONOUR') then '{"__typename":"Honour","id":"' || t6.node_id || '"}' when t6.kind in ('LIST_ENTRY') then '{"__typename":"ListEntry","id":"' || t6.node_id || '"}' end as j, t6.subject_external_id as i from v_restricted_scoped.record t6 where t6.external_id = $14::uuid limit 1) x7 on true
@@ -13,3 +13,4 @@ left join lateral (select '{"__typename":"Consent","id":"' || t8.node_id || '","
 -- $13 $id::uuid
 -- $14 $id::uuid
 -- $15 $id::uuid
+-- $16 principal.scope::text
