@@ -26,15 +26,19 @@ from graphql import (
     validate,
     visit,
 )
+from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.engine import wording
 from gateway.engine.size import check_size, nested_too_deeply
 from gateway.engine.variables import Coercer
 from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
 
-MOST_TOKENS = 2_000
-MOST_CHARACTERS = 65_536
+MOST_TOKENS = 1_500
+MOST_CHARACTERS = 32_768
 MOST_ERRORS = 5  # told at once
+# What the rule on merging may compare: pairs of fields and of fragments, which are more than the square of a document.
+# Its module reads it whenever a validation begins.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MOST_COMPARED = 2_000
 # How graphql-core says that a bound of ours, of its own or of Python's stack is passed; a test holds each.
 _TOO_MANY = ("tokens. Parsing aborted.", "comments. Parsing aborted.")
 _TOO_DEEP = ("Document is nested too deeply.", "Validation aborted.", "Maximum introspection depth exceeded")
@@ -127,11 +131,12 @@ def prepare(contract: str, schema: GraphQLSchema, text: str) -> Document:
 def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNode) -> Document:
     fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
     operations: dict[str | None, Operation] = {}
+    conditions = _conditions(node)
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
             name = definition.name.value if definition.name else None
             mutation = definition.operation is OperationType.MUTATION  # contracts have no subscription
-            operations[name] = Operation(name, definition, Coercer(schema, definition), _conditions(node), mutation)
+            operations[name] = Operation(name, definition, Coercer(schema, definition), conditions, mutation)
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
     return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node)

@@ -23,10 +23,11 @@ from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
+from gateway.engine.introspection import introspect
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
 from gateway.engine.persisted import Registered
 from gateway.engine.request import Done, Limits, Request, asked, budget, check_sizes, disclosure, ends_at, too_many
-from gateway.engine.response import Found, introspect, read_row, response, without_rows
+from gateway.engine.response import Found, read_row, response, without_rows
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
 from gateway.engine.values import Value

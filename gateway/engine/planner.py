@@ -25,8 +25,11 @@ from gateway.engine import plan as p
 from gateway.engine.arguments import read_arguments
 from gateway.engine.selection import Document, collect, names_types
 from gateway.engine.values import Fed, Value
-from gateway.errors import ValidationFailed
+from gateway.errors import QueryTooCostly, ValidationFailed
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, columns_of
+
+# A selection that differs by type is planned for each type, those below it as well: a document's fields mean many more.
+MOST_PLANNED = 4_000
 
 
 class Planner:
@@ -36,6 +39,8 @@ class Planner:
         self._document = document
         self._given = given
         self._feeds: dict[tuple[str, Value | None], str] = {}
+        self._planned = 0
+        self._once: dict[tuple[object, ...], p.Field] = {}
 
     @property
     def _schema(self) -> GraphQLSchema:
@@ -69,6 +74,7 @@ class Planner:
         self, parent: GraphQLObjectType | GraphQLInterfaceType, key: str, nodes: list[FieldNode], place: _Place
     ) -> p.Field:
         name = nodes[0].name.value
+        self._count()
         if name == "__typename":
             if place.discriminator is not None and isinstance(parent, GraphQLInterfaceType):
                 return p.TypeNameOf(key, place.column(place.discriminator.column), place.discriminator.types)
@@ -115,10 +121,34 @@ class Planner:
             return p.Body((p.Variant(None, self._fields(named, nodes, place)),))
         by_fields: dict[tuple[p.Field, ...], list[str]] = {}
         for value, type_name in discriminator.types:
-            fields = self._fields(self._schema.type_map[type_name], nodes, place)
+            fields = self._fields_of_type(self._schema.type_map[type_name], nodes, place)
             by_fields.setdefault(fields, []).append(value)
         variants = tuple(p.Variant(tuple(values), fields) for fields, values in by_fields.items())
         return p.Body(variants, place.column(discriminator.column))
+
+    def _fields_of_type(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> tuple[p.Field, ...]:
+        """The fields of one of an interface's types. What several types have from the same nodes is planned once:
+        levels inside of each other would be as many plans as types, to the power of the levels."""
+        assert isinstance(named, GraphQLObjectType)
+        fields = []
+        for key, inner in collect(self._document, named, _sets(nodes)).items():
+            name = inner[0].name.value
+            definition = named.fields.get(name)  # none of __typename
+            if definition is None:
+                fields.append(self._field(named, key, inner, place))
+                continue
+            known = (key, definition.extensions["binding"], str(definition.type), place, *map(id, inner))
+            if known not in self._once:
+                self._once[known] = self._field(named, key, inner, place)
+            else:
+                self._count()
+            fields.append(self._once[known])
+        return tuple(fields)
+
+    def _count(self) -> None:
+        self._planned += 1
+        if self._planned > MOST_PLANNED:
+            raise _too_many()
 
     # Objects and lists -----------------------------------------------------------------------------------------------
 
@@ -271,6 +301,13 @@ def _identity_alone(key: str) -> ValidationFailed:
     return ValidationFailed(
         f"{key} of a record that a source gave has its identity alone; ask for the rest by its code at the root",
         f"来源答复的记录中，{key} 仅有身份信息，其余内容请在根字段按代码查询",
+    )
+
+
+def _too_many() -> QueryTooCostly:
+    return QueryTooCostly(
+        f"with the fields of each type of record the query has more than {MOST_PLANNED}; ask in several requests",
+        f"按记录类型展开后查询超过 {MOST_PLANNED} 个字段，请分多次查询",
     )
 
 

@@ -1,7 +1,7 @@
 """The response's bytes: from the statement's row, or without one.
 
-In: the row of a body statement, or what introspection found. Out: the response as bytes; errors at their paths where a
-narrowed client asked for what it does not have.
+In: the row of a body statement, or what introspection found (introspection.py). Out: the response as bytes; errors at
+their paths where a narrowed client asked for what it does not have.
 """
 
 from __future__ import annotations
@@ -11,16 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, execute_sync
-from graphql.language import OperationDefinitionNode, SelectionSetNode
-
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine.compile import Compiled
-from gateway.engine.documents import Document, Operation
-from gateway.engine.selection import Document as Collected
-from gateway.engine.selection import collect
-from gateway.errors import BadUserInput, Forbidden
+from gateway.errors import Forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +62,6 @@ def _denied(denied: Mapping[str, Sequence[int]], body: Mapping[str, Any], langua
             message = "not within the scope of this client, or not on record"
             errors.append(Forbidden(message, "不在本客户端的授权范围内，或无记录", path=path).as_json(language))
     return errors
-
-
-# Introspection -------------------------------------------------------------------------------------------------------
-
-
-def introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
-    """One introspection field of the asker's own contract, answered by graphql-core. Raises BadUserInput."""
-    root = document.schema.query_type
-    assert root is not None
-    conditions = operation.coerce(variables)[0]
-    collected = collect(
-        Collected(document.schema, document.fragments, conditions), root, [operation.node.selection_set]
-    )
-    only = OperationDefinitionNode(
-        operation=operation.node.operation,
-        name=operation.node.name,
-        variable_definitions=operation.node.variable_definitions,
-        directives=(),
-        selection_set=SelectionSetNode(selections=tuple(collected[key])),
-    )
-    result = execute_sync(
-        document.schema,
-        DocumentNode(definitions=(only, *document.fragments.values())),
-        variable_values=dict(variables),
-    )
-    if result.data is None or result.errors:  # all else was validated: a variable's null stands where a value must
-        raise BadUserInput(
-            f"{key}: a variable must not be null here; give a value, or leave the variable out",
-            f"{key}：此处变量不能为 null，请给出取值或省略该变量",
-        )
-    return json.dumps(result.data[key], ensure_ascii=False)
 
 
 def without_rows(plan: p.Plan, fed: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -100,6 +101,8 @@ class Coercer:
             for error in found:
                 error.locations = place
             errors += found
+            if len(errors) >= MOST_ERRORS:
+                break
         return Refused(errors[:MOST_ERRORS])
 
     def assumed(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,8 +260,7 @@ def _object(type_: GraphQLInputObjectType) -> Coerce:
         listed = ", ".join(fields)
         unknown = [
             bad(where, f"has no field {name[:80]}; it may have {listed}", f"没有字段 {name[:80]}，可用字段：{listed}")
-            for name in value
-            if name not in fields
+            for name in islice((name for name in value if name not in fields), MOST_ERRORS)
         ]
         missing = [
             bad(f"{where}.{name}", "is required; give it", "必须给出")

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from gateway.engine.execute import Request
 
 MOST_PARAMETERS = 20  # of a query string
+MOST_VALUES = 25_000  # of a body, its texts' own commas counted along: it is told before any of them is read
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 40  # characters of a name that a message repeats
 
@@ -66,6 +67,12 @@ _DECODE = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
 
 def from_body(body: bytes, language: str) -> Request:
     """The request in the body of a POST. Raises NotHttp."""
+    if body.count(b",") > MOST_VALUES:
+        raise NotHttp(
+            413,
+            f"the body may have at most {MOST_VALUES} values; ask in several requests",
+            f"正文最多 {MOST_VALUES} 个值，请分多次查询",
+        )
     return _parameters(_json_object(body, "the body", "正文"), language)
 
 

@@ -26,10 +26,10 @@ PERSON = "652701199001011234"
 
 async def test_an_operation_is_never_answered_by_anothers_plan(world: World) -> None:
     """Documents leave their cache while plans stay: a plan's key must not be an address that is used again."""
-    text = " ".join(f"query q{n} {{ v{n}: viewer {{ view }} }}" for n in range(120))
+    text = " ".join(f"query q{n} {{ v{n}: viewer {{ view }} }}" for n in range(90))
     world.engine._documents = Documents(build_contracts(), size=2)
     for _ in range(3):
-        for n in range(120):
+        for n in range(90):
             answer = json.loads(await world.engine.answer(world.principal("public"), Request(text, f"q{n}")))
             assert answer == {"data": {f"v{n}": {"view": "PUBLIC"}}}
         for n in range(4):  # push the document out of the cache

@@ -1,0 +1,125 @@
+"""Introspection: what an asker's own contract says of itself. graphql-core resolves each field; which fields, and how
+often, is walked here, since its executor takes ten times as long and has no bound.
+
+In: a root field (__schema, __type) of a validated document, the coerced variables. Out: its value as JSON text. A few
+hundred bytes can ask for millions of values (types of fields of types …): they are counted as they are found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    SchemaMetaFieldDef,
+    TypeMetaFieldDef,
+    get_named_type,
+)
+
+from gateway.auth.principal import ANONYMOUS
+from gateway.engine.arguments import read_arguments
+from gateway.engine.documents import Document, Operation
+from gateway.engine.selection import Document as Collected
+from gateway.engine.selection import collect
+from gateway.engine.values import Value
+from gateway.errors import QueryTooCostly
+
+MOST_INTROSPECTED = 10_000  # values; all of the largest contract are 7,500
+_AS_IT_IS = (str, bool)  # in JSON
+_ROOTS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    """What resolvers of introspection look at."""
+
+    schema: GraphQLSchema
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One selected field: how its value is found, and what of it is selected. `typename` is a value known before."""
+
+    key: str
+    field: GraphQLField | None
+    arguments: Mapping[str, Any]
+    leaf: GraphQLScalarType | GraphQLEnumType | None
+    below: tuple[_Step, ...] = ()
+    typename: str = ""
+
+
+def introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
+    """The value of a root field as JSON text. Raises BadUserInput, QueryTooCostly."""
+    root = document.schema.query_type
+    assert root is not None
+    conditions = operation.coerce(variables)[0]
+    collected = Collected(document.schema, document.fragments, conditions)
+    nodes = collect(collected, root, [operation.node.selection_set])[key]
+    walk = _Walk(collected, conditions)
+    found = walk.values((walk.step(key, _ROOTS[nodes[0].name.value], nodes),), None)
+    return json.dumps(found[key], ensure_ascii=False)
+
+
+class _Walk:
+    """Steps of a selection, and the values that they find."""
+
+    def __init__(self, document: Collected, variables: Mapping[str, Any]) -> None:
+        self._document = document
+        self._variables = variables
+        self._info = _Info(document.schema)
+        self._found = 0
+
+    def step(self, key: str, field: GraphQLField, nodes: list[FieldNode]) -> _Step:
+        """What is selected of one field."""
+        given = read_arguments(field, nodes[0], self._variables)
+        arguments = {
+            name: value.resolve(self._variables, ANONYMOUS, {})
+            for name, value in given.items()
+            if isinstance(value, Value)
+        }
+        named = get_named_type(field.type)
+        if isinstance(named, GraphQLScalarType | GraphQLEnumType):
+            return _Step(key, field, arguments, named)
+        assert isinstance(named, GraphQLObjectType)  # introspection has no interface
+        sets = [node.selection_set for node in nodes if node.selection_set is not None]
+        below = [
+            _Step(own, None, {}, None, typename=named.name)
+            if inner[0].name.value == "__typename"
+            else self.step(own, named.fields[inner[0].name.value], inner)
+            for own, inner in collect(self._document, named, sets).items()
+        ]
+        return _Step(key, field, arguments, None, tuple(below))
+
+    def values(self, steps: tuple[_Step, ...], source: Any) -> dict[str, Any]:
+        """What is selected of one object."""
+        self._found += len(steps)
+        if self._found > MOST_INTROSPECTED:
+            raise QueryTooCostly(
+                f"the introspection asks for more than {MOST_INTROSPECTED} values; ask for fewer, or read"
+                " /schema/{view}.graphql",
+                f"内省查询的取值超过 {MOST_INTROSPECTED} 个，请减少，或直接读取 /schema/{{view}}.graphql",
+            )
+        made = {}
+        for step in steps:
+            if step.field is None:
+                made[step.key] = step.typename
+                continue
+            resolve = step.field.resolve
+            assert resolve is not None  # each of introspection has one
+            found = resolve(source, self._info, **step.arguments)
+            if found is not None and type(found) not in _AS_IT_IS:
+                several = isinstance(found, Iterable)
+                found = [self._one(step, one) for one in found] if several else self._one(step, found)
+            made[step.key] = found
+        return made
+
+    def _one(self, step: _Step, found: Any) -> Any:
+        return self.values(step.below, found) if step.leaf is None else step.leaf.serialize(found)
