@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -21,18 +21,20 @@ from connectors.base import Connector
 from gateway.auth.assertion import UsedAssertions
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.clients import ClientStore
+from gateway.auth.documents import StoredDocuments
 from gateway.auth.dpop import UsedProofs, comparable
 from gateway.auth.guesses import Guesses
 from gateway.auth.issuers import ExternalIssuers
 from gateway.auth.keys import KeyStore
 from gateway.auth.possession import Possession
+from gateway.auth.principal import ANONYMOUS
 from gateway.auth.server import MAX_BODY, AuthorizationServer
 from gateway.auth.sweep import Sweeper
 from gateway.auth.tokens import Tokens
 from gateway.connect import connectors_of, platform_connector
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
-from gateway.engine.persisted import shipped
+from gateway.engine.persisted import Persisted, shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
@@ -45,7 +47,7 @@ from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
 from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
-from gateway.storage.levels import ACCESSES
+from gateway.storage.levels import ACCESSES, CONTRACTS
 from gateway.storage.listener import Listener
 from gateway.storage.outbox import Outbox
 from gateway.storage.pool import Pool
@@ -53,6 +55,7 @@ from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
 from gateway.web.client_cert import ClientCertificates
+from gateway.web.costs import Costs
 from gateway.web.door import KIB, Bounds, Door
 from gateway.web.front import Front
 from gateway.web.graphiql import ASSETS, Assets, graphiql_page
@@ -178,9 +181,12 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         for sweeper in sweepers:
             await sweeper.sweep()
 
+    costs = Costs(CONTRACTS)
+    registry.register(costs)
     limits = Limits(
         settings.max_cost,
         settings.max_cost_public,
+        given=settings.limits,
         budget=settings.request_budget,
         storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
@@ -191,7 +197,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         parts.account or ledger,
         sources,
         limits,
-        registered=shipped(),
+        persisted=Persisted(shipped(), StoredDocuments(service)),
+        meter=costs.add,
         sweep=sweep,
     )
 
@@ -213,10 +220,11 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     peers = Peers(settings.trusted_proxies, settings.proxy_header)
     certificates = ClientCertificates(peers.is_trusted)
     possession = Possession(proofs, required=settings.require_bound_tokens)
+    anonymous = replace(ANONYMOUS, only_registered=settings.public_documents == "registered")
     throttle = Throttle(rates_of(settings), peers, workers=settings.workers)
     endpoint = GraphQLEndpoint(
         engine,
-        Authenticator(tokens, clients, possession, issuers=issuers),
+        Authenticator(tokens, clients, possession, issuers=issuers, anonymous=anonymous),
         registry,
         throttle,
         url=comparable(f"{settings.issuer.rstrip('/')}/graphql"),

@@ -131,7 +131,7 @@ class RateLimited(ClientError):
 
 
 class DocumentNotFound(ClientError):
-    """No document is registered under the hash."""
+    """No such document is registered: by a hash or id that is not known, or where only registered ones are answered."""
 
     code, status = "PERSISTED_DOCUMENT_NOT_FOUND", 400
 

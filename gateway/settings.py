@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as NotReadable
 
 from gateway.errors import SettingsError
+from gateway.limits import CONTRACTS, checked
 from gateway.source_settings import BanksSource, CourtsSource, PeerSource, PlatformSource
 
 PREFIX = "GATEWAY_"
@@ -147,12 +148,30 @@ class Settings(BaseSettings):
     changes_keep_days: int = Field(
         90, gt=0, le=3_650, description="Days that changes of records are kept for those who follow them"
     )
+    public_documents: Literal["any", "registered"] = Field(
+        "any",
+        description="What is answered without a token: any document, or those alone that are registered for @public "
+        "(docs/clients.md)",
+    )
+    limits: dict[str, dict[str, int]] = Field(
+        {},
+        description='Limits of one request by contract, where they are not the ordinary ones, as JSON: {"PUBLIC": '
+        '{"depth": 12}} (docs/limits.md)',
+    )
     courts: CourtsSource = Field(default_factory=CourtsSource, description="Court publications")
     banks: BanksSource = Field(default_factory=BanksSource, description="Banks")
     region_platform: PlatformSource = Field(default_factory=PlatformSource, description="Regional platform")
     peers: tuple[PeerSource, ...] = Field(
         (), description="Gateways of other regions: a JSON array of objects (see below); none is asked by default"
     )
+
+    @field_validator("limits")
+    @classmethod
+    def _known(cls, value: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        unknown = [name for name in value if name not in CONTRACTS]
+        if unknown:
+            raise ValueError(f"no such contract: {unknown[0]}; contracts are {', '.join(CONTRACTS)}")
+        return {name: checked(given) for name, given in value.items()}
 
     @field_validator("peers")
     @classmethod

@@ -93,7 +93,8 @@ ADVICE: dict[str, tuple[str, str, str]] = {
     ),
     "QUERY_TOO_COSTLY": (
         "查询超出单次请求的上限",
-        "Ask for shorter lists or fewer subjects, and page with `after`. The limits are settings of the operator's.",
+        "Ask for shorter lists or fewer subjects, and page with `after`. The limits are the operator's: "
+        "[limits.md](limits.md).",
         "缩短列表或减少主体数量，用 `after` 分页；上限由运维人员设置。",
     ),
     "RATE_LIMITED": (
@@ -102,9 +103,12 @@ ADVICE: dict[str, tuple[str, str, str]] = {
         "按 `Retry-After` 给出的秒数等待，然后降低频率；上限由运维人员设置。",
     ),
     "PERSISTED_DOCUMENT_NOT_FOUND": (
-        "该哈希没有登记的文档",
-        "Send the document's text in `query`; asking registers nothing. To peers: this gateway lacks that version.",
-        "在 `query` 中发送文档全文；查询不会自动登记文档。其他地区的网关：本网关没有该版本的文档。",
+        "该标识没有登记的文档，或只允许已登记的文档",
+        "Send the document's text in `query`; clients that know the protocol send its hash, too ([clients.md]"
+        "(clients.md#persisted-documents)). Where registered documents alone are answered, ask the operator to "
+        "register it. To peers: this gateway lacks that version.",
+        "在 `query` 中发送文档全文，支持该协议的客户端同时发送其哈希。只允许已登记文档时，请运维人员登记。"
+        "其他地区的网关：本网关没有该版本的文档。",
     ),
     "STORAGE_UNAVAILABLE": (
         "数据库未答复；不返回部分数据",

@@ -53,8 +53,10 @@ class Authenticator:
         possession: Possession,
         *,
         issuers: ExternalIssuers | None = None,
+        anonymous: Principal = ANONYMOUS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._anonymous = anonymous
         self._tokens = tokens
         self._clients = clients
         self._possession = possession
@@ -66,7 +68,7 @@ class Authenticator:
     def cached(self, authorization: str | None, purpose: str | None, now: float | None = None) -> Principal | None:
         """The Principal, where no waiting is needed to know it; None where `authenticate` must be asked."""
         if authorization is None:
-            return ANONYMOUS if purpose is None else None
+            return self._anonymous if purpose is None else None
         verdict = self._kept.get((authorization, purpose))
         if verdict is None:
             return None
@@ -168,7 +170,14 @@ def decide(client: Client, token: AccessToken, header: Purpose | None) -> Princi
     if SUBJECT_SELF in token.scopes:
         return _own_account(client, token, stated)
     if not token.scopes:
-        return Principal(PUBLIC, client_id=client.id, organisation_uscc=client.organisation_uscc)
+        return Principal(
+            PUBLIC,
+            client_id=client.id,
+            organisation_uscc=client.organisation_uscc,
+            only_registered=client.only_registered,
+            documents=client.documents,
+            limits=client.limits,
+        )
     purpose = _required(stated)
     matter = granted(client, purpose, own=False)
     return _principal(client, purpose, matter, _access(client, token.scopes, matter))
@@ -264,6 +273,9 @@ def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access)
         scope=_json(scope | narrowing) if access.scoped else None,
         own_scope=None if access.scoped else _json(scope),
         withheld=_json(narrowing),
+        only_registered=client.only_registered,
+        documents=client.documents,
+        limits=client.limits,
     )
 
 

@@ -22,7 +22,7 @@ from gateway.auth.jose import JwtError, Key, import_key
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool, same
 
-CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled or gets other keys
+CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled or gets other keys or limits
 
 VIEW_RESTRICTED = "view:restricted"
 VIEW_INTERNAL = "view:internal"
@@ -50,8 +50,9 @@ class Client:
 
     `matters` has those that the client is registered for and that are in force. `bound` is DPOP, MTLS, or None where
     the registration asks for neither. `certificates` are thumbprints (x5t#S256). `token_issuer` is the one external
-    issuer whose tokens the client comes with; None: ours. `read_at` is when the row was asked for, on the store's
-    clock.
+    issuer whose tokens the client comes with; None: ours. `only_registered`: it may send registered documents alone;
+    `documents` is the version of its set of them, None where it has none. `limits`: its own (gateway/limits.py).
+    `read_at` is when the row was asked for, on the store's clock.
     """
 
     id: str
@@ -73,6 +74,9 @@ class Client:
     certificates: tuple[str, ...] = ()
     bound: str | None = None
     token_issuer: str | None = None
+    only_registered: bool = False
+    documents: int | None = None
+    limits: tuple[tuple[str, int], ...] | None = None
     read_at: float = 0.0
 
     @property
@@ -92,6 +96,8 @@ _FIELDS = """json_build_object(
     'subject_uscc', c.subject_uscc, 'regions', c.regions, 'kinds', c.kinds, 'list', c.list, 'jwks', c.jwks,
     'secret_hash', encode(c.secret_hash, 'hex'), 'disabled', c.disabled_at is not null, 'version', c.version,
     'bound', c.bound, 'certificates', c.certificates, 'token_issuer', c.token_issuer,
+    'only_registered', c.documents = 'REGISTERED', 'limits', c.limits,
+    'documents', (select d.version from auth.document_set d where d.owner = c.id),
     'organisation_id', (select o.id from core.subject o where o.uscc = c.organisation_uscc),
     'subject_id', (select o.id from core.subject o where o.uscc = c.subject_uscc),
     'in_force', (select coalesce(json_agg(json_build_object(
@@ -104,12 +110,13 @@ _GET = f"select {_FIELDS} from auth.client c where c.id = $1"
 _LIST = f"select {_FIELDS} from auth.client c order by c.id"
 _ADD = """insert into auth.client
     (id, name, organisation_uscc, scopes, matters, subject_uscc, regions, kinds, list, jwks, secret_hash,
-    certificates, bound, token_issuer)
+    certificates, bound, token_issuer, documents, limits)
 select x.id, x.name, x.organisation_uscc, x.scopes, x.matters, x.subject_uscc, x.regions, x.kinds, x.list, x.jwks,
-    decode(x.secret_hash, 'hex'), x.certificates, x.bound, x.token_issuer
+    decode(x.secret_hash, 'hex'), x.certificates, x.bound, x.token_issuer, x.documents,
+    x.limits
 from json_to_record($1::text::json) as x (id text, name text, organisation_uscc text, scopes text[], matters text[],
     subject_uscc text, regions text[], kinds text[], list text, jwks jsonb, secret_hash text,
-    certificates text[], bound text, token_issuer text)
+    certificates text[], bound text, token_issuer text, documents text, limits json)
 on conflict (id) do nothing returning 1"""
 _DISABLE = f"""with changed as (
     update auth.client set disabled_at = now(), version = version + 1 where id = $1 and disabled_at is null returning id
@@ -118,6 +125,12 @@ _SET_KEYS = f"""with changed as (
     update auth.client set jwks = x.jwks, certificates = x.certificates, secret_hash = null, version = version + 1
     from json_to_record($2::text::json) as x (jwks jsonb, certificates text[])
     where id = $1 and disabled_at is null and token_issuer is null returning id
+) select pg_notify('{CHANNEL}', id) from changed"""
+_SET_USE = f"""with changed as (
+    update auth.client set documents = coalesce(x.documents, client.documents),
+        limits = case when x.keep then client.limits else x.limits end
+    from json_to_record($2::text::json) as x (documents text, limits json, keep boolean)
+    where id = $1 and disabled_at is null returning id
 ) select pg_notify('{CHANNEL}', id) from changed"""
 _FILL_LIST = """with wanted as (select s.id, s.uscc from core.subject s where s.uscc = any ($2::text[])),
 gone as (delete from auth.client_list l where l.list = $1 and l.subject_id not in (select w.id from wanted w)),
@@ -192,6 +205,16 @@ class ClientStore:
         self.forget(client_id)
         return bool(changed)
 
+    async def set_use(self, client_id: str, *, documents: str | None, limits: Mapping[str, int] | None) -> bool:
+        """Set what documents the client may send and its own limits ({}: none); None leaves each as it is.
+
+        Its tokens go on. False where there is no such client, or it is disabled.
+        """
+        row = {"documents": documents, "limits": limits or None, "keep": limits is None}
+        changed = await self._pool.fetch(_SET_USE, (client_id, json.dumps(row)))
+        self.forget(client_id)
+        return bool(changed)
+
     async def fill_list(self, name: str, usccs: Sequence[str]) -> tuple[int, tuple[str, ...]]:
         """Make a list have these subjects and no others; returns how many it has and the codes not on record."""
         rows = await self._pool.fetch(_FILL_LIST, (name, [*usccs]))
@@ -258,6 +281,9 @@ def _client(text: bytes, read_at: float) -> Client:
         certificates=tuple(row["certificates"] or ()),
         bound=row["bound"],
         token_issuer=row["token_issuer"],
+        only_registered=row["only_registered"],
+        documents=row["documents"],
+        limits=tuple(row["limits"].items()) if row["limits"] else None,
         read_at=read_at,
     )
 

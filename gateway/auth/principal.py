@@ -15,7 +15,7 @@ class Principal:
     {"client": <id>, "organisation": <subject id>, "uscc": <its code>, "matter": "GRANT", "case": <number>, "subject":
     <own subject id>, "regions": [...], "kinds": [...], "list": "..."}; absent keys mean no narrowing. `own_scope` is
     the same where the access is not scoped, for what is read under one all the same. `withheld` is the JSON text that
-    disclosures keep of the narrowing.
+    disclosures keep of the narrowing. `only_registered`, `documents` and `limits` are the registration's (clients.py).
     """
 
     access: Access
@@ -30,6 +30,9 @@ class Principal:
     withheld: str = "{}"
     hops: int = 0
     own_scope: str | None = None
+    only_registered: bool = False
+    documents: int | None = None
+    limits: tuple[tuple[str, int], ...] | None = None
 
     @property
     def view(self) -> str:

@@ -15,9 +15,11 @@ from typing import Any
 
 from gateway.auth.certificate import THUMBPRINT
 from gateway.auth.clients import DPOP, MTLS, SCOPES, SUBJECT_SELF, ClientStore, valid_client_id
+from gateway.auth.documents import ANY, REGISTERED
 from gateway.auth.jose import PRIVATE_MEMBERS, JwtError, import_key
 from gateway.auth.purpose import SELF_MATTER
 from gateway.errors import OperatorError
+from gateway.limits import checked
 from gateway.storage.identifiers import valid_uscc
 
 # The enum SubjectKind of the contract; a test holds it against the reference data.
@@ -50,6 +52,7 @@ class Registration:
 
     Exactly one of `jwks` (public keys, RFC 7517), `certificates` (thumbprints, x5t#S256), `token_issuer` (its tokens
     come from this external issuer) and `secret` must be given. `bound` is DPOP or MTLS where its tokens must be so.
+    `documents` says what it may send, ANY text or REGISTERED documents alone; `limits` are its own (gateway/limits.py).
     """
 
     id: str
@@ -66,6 +69,8 @@ class Registration:
     certificates: tuple[str, ...] | None = None
     token_issuer: str | None = None
     bound: str | None = None
+    documents: str = ANY
+    limits: Mapping[str, int] | None = None
 
 
 async def register(store: ClientStore, wanted: Registration) -> str | None:
@@ -77,6 +82,9 @@ async def register(store: ClientStore, wanted: Registration) -> str | None:
     _check_scopes(wanted)
     _check_narrowing(wanted)
     _check_authentication(wanted)
+    limits = None if not wanted.limits else check_limits(wanted.limits)
+    if wanted.documents not in (ANY, REGISTERED):
+        raise OperatorError(f"what a client may send is {ANY} or {REGISTERED}")
     jwks = None if wanted.jwks is None else check_jwks(wanted.jwks)
     matters, regions = await store.unknown(wanted.matters, wanted.regions or ())
     if matters:
@@ -100,9 +108,19 @@ async def register(store: ClientStore, wanted: Registration) -> str | None:
             "certificates": wanted.certificates,
             "token_issuer": wanted.token_issuer,
             "bound": wanted.bound,
+            "documents": wanted.documents,
+            "limits": limits,
         }
     )
     return secret
+
+
+def check_limits(given: Mapping[str, int]) -> dict[str, int]:
+    """A client's own limits. Raises OperatorError."""
+    try:
+        return checked(given)
+    except ValueError as error:
+        raise OperatorError(str(error)) from None
 
 
 def check_jwks(jwks: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -1,8 +1,10 @@
-"""`credit-gateway clients add | list | set-keys | fill-list | disable`: who may ask, and the most that they may see."""
+"""`credit-gateway clients add | update | list | set-keys | fill-list | disable | documents`: who may ask, and the most
+that they may see."""
 
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +12,32 @@ import typer
 
 from gateway.auth.certificate import InvalidCertificateError, from_pem
 from gateway.auth.clients import DPOP, MTLS, SUBJECT_SELF, Client, ClientStore
+from gateway.auth.documents import ANY, REGISTERED
 from gateway.auth.purpose import SELF_MATTER
-from gateway.auth.registration import Registration, check_certificates, check_jwks, register
+from gateway.auth.registration import Registration, check_certificates, check_jwks, check_limits, register
+from gateway.cli import documents
 from gateway.cli.common import fail, note, run_with_pool, show_json, show_table
 from gateway.cli.keys import new_client_key
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool
 
 app = typer.Typer(help="Register, list and disable clients.", no_args_is_help=True)
+app.add_typer(documents.app, name="documents")
 
 _MAX_FILE = 65_536
+
+
+class Sends(StrEnum):
+    """What a client may send."""
+
+    any = ANY.lower()
+    registered = REGISTERED.lower()
+
+
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=NUMBER", help="A limit of its own, e.g. cost=2000 (docs/limits.md); repeatable"),
+]
 
 
 @app.command("add")
@@ -51,6 +69,10 @@ def add(
     region: Annotated[list[str] | None, typer.Option(help="Narrow to a region and all below it; repeatable")] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Narrow to a kind of subject; repeatable")] = None,
     list_name: Annotated[str | None, typer.Option("--list", help="Narrow to a named list of subjects")] = None,
+    sends: Annotated[
+        Sends, typer.Option("--documents", help="Any document, or those alone that are registered for it")
+    ] = Sends.any,
+    limit: Limit = None,
 ) -> None:
     """Register a client. Exactly one of --jwks, --generate-key, --certificate, --token-issuer and --secret says how.
 
@@ -84,6 +106,8 @@ def add(
             certificates=_thumbprints(certificate) if certificate else None,
             token_issuer=token_issuer,
             bound=DPOP if dpop else MTLS if mtls else None,
+            documents=sends.value.upper(),
+            limits=_limits(limit),
         )
         try:
             return await register(ClientStore(pool), wanted)
@@ -99,6 +123,45 @@ def add(
     if made is not None:
         note("its secret follows, once and never again; in production use --jwks or --generate-key")
         typer.echo(made)
+
+
+@app.command("update")
+def update(
+    client_id: Annotated[str, typer.Argument(help="The client's id")],
+    sends: Annotated[
+        Sends | None, typer.Option("--documents", help="Any document, or those alone that are registered for it")
+    ] = None,
+    limit: Limit = None,
+    no_limits: Annotated[bool, typer.Option("--no-limits", help="Its contract's limits from now on")] = False,
+) -> None:
+    """Change what a client may send and its own limits: all of them are those given. Holds within two seconds; its
+    tokens go on."""
+    if (limit and no_limits) or (sends is None and not limit and not no_limits):
+        raise typer.BadParameter("give --documents, and --limit or --no-limits")
+
+    async def work(pool: Pool) -> bool:
+        limits = {} if no_limits else _limits(limit)
+        chosen = None if sends is None else sends.value.upper()
+        return await ClientStore(pool).set_use(
+            client_id, documents=chosen, limits=None if limits is None else check_limits(limits)
+        )
+
+    if not run_with_pool("service", work):
+        fail(f"no enabled client {client_id}; see: credit-gateway clients list")
+    note(f"updated {client_id}")
+
+
+def _limits(given: list[str] | None) -> dict[str, int] | None:
+    """`NAME=NUMBER` as numbers by name; what they may be is checked elsewhere."""
+    if not given:
+        return None
+    made: dict[str, int] = {}
+    for text in given:
+        name, equals, number = text.partition("=")
+        if not equals or not number.isdecimal() or len(number) > 9 or name in made:
+            raise OperatorError(f"a limit is given as NAME=NUMBER, each name once: {text}")
+        made[name] = int(number)
+    return made
 
 
 @app.command("list")
@@ -222,6 +285,8 @@ def _describe(client: Client) -> dict[str, Any]:
         "authentication": _way(client),
         "token_issuer": client.token_issuer,
         "bound": client.bound,
+        "documents": REGISTERED if client.only_registered else ANY,
+        "limits": dict(client.limits or ()),
         "disabled": client.disabled,
         "version": client.version,
     }

@@ -11,10 +11,11 @@ from gateway.engine import plan as p
 from gateway.engine.search import COUNTED
 from gateway.engine.values import Value
 from gateway.errors import QueryTooCostly
+from gateway.limits import CEILINGS
 
 SECTION = 10  # a source's part counts as ten rows
 LEAVES = 16  # so many values of a row count as one row more: each is copied for each row
-MOST_ROOT_FIELDS = 20
+MOST_ROOT_FIELDS = CEILINGS["root_fields"]
 MOST_RELATIONS = 80  # PostgreSQL's planning grows faster than their number
 MOST_INTROSPECTION = 2  # root fields that graphql-core answers
 

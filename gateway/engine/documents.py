@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import (
@@ -29,11 +29,12 @@ from graphql import (
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.engine import wording
-from gateway.engine.size import check_size, nested_too_deeply
+from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
 from gateway.engine.variables import Coercer
 from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
+from gateway.limits import CEILINGS, QueryLimits
 
-MOST_TOKENS = 1_500
+MOST_TOKENS = CEILINGS["tokens"]
 MOST_CHARACTERS = 32_768
 MOST_ERRORS = 5  # told at once
 # What the rule on merging may compare: pairs of fields and of fragments, which are more than the square of a document.
@@ -65,6 +66,8 @@ class Document:
     fragments: Mapping[str, FragmentDefinitionNode]
     operations: Mapping[str | None, Operation]
     node: DocumentNode = field(repr=False)
+    size: Size
+    fits: bool = True  # the contract's limits, so that only a client's own are looked at again
 
     def operation(self, name: str | None) -> Operation:
         """The operation to execute. Raises BadUserInput where the name doesn't decide."""
@@ -82,27 +85,40 @@ class Document:
 class Documents:
     """The cache of documents of all contracts, least recently used first to go."""
 
-    def __init__(self, contracts: Mapping[str, GraphQLSchema], *, size: int = 1_000) -> None:
+    def __init__(
+        self,
+        contracts: Mapping[str, GraphQLSchema],
+        *,
+        limits: Mapping[str, QueryLimits] | None = None,
+        size: int = 1_000,
+    ) -> None:
         self._contracts = contracts
+        self._limits = limits or {}
         self._size = size
         self._kept: OrderedDict[tuple[str, str], Document] = OrderedDict()
 
-    def get(self, contract: str, text: str) -> Document:
-        """The document of that text. Raises Refused with PARSE or VALIDATION errors."""
+    def get(self, contract: str, text: str, own: tuple[tuple[str, int], ...] | None = None) -> Document:
+        """The document of that text, within the contract's limits or the asker's `own` in their place. Raises Refused
+        with PARSE or VALIDATION errors, or QUERY_TOO_COSTLY."""
         key = (contract, text)
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
+            if own is not None or not found.fits:
+                check_limits(found.size, self._limits[contract].with_own(own))
             return found
-        made = prepare(contract, self._contracts[contract], text)
+        limits = self._limits.get(contract)
+        made = prepare(contract, self._contracts[contract], text, None if limits is None else limits.with_own(own))
+        if own is not None and limits is not None and not fits(made.size, limits):
+            made = replace(made, fits=False)
         self._kept[key] = made
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
         return made
 
 
-def prepare(contract: str, schema: GraphQLSchema, text: str) -> Document:
-    """Parse and validate. Raises Refused."""
+def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits | None = None) -> Document:
+    """Parse, measure and validate. Raises Refused."""
     if len(text) > MOST_CHARACTERS:
         raise Refused(
             [
@@ -118,17 +134,19 @@ def prepare(contract: str, schema: GraphQLSchema, text: str) -> Document:
         raise Refused([_syntax_error(error)]) from None
     except RecursionError:
         raise Refused([nested_too_deeply()]) from None
-    check_size(node)
+    size = check_size(node)
+    if limits is not None:
+        check_limits(size, limits)
     try:
         errors = validate(schema, node, max_errors=MOST_ERRORS, hide_suggestions=True)
     except RecursionError:
         raise Refused([nested_too_deeply()]) from None
     if errors:
         raise Refused([_validation_error(error, schema, contract) for error in errors])
-    return _document(contract, schema, text, node)
+    return _document(contract, schema, text, node, size)
 
 
-def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNode) -> Document:
+def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNode, size: Size) -> Document:
     fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
     operations: dict[str | None, Operation] = {}
     conditions = _conditions(node)
@@ -139,7 +157,7 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
             operations[name] = Operation(name, definition, Coercer(schema, definition), conditions, mutation)
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
-    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node)
+    return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node, size)
 
 
 class _Conditions(Visitor):

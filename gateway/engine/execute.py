@@ -25,8 +25,19 @@ from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
-from gateway.engine.persisted import Registered
-from gateway.engine.request import Done, Limits, Request, asked, budget, check_sizes, disclosure, ends_at, too_many
+from gateway.engine.persisted import Persisted
+from gateway.engine.request import (
+    Done,
+    Limits,
+    Request,
+    asked,
+    budget,
+    check_sizes,
+    disclosure,
+    ends_at,
+    too_many,
+    with_cost,
+)
 from gateway.engine.response import Found, read_row, response, without_rows
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
@@ -53,7 +64,8 @@ _NOTHING = Consulted({}, "{}", {})
 class Engine:
     """Answers queries and mutations. One for each process; safe for any number of requests at once.
 
-    `registered`: documents that a hash may stand for. `sweep` is called after replies were kept (mutate.py).
+    `persisted`: documents that requests may name. `meter` is told the contract and the cost of each request. `sweep` is
+    called after replies were kept (mutate.py).
     """
 
     def __init__(
@@ -65,16 +77,18 @@ class Engine:
         limits: Limits,
         *,
         plans: int = 2_000,
-        registered: Registered | None = None,
+        persisted: Persisted | None = None,
+        meter: Callable[[str, int], None] | None = None,
         sweep: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._documents = Documents(contracts)
+        self._documents = Documents(contracts, limits=limits.contracts)
         self._pools = pools
         self._account = account
         self._sources = sources
         self._limits = limits
         self._together = Together(width=limits.statements)
-        self._registered = registered or Registered()
+        self._persisted = persisted or Persisted()
+        self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
         self._mutations = Mutations(pools, account, limits, sweep)
         self._plans: OrderedDict[tuple[Any, ...], Compiled | tuple[Step, ...]] = OrderedDict()
@@ -84,7 +98,8 @@ class Engine:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too."""
         done = Done()
         try:
-            return await self._answer(principal, request, done)
+            body = await self._answer(principal, request, done)
+            return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
         except ClientError as error:
             if isinstance(error, StorageUnavailable | LedgerUnavailable):
                 self._afterwards.add(principal, request, done, error.code)
@@ -103,25 +118,27 @@ class Engine:
         await self._afterwards.close()
 
     async def _answer(self, principal: Principal, request: Request, done: Done) -> bytes:
-        text = request.query if request.persisted is None else self._registered.find(request.persisted)
-        document = done.document = self._documents.get(principal.access.contract, text)
+        document = done.document = await self._document(principal, request)
         operation = document.operation(request.operation_name)
         variables, shape = operation.coerce(request.variables)
         done.operation = operation
         if operation.mutation:
             principal = principal.under_scope()  # who asks is what a change goes by
             steps = self._steps(document, operation, variables, shape, principal)
-            return await self._mutations.answer(steps, variables, principal, request, done)
+            body = await self._mutations.answer(steps, variables, principal, request, done)
+            self._meter(document.contract, done.cost)
+            return body
         compiled = self._compiled(document, operation, variables, shape, principal)
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
             compiled = self._compiled(document, operation, variables, shape, principal)
         try:
-            rows = check_sizes(compiled, variables, principal, self._limits)
+            rows = done.cost = check_sizes(compiled, variables, principal, self._limits)
             if compiled.plan.sources:
                 refuse_bad_values(compiled, variables, principal)  # before anybody is asked
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
+        self._meter(document.contract, rows)
         if compiled.within and principal.narrowed:
             await self._check_within(compiled.within, variables, principal, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {
@@ -182,6 +199,16 @@ class Engine:
             again=with_new_ids if statement.accounts else same,
         )
         return found
+
+    async def _document(self, principal: Principal, request: Request) -> Document:
+        """What is asked, valid in the asker's contract; whoever may send registered documents alone gets no other."""
+        contract = principal.access.contract
+        if request.persisted is None and not principal.only_registered:
+            return self._documents.get(contract, request.query, principal.limits)
+        text = await self._persisted.text(principal, request)
+        document = self._documents.get(contract, text, principal.limits)
+        self._persisted.keep(principal, request)
+        return document
 
     # Plan ------------------------------------------------------------------------------------------------------------
 
@@ -296,7 +323,7 @@ class Engine:
         return consulted
 
     def _check_keys(self, count: int, principal: Principal) -> None:
-        most = self._limits.subjects if principal.access.disclosed else self._limits.subjects_public
+        most = self._limits.of(principal).subjects
         if principal.max_subjects is not None:
             most = min(most, principal.max_subjects)
         if count > most:
@@ -344,6 +371,10 @@ class Engine:
             done = done or Done()
             done.operation = None
             await self._account_for(principal, replace(request, deadline=None), done, code)
+
+
+def _unmetered(contract: str, cost: int) -> None:
+    """Nobody wants to know."""
 
 
 def _plan_key(

@@ -26,7 +26,7 @@ from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
 from gateway.engine.cost import check_shape
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
-from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many
+from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many, too_many_roots
 from gateway.engine.response import read_row
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
@@ -139,11 +139,15 @@ class Mutations:
         total = sum(
             check_sizes(step.payload, variables, principal, self._limits) for step in steps if step.payload is not None
         )
-        if total > self._limits.cost:
+        allowed = self._limits.of(principal)
+        if total > allowed.cost:
             raise QueryTooCostly(
-                f"the payloads may read {total} rows, {self._limits.cost} are allowed; send several requests",
-                f"答复可能读取 {total} 行，上限为 {self._limits.cost} 行，请分多次提交",
+                f"the payloads may read {total} rows, {allowed.cost} are allowed; send several requests",
+                f"答复可能读取 {total} 行，上限为 {allowed.cost} 行，请分多次提交",
             )
+        if len(steps) > allowed.root_fields:
+            raise too_many_roots(len(steps), allowed.root_fields)
+        done.cost = total
         key = request.idempotency_key
         run = _Run(steps, values, variables, principal, request, done, self._account)
         try:

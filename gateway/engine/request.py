@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.auth.principal import Principal
@@ -18,15 +18,18 @@ from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.documents import Document, Operation
 from gateway.errors import BadUserInput, QueryTooCostly
+from gateway.limits import QueryLimits
 from gateway.sources.wanted import Wanted
 from gateway.storage.identifiers import mask_identity_numbers, mask_identity_numbers_in
+from gateway.storage.levels import CONTRACTS
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What arrives: a document's text, the operation's name, the variables as JSON gave them; and when (s).
 
-    `persisted` is the SHA-256 (hex) of a registered document that stands for the text. `reads_only`: it came by GET.
+    `persisted` names a document (persisted.py), by its SHA-256 (hex) or another id: in place of the text, or, as the
+    text's own hash, beside it. `automatic`: as automatic persisted queries do it. `reads_only`: it came by GET.
     `idempotency_key`: what the client calls it by, so that sending it twice does it once. `deadline`: seconds from its
     arrival after which its client does not wait any more.
     """
@@ -37,16 +40,19 @@ class Request:
     language: str = "en"
     arrived: float = field(default_factory=time.monotonic)
     persisted: str | None = None
+    automatic: bool = False
     reads_only: bool = False
     idempotency_key: str | None = None
     deadline: float | None = None
+    tells_cost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one request; `cost` in rows. `budget`: seconds for its sources, `storage`: for all of its statements
-    together, from its arrival, the time of its sources apart. `statements`: of one group of requests at once
-    (together.py)."""
+    """Bounds of one request; `cost` in rows. `given` are limits by contract and name, in place of the four numbers
+    and of the ordinary ones; `contracts` is what comes of it. `budget`: seconds for its sources, `storage`: for
+    all of its statements together, from its arrival, the time of its sources apart. `statements`: of one group of
+    requests at once (together.py)."""
 
     cost: int
     cost_public: int
@@ -55,6 +61,18 @@ class Limits:
     budget: float = 5.0
     storage: float = 2.0
     statements: int = 1
+    given: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    contracts: Mapping[str, QueryLimits] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ordinary = dict.fromkeys(CONTRACTS, QueryLimits(self.cost, self.subjects))
+        ordinary["PUBLIC"] = QueryLimits(self.cost_public, self.subjects_public)
+        made = {name: replace(limits, **self.given.get(name, {})) for name, limits in ordinary.items()}
+        object.__setattr__(self, "contracts", made)
+
+    def of(self, principal: Principal) -> QueryLimits:
+        """What this asker may ask for at most."""
+        return self.contracts[principal.access.contract].with_own(principal.limits)
 
 
 @dataclass(slots=True)
@@ -69,6 +87,7 @@ class Done:
     snapshot: bytes | None = None
     refusals: int = 0  # that one row stands for; 0: for itself
     waited: float = 0.0  # for sources, s
+    cost: int = 0  # rows that it may read
 
     @property
     def asked_sources(self) -> bool:
@@ -98,8 +117,8 @@ def budget(request: Request, limits: Limits) -> float:
 
 def check_sizes(compiled: Compiled, variables: Mapping[str, Any], principal: Principal, limits: Limits) -> int:
     """The cost in rows; sizes within their limits, cost within the contract's. Raises BadUserInput, QueryTooCostly."""
-    public = not principal.access.disclosed
-    most = limits.subjects_public if public else limits.subjects
+    allowed = limits.of(principal)
+    most = allowed.subjects
     if principal.max_subjects is not None:
         most = min(most, principal.max_subjects)
     found: list[int] = []
@@ -123,13 +142,27 @@ def check_sizes(compiled: Compiled, variables: Mapping[str, Any], principal: Pri
         total = cost(compiled.plan.fields, by_value.__getitem__)
         if len(compiled.costs) < 1_000:
             compiled.costs[key] = total
-    limit = limits.cost_public if public else limits.cost
-    if total > limit:
+    if total > allowed.cost:
         raise QueryTooCostly(
-            f"the query may read {total} rows, {limit} are allowed; ask for shorter lists",
-            f"该查询可能读取 {total} 行，上限为 {limit} 行，请缩短列表",
+            f"the query may read {total} rows, {allowed.cost} are allowed; ask for shorter lists",
+            f"该查询可能读取 {total} 行，上限为 {allowed.cost} 行，请缩短列表",
         )
+    if len(compiled.plan.fields) > allowed.root_fields:
+        raise too_many_roots(len(compiled.plan.fields), allowed.root_fields)
     return total
+
+
+def too_many_roots(count: int, most: int) -> QueryTooCostly:
+    """The refusal of more root fields than the asker may have."""
+    return QueryTooCostly(
+        f"the query has {count} root fields, {most} are allowed; ask in several requests",
+        f"查询包含 {count} 个根字段，上限为 {most} 个，请分多次查询",
+    )
+
+
+def with_cost(body: bytes, done: Done, limits: QueryLimits) -> bytes:
+    """The response with `extensions.cost`: units of the request, and how many it might have had."""
+    return b'%b,"extensions":{"cost":{"units":%d,"limit":%d}}}' % (body[:-1], done.cost, limits.cost)
 
 
 def too_many(principal: Principal) -> BadUserInput:

@@ -1,13 +1,14 @@
 """How large a document is, before anything else looks at it: later stages walk it once for each place that it means,
 and a few hundred bytes of fragments can mean millions of places.
 
-In: a parsed document, valid or not. Out: nothing, or Refused with QUERY_TOO_COSTLY. Linear in the document: a fragment
+In: a parsed document, valid or not. Out: its size, or Refused with QUERY_TOO_COSTLY. Linear in the document: a fragment
 is measured once, however often it is spread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -27,12 +28,13 @@ from graphql import (
 )
 
 from gateway.errors import QueryTooCostly, Refused
+from gateway.limits import CEILINGS, QueryLimits
 
 # The rule that fields of one name can merge compares all pairs of them: bounded before it runs.
 MOST_SELECTIONS = 150  # in one selection set
 MOST_REPEATED = 10  # of one response key in one selection set
-MOST_DEPTH = 40  # selections one inside the other, fragments included
-MOST_FIELDS = 2_000  # with every fragment put in each of its places
+MOST_DEPTH = CEILINGS["depth"]  # selections one inside the other, fragments included
+MOST_FIELDS = CEILINGS["fields"]  # with every fragment put in each of its places
 # Rules on fragments and variables walk what each operation reaches, an operation after the other.
 MOST_DEFINITIONS = 100  # operations and fragments
 MOST_PLACES = 4_000  # fields, spreads and uses of variables, of all operations together
@@ -40,30 +42,79 @@ MOST_VARIABLES = 150  # of an operation
 MOST_ARGUMENTS = 50  # of a field or a directive; fields of an object
 MOST_DIRECTIVES = 10  # at one place
 MOST_ITEMS = 1_000  # of a list
+_WHAT = {
+    "tokens": ("tokens", "词法单元"),
+    "depth": ("levels", "层"),
+    "fields": ("fields, fragments included", "字段（含片段）"),
+    "aliases": ("aliases, fragments included", "别名（含片段）"),
+    "fragments": ("fragments", "片段"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a document is; of several operations, the largest of each. Names as in QueryLimits."""
+
+    tokens: int
+    depth: int
+    fields: int
+    aliases: int
+    fragments: int
 
 
 class _Size(NamedTuple):
-    """Levels and fields of a selection set, and all that rules look at: fields, spreads, uses of variables."""
+    """Levels, fields and aliases of a selection set, and all that rules look at: fields, spreads, uses of variables."""
 
     levels: int = 0
     fields: int = 0
+    aliases: int = 0
     places: int = 0
 
 
-def check_size(document: DocumentNode) -> None:
-    """Raises Refused where a document is too deep, too long, or means too many fields."""
+def check_size(document: DocumentNode) -> Size:
+    """The document's size. Raises Refused where it is too deep, too long, or means too many fields for anybody."""
     if len(document.definitions) > MOST_DEFINITIONS:
         raise _too_many(document, "operations and fragments", "操作和片段", MOST_DEFINITIONS)
     measure = _Measure(document)
-    places = 0
+    depth = fields = aliases = places = fragments = 0
     for definition in document.definitions:
+        found = _Size()
         if isinstance(definition, FragmentDefinitionNode):
-            measure.fragment(definition.name.value, 0)
+            fragments += 1
+            found = measure.fragment(definition.name.value, 0)
         elif isinstance(definition, OperationDefinitionNode):
             measure.variables(definition)
-            places += measure.selection_set(definition.selection_set, 0).places
+            found = measure.selection_set(definition.selection_set, 0)
+            places += found.places
             if places > MOST_PLACES:
                 raise _too_many(definition, "fields and uses of variables", "字段和变量引用", MOST_PLACES)
+        depth, fields, aliases = max(depth, found.levels), max(fields, found.fields), max(aliases, found.aliases)
+    return Size(_tokens(document), depth, fields, aliases, fragments)
+
+
+def fits(size: Size, limits: QueryLimits) -> bool:
+    """Whether a document is within these limits."""
+    return all(getattr(size, name) <= getattr(limits, name) for name in _WHAT)
+
+
+def check_limits(size: Size, limits: QueryLimits) -> None:
+    """Raises Refused where a document is larger than these limits."""
+    for name, (what, zh) in _WHAT.items():
+        count, most = getattr(size, name), getattr(limits, name)
+        if count > most:
+            error = QueryTooCostly(
+                f"the document has {count} {what}, {most} are allowed; ask in several requests",
+                f"查询文档包含 {count} 个{zh}，上限为 {most} 个，请分多次查询",
+            )
+            raise Refused([error])
+
+
+def _tokens(document: DocumentNode) -> int:
+    """How many tokens there are, comments among them, as the parser counts them."""
+    count, token = 0, document.loc.start_token.next if document.loc else None
+    while token is not None:
+        count, token = count + 1, token.next
+    return max(0, count - 1)  # without the end of the file
 
 
 def nested_too_deeply(locations: Sequence[tuple[int, int]] = ()) -> QueryTooCostly:
@@ -97,7 +148,7 @@ class _Measure:
         """The size of a selection set that stands at `level`."""
         if level >= MOST_DEPTH:
             raise Refused([nested_too_deeply([_place(node)])])
-        deepest = total = places = 0
+        deepest = total = aliases = places = 0
         keys: dict[str, int] = {}
         for selection in node.selections:
             inner = _Size()
@@ -109,10 +160,12 @@ class _Measure:
                     key = (selection.alias or selection.name).value
                     keys[key] = keys.get(key, 0) + 1
                     total += 1
+                    aliases += selection.alias is not None
                 if selection.selection_set is not None:
                     inner = self.selection_set(selection.selection_set, level + 1)
             deepest = max(deepest, inner.levels)
             total += inner.fields
+            aliases += inner.aliases
             places += inner.places
         if level + deepest >= MOST_DEPTH:
             raise Refused([nested_too_deeply([_place(node)])])
@@ -120,7 +173,7 @@ class _Measure:
             raise Refused([_too_long(node)])
         if total > MOST_FIELDS:
             raise Refused([_too_many_fields(node)])
-        return _Size(deepest + 1, total, places)
+        return _Size(deepest + 1, total, aliases, places)
 
     @staticmethod
     def variables(operation: OperationDefinitionNode) -> None:

@@ -1,4 +1,5 @@
-"""What headers ask of one request beside who asks: Credit-Hops, Credit-Deadline-Ms, Idempotency-Key.
+"""What headers ask of one request beside who asks: Credit-Hops, Credit-Deadline-Ms, Credit-Cost,
+Idempotency-Key.
 
 In: the one value of each header, None where it is not there. Out: what it means, or BadUserInput. Read as strictly as
 everything else here: a header that another reader could take otherwise is refused.
@@ -39,6 +40,13 @@ def deadline(text: str) -> float:
             "Credit-Deadline-Ms 必须是大于 0 的整数毫秒，例如 4000；也可省略",
         )
     return int(text) / 1_000
+
+
+def requested(name: str, text: str) -> bool:
+    """A header that asks for something beside the answer: the Token `request` (RFC 9651). Raises BadUserInput."""
+    if text.strip(" ") != "request":
+        raise BadUserInput(f"{name} must be: request; or leave it out", f"{name} 只能为 request，也可省略")
+    return True
 
 
 def idempotency_key(text: str) -> str:

@@ -24,6 +24,7 @@ from gateway.engine.execute import Done, Engine, Request
 from gateway.errors import (
     BadUserInput,
     ClientError,
+    DocumentNotFound,
     Forbidden,
     Internal,
     ParseFailed,
@@ -36,6 +37,7 @@ from gateway.errors import (
 from gateway.storage.levels import CONTRACTS
 from gateway.web import asked
 from gateway.web.client_cert import ClientCertificates
+from gateway.web.conditional import etag, has_it
 from gateway.web.graphiql import PAGE_HEADERS
 from gateway.web.leaving import Leaving, Left
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
@@ -51,10 +53,13 @@ logger = logging.getLogger(__name__)
 GRAPHQL = b"application/graphql-response+json"
 JSON = b"application/json"
 # With application/json the standard has 200 for a request error of the document; status codes tell only the new type.
-_DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly)
+_DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly, DocumentNotFound)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UNWANTED = re.compile(rb"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
-_ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms")
+_ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms", b"credit-cost")
+_ERRORS = b'{"errors"'  # how an answer begins that has some: its words depend on the asker's language
+# What an answer without errors depends on beside its URL.
+_VARY = b"authorization, accept, credit-cost"
 
 
 class GraphQLEndpoint:
@@ -116,7 +121,10 @@ class GraphQLEndpoint:
                 )
             body = await self._leaving.unless_left(receive, self._engine.answer(principal, request))
             self._answered[view].inc()
-            await _send(send, 200, media, body, _cache(principal))
+            if method == "GET" and not body.startswith(_ERRORS):
+                await _give(send, headers, media, body)
+            else:
+                await _send(send, 200, media, body, _cache(principal))
         except Left:
             self._requests.labels(view, "LEFT").inc()
         except NotHttp as error:
@@ -196,13 +204,14 @@ class GraphQLEndpoint:
         if not headers.any_of(_ASKING):
             return principal, request
         try:
-            hops, key, deadline = (headers.only(name) for name in _ASKING)
+            hops, key, deadline, cost = (headers.only(name) for name in _ASKING)
             if hops is not None:
                 principal = replace(principal, hops=asked.hops(hops))
             return principal, replace(
                 request,
                 idempotency_key=None if key is None else asked.idempotency_key(key),
                 deadline=None if deadline is None else asked.deadline(deadline),
+                tells_cost=cost is not None and asked.requested("Credit-Cost", cost),
             )
         except BadUserInput as error:
             await self._engine.account_for_refusal(principal, request, error.code)
@@ -328,6 +337,18 @@ def _cache(principal: Principal) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"cache-control", b"no-store" if principal.access.disclosed else b"no-cache"),)
 
 
+async def _give(send: Send, headers: _Headers, media: bytes, body: bytes) -> None:
+    """A public answer by GET, or that the asker has it already."""
+    tag = etag(media, body)
+    kept = ((b"cache-control", b"no-cache"), (b"etag", tag))
+    given = headers.all(b"if-none-match")
+    if given and has_it(given, tag):
+        await send({"type": "http.response.start", "status": 304, "headers": [*kept, (b"vary", _VARY)]})
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await _send(send, 200, media, body, kept, vary=_VARY)
+
+
 async def _refuse(send: Send, error: Refused | ClientError, media: bytes, language: str) -> None:
     errors = error.errors if isinstance(error, Refused) else (error,)
     status = errors[0].status
@@ -355,13 +376,21 @@ def _masked(error: Exception) -> Internal:
     )
 
 
-async def _send(send: Send, status: int, media: bytes, body: bytes, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+async def _send(
+    send: Send,
+    status: int,
+    media: bytes,
+    body: bytes,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    vary: bytes = b"authorization, accept, accept-language",
+) -> None:
     if media in (JSON, GRAPHQL):
         media += b"; charset=utf-8"
     headers = [
         (b"content-type", media),
         (b"content-length", str(len(body)).encode()),
-        (b"vary", b"authorization, accept, accept-language"),
+        (b"vary", vary),
         *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
+from gateway.auth.documents import DOCUMENT_ID
 from gateway.engine.execute import Request
 
 MOST_PARAMETERS = 20  # of a query string
@@ -160,15 +161,15 @@ def _parameters(found: Mapping[str, Any], language: str) -> Request:
         raise token_elsewhere()
     query, name = found.get("query"), found.get("operationName")
     variables, extensions = found.get("variables"), found.get("extensions")
-    persisted = None
-    if isinstance(extensions, dict) and "persistedQuery" in extensions:
-        persisted = _hash_of(extensions["persistedQuery"], query)
+    persisted, automatic = None, False
+    if found.get("documentId") is not None or (isinstance(extensions, dict) and "persistedQuery" in extensions):
+        persisted, automatic = _named(found.get("documentId"), extensions, query)
         query = "" if query is None else query
     if not isinstance(query, str):
         raise NotHttp(
             400,
-            "query must be a string; send the document's text in it, or the hash of a registered one in persistedQuery",
-            "query 必须是字符串，请在其中发送文档全文，或在 persistedQuery 中发送已登记文档的哈希",
+            "query must be a string; send the document's text in it, or name a registered document in documentId",
+            "query 必须是字符串，请在其中发送文档全文，或在 documentId 中给出已登记文档的标识",
         )
     if name is not None and not isinstance(name, str):
         raise NotHttp(
@@ -183,13 +184,46 @@ def _parameters(found: Mapping[str, Any], language: str) -> Request:
                 f"{what} must be a JSON object; send no list and no text of JSON",
                 f"{what} 必须是 JSON 对象，不能是数组或 JSON 文本",
             )
-    if query:
-        persisted = None  # it hashes to it
-    return Request(query, name, variables or {}, language, persisted=persisted)
+    return Request(query, name, variables or {}, language, persisted=persisted, automatic=automatic)
 
 
-def _hash_of(given: Any, query: Any) -> str:
-    """The hash of `extensions.persistedQuery`, which a document sent along must have."""
+def _named(given: Any, extensions: Any, query: Any) -> tuple[str, bool]:
+    """The document that the request names, and whether as automatic persisted queries do: `documentId` of GraphQL over
+    HTTP, `extensions.persistedQuery`, or both where they say the same. A text beside it must have the hash."""
+    automatic = isinstance(extensions, dict) and "persistedQuery" in extensions
+    hash_ = _hash_of(extensions["persistedQuery"]) if automatic else None
+    found = hash_ if given is None else _id_of(given)
+    if found is None or (hash_ is not None and hash_ != found):
+        raise NotHttp(
+            400,
+            "documentId and persistedQuery must name one document; send one of the two alone",
+            "documentId 与 persistedQuery 必须指同一文档，请只发送其中之一",
+        )
+    if isinstance(query, str) and hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest() != found:
+        what = "persistedQuery" if given is None else "documentId"
+        raise NotHttp(
+            400,
+            f"query does not have the hash in {what}; send the document's own hash, or one of the two alone",
+            f"query 的哈希与 {what} 不一致，请发送文档自身的哈希，或只发送其中之一",
+        )
+    return found, automatic
+
+
+def _id_of(given: Any) -> str:
+    """A document identifier (GraphQL over HTTP, appendix A): `sha256:` and the hash, or one without a prefix."""
+    kind, colon, rest = given.partition(":") if isinstance(given, str) else ("", "", "")
+    known = _SHA256.fullmatch(rest) if colon and kind == "sha256" else not colon and DOCUMENT_ID.fullmatch(kind)
+    if not known:
+        raise NotHttp(
+            400,
+            'documentId is malformed; send "sha256:" and the document\'s SHA-256 in small hex, or its registered id',
+            "documentId 格式错误，应为 sha256: 加 64 位小写十六进制哈希，或登记时的标识",
+        )
+    return rest or kind
+
+
+def _hash_of(given: Any) -> str:
+    """The hash of `extensions.persistedQuery`."""
     found = given.get("sha256Hash") if isinstance(given, dict) else None
     version = given.get("version") if isinstance(given, dict) else None
     if type(version) is not int or version != 1 or not isinstance(found, str) or not _SHA256.fullmatch(found):
@@ -197,11 +231,5 @@ def _hash_of(given: Any, query: Any) -> str:
             400,
             'persistedQuery is malformed; send {"version": 1, "sha256Hash": "…"}, the document\'s SHA-256 in small hex',
             'persistedQuery 格式错误，应为 {"version": 1, "sha256Hash": "…"}，其值为文档 SHA-256 的 64 位小写十六进制',
-        )
-    if isinstance(query, str) and hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest() != found:
-        raise NotHttp(
-            400,
-            "query does not have the hash in persistedQuery; send the document's own hash, or one of the two alone",
-            "query 的哈希与 persistedQuery 不一致，请发送文档自身的哈希，或只发送其中之一",
         )
     return found

@@ -74,6 +74,7 @@ CASES: tuple[Case, ...] = (
     Case("deadline-0", "Credit-Deadline-Ms: 0", "Credit-Deadline-Ms 为 0", _with(("credit-deadline-ms", "0")), INPUT),
     Case("deadline-text", "Credit-Deadline-Ms in seconds", "Credit-Deadline-Ms 使用秒",
          _with(("credit-deadline-ms", "1.5")), INPUT),
+    Case("cost-other", "Credit-Cost: yes", "Credit-Cost 为 yes", _with(("credit-cost", "yes")), INPUT),
     Case("key-empty", "an empty Idempotency-Key", "Idempotency-Key 为空", _with(("idempotency-key", "")), INPUT),
     Case("key-long", "an Idempotency-Key of 256 characters", "Idempotency-Key 有 256 个字符",
          _with(("idempotency-key", "x" * 256)), INPUT),

@@ -105,6 +105,9 @@ async def test_a_case(stack: Stack, known: Known, case: Case) -> None:
 def test_messages_are_ours_and_say_what_to_do(case: Case) -> None:
     told = ANSWERS[case.name]
     assert len(told["en"]) == len(told["zh"]) > 0
+    if case.name == "persisted":  # words of Apollo's protocol, which its clients compare the message with
+        assert told["en"] == told["zh"] == ["PersistedQueryNotSupported"]
+        return
     for en, zh in zip(told["en"], told["zh"], strict=True):
         assert not RAW.search(en), en
         assert not RAW.search(zh), zh

@@ -165,8 +165,9 @@ async def test_hashes_that_find_nothing(stack: Stack) -> None:
     assert (reply.status, reply.code) == (400, "PERSISTED_DOCUMENT_NOT_FOUND")
     text = "{ viewer { view } }"
     mine = {"version": 1, "sha256Hash": hashlib.sha256(text.encode()).hexdigest()}
-    assert (await persisted(stack, mine, query=text)).data == {"viewer": {"view": "RESTRICTED"}}
-    assert (await persisted(stack, mine)).code == "PERSISTED_DOCUMENT_NOT_FOUND"  # nobody registers by asking
+    assert (await persisted(stack, mine, None, query=text)).data == {"viewer": {"view": "PUBLIC"}}
+    unkept = await persisted(stack, mine, None)
+    assert unkept.code == "PERSISTED_DOCUMENT_NOT_FOUND"  # without a token nobody registers by asking
     for wrong in (
         PEER | {"version": 2},
         PEER | {"version": True},

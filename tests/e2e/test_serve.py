@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -34,7 +36,10 @@ from e2e_stack import (
     rows_of,
 )
 
+from gateway.auth.clients import ClientStore
+from gateway.auth.documents import StoredDocuments
 from gateway.storage.database import Database
+from gateway.storage.pool import Pool
 
 QUESTION = "query Q($uscc: Uscc!) { subject(uscc: $uscc) { name records { totalCount } } viewer { view } }"
 SECONDS = 60
@@ -252,6 +257,37 @@ async def test_a_disabled_client_is_refused_by_every_worker_within_two_seconds(s
         late = [None if at is None else round(at - disabled, 2) for at in refused]
         print(f"refused at, s after the command ended: {sorted(late, key=str)}")
         assert all(seconds is not None and seconds < 2 for seconds in late)
+
+
+async def test_what_is_registered_holds_in_every_worker_within_two_seconds(server: Server, world: Database) -> None:
+    """A document, that a client may send no other, and that it is taken out again: without a restart."""
+    text = "query Registered { viewer { view } }"
+    hash_ = hashlib.sha256(text.encode()).hexdigest()
+    row = {"id": "Registered", "sha256": hash_, "name": "Registered", "body": text}
+    account = await client_of(server, world, "serve-documents")
+    pool = Pool(world.dsn("service"), size=1)
+    try:
+        async with connections(server, 40) as callers:
+            token = await callers[0].fetch_token(account)
+            sent = {"accept": GRAPHQL, "content-type": "application/json", "authorization": f"Bearer {token}"}
+
+            async def codes(**body: str) -> set[str]:
+                asked = (caller.send("POST", json.dumps(body).encode(), dict(sent)) for caller in callers)
+                return {reply.code if reply.status != 200 else "200" for reply in await asyncio.gather(*asked)}
+
+            assert set(await everyone_served(server, callers, token)) == {200}
+            missing = {"PERSISTED_DOCUMENT_NOT_FOUND"}
+            assert await codes(documentId="Registered") == missing
+            await StoredDocuments(pool).add(account.id, [row])
+            await ClientStore(pool).set_use(account.id, documents="REGISTERED", limits=None)
+            await asyncio.sleep(2)
+            assert await codes(documentId="Registered") == await codes(documentId=f"sha256:{hash_}") == {"200"}
+            assert await codes(query=QUESTION) == missing
+            await StoredDocuments(pool).remove(account.id, ["Registered"])
+            await asyncio.sleep(2)
+            assert await codes(documentId="Registered") == missing
+    finally:
+        await pool.close()
 
 
 async def test_a_killed_worker_is_replaced(server: Server, world: Database) -> None:
