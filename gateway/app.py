@@ -61,6 +61,7 @@ from gateway.web.front import Front
 from gateway.web.graphiql import ASSETS, Assets, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
+from gateway.web.kept import Kept
 from gateway.web.oauth import oauth_routes
 from gateway.web.refusals import refuse
 from gateway.web.security_headers import security_headers
@@ -231,6 +232,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         certificates=certificates,
         max_body_bytes=settings.max_body_bytes,
         page=graphiql_page(),
+        kept=Kept(listener, registry, size=settings.public_cache_bytes) if settings.public_cache_bytes else None,
     )
 
     following = _following(settings, database, registry)

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     max_cost: int = Field(
         50_000, gt=0, description="Largest cost of a query above the public view, in rows that it may read"
     )
+    public_cache_bytes: int = Field(
+        67_108_864,
+        ge=0,
+        description="Bytes of public answers that each process keeps while nothing in them changes; 0: none",
+    )
     max_cost_public: int = Field(5_000, gt=0, description="Largest cost of a query in the public view")
     changes_keep_days: int = Field(
         90, gt=0, le=3_650, description="Days that changes of records are kept for those who follow them"

@@ -13,6 +13,7 @@ from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
 from gateway.engine.cost import check_shape, sizes, subjects
+from gateway.engine.dependence import Dependence
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.reading import Reading, reading
@@ -39,6 +40,7 @@ class Compiled:
     scoped: bool = False  # it can be answered under a scope alone, and was compiled for nobody
     scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
+    depends: tuple[Dependence | None] | None = None  # None until it is first asked for (dependence.py)
 
 
 @dataclass(frozen=True, slots=True)

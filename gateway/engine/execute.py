@@ -7,12 +7,13 @@ durable; or Refused, with no data. Pools, ledger and sources are handed in.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from graphql import GraphQLSchema
 
@@ -21,6 +22,7 @@ from gateway.engine.account import Account, cells, ledger_unavailable, of_the_ac
 from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
+from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
@@ -58,7 +60,10 @@ from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
 
-_NOTHING = Consulted({}, "{}", {})
+# s that an answer to a registered document is kept: with the 1.5 s after which the public set's version is read again
+# (auth/documents.py), what an operator has removed is gone within two.
+_REGISTERED: Final = 0.5
+_NOTHING = Consulted({}, "{}", {}, math.inf)
 
 
 class Engine:
@@ -94,9 +99,10 @@ class Engine:
         self._plans: OrderedDict[tuple[Any, ...], Compiled | tuple[Step, ...]] = OrderedDict()
         self._most_plans = plans
 
-    async def answer(self, principal: Principal, request: Request) -> bytes:
-        """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too."""
-        done = Done()
+    async def answer(self, principal: Principal, request: Request, basis: Basis | None = None) -> bytes:
+        """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
+        what a public answer stands on."""
+        done = Done(basis=basis)
         try:
             body = await self._answer(principal, request, done)
             return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
@@ -174,6 +180,11 @@ class Engine:
             await self._account_for(principal, request, done)
         elif consulted.behind:
             self._refresh(compiled, consulted, found.shown)
+        if done.basis is not None and not principal.access.disclosed:
+            until = consulted.until
+            if request.persisted is not None or principal.only_registered:
+                until = min(until, time.time() + _REGISTERED)
+            _found(done.basis, compiled, variables, principal, until)
         return body
 
     async def _read(
@@ -411,6 +422,15 @@ def _answered(
 
 def _first(rows: Sequence[Any]) -> Any:
     return rows[0]
+
+
+def _found(basis: Basis, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float) -> None:
+    """Tell what a public answer stands on; nothing where it stands on more than can be told."""
+    if compiled.depends is None:
+        compiled.depends = (dependence(compiled.plan),)
+    (depends,) = compiled.depends
+    if depends is not None:
+        basis.codes, basis.until = depends.codes(variables, principal), until
 
 
 def _codes(rows: Sequence[Any]) -> dict[str, None]:

@@ -16,6 +16,7 @@ from gateway.auth.principal import Principal
 from gateway.engine.account import Disclosure
 from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
+from gateway.engine.dependence import Basis
 from gateway.engine.documents import Document, Operation
 from gateway.errors import BadUserInput, QueryTooCostly
 from gateway.limits import QueryLimits
@@ -88,6 +89,7 @@ class Done:
     refusals: int = 0  # that one row stands for; 0: for itself
     waited: float = 0.0  # for sources, s
     cost: int = 0  # rows that it may read
+    basis: Basis | None = None  # where somebody wants to keep the answer
 
     @property
     def asked_sources(self) -> bool:

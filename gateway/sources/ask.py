@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -125,7 +127,9 @@ class Sources:
         """
         under = [want for want in wanted if want.under_consent]
         if not under:
-            return self._consulted(await self._of_right(wanted, principal, deadline), {})
+            alone = await self._of_right(wanted, principal, deadline)
+            until = self._until(alone) if principal.access == levels.PUBLIC else 0.0
+            return replace(self._consulted(alone, {}), until=until)
         rest = [want for want in wanted if not want.under_consent]
         found: list[_Sections | BaseException] = await asyncio.gather(
             self._of_right(rest, principal, deadline),
@@ -279,6 +283,16 @@ class Sources:
             parameters[feed] = parameter(made)
         statuses = ",".join([f'"{name}":{lines(made)}' for name, made in (sections | under_consent).items()])
         return Consulted(parameters, "{" + statuses + "}", behind)
+
+    def _until(self, sections: _Sections) -> float:
+        """When something of this may change (Unix seconds): fresh answers hold, and so does that a source is not set
+        up; with all else another answer may come at any moment."""
+        found = math.inf
+        for source, made in sections.items():
+            if source in self._lanes:
+                for one in made.values():
+                    found = min(found, one.fresh_until if one.status == CACHED else 0.0)
+        return found
 
     def _count(self, source: str, made: Mapping[str, Section]) -> None:
         for status, count in Counter([one.status for one in made.values()]).items():

@@ -36,12 +36,14 @@ class Consulted:
 
     `statuses` is JSON text {source: {USCC: {"status", "asOf", "reason"?, "parts"}}}; where all subjects of a source
     have the same, one entry "*" stands for them. `behind` has, by source, the subjects without a fresh answer: in the
-    public view those of them that are on record are for `Sources.refresh`.
+    public view those of them that are on record are for `Sources.refresh`. `until`: Unix seconds before which the
+    public view would be told the same again; 0.0 where that is not known.
     """
 
     parameters: Mapping[str, str]
     statuses: str
     behind: Mapping[str, tuple[str, ...]]
+    until: float = 0.0
 
 
 class Consents(Protocol):

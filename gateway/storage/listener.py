@@ -60,9 +60,10 @@ class Listener:
         self._own = f"credit_beat_{secrets.token_hex(12)}"  # a channel that nobody else listens to
         self._subscribers: dict[str, list[tuple[OnPayload, OnDoubt]]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._wake = asyncio.Event()
         self._sent = 0  # number of the newest heartbeat
-        self._returned: asyncio.Future[None] | None = None  # of the one under way
+        self._back = 0  # of the newest one that came back
         self._waiting: list[asyncio.Future[bool]] = []  # for the next one to be sent
         self._confirmed_until = -math.inf
         self._connected = False
@@ -93,18 +94,18 @@ class Listener:
         most `patience` s. Many that call at once wait for the same one."""
         if not self._connected:
             return False
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
+        future: asyncio.Future[bool] = self._loop.create_future()
         waiting = self._waiting
         waiting.append(future)
         if len(waiting) == 1:
             self._wake.set()
-            loop.call_later(patience, self._give_up, waiting)  # one timer for all of them
+            self._loop.call_later(patience, self._give_up, waiting)  # one timer for all of them
         return await future
 
     def start(self) -> None:
         """Begin to listen."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run())
 
     async def close(self) -> None:
         """Listen no more. Idempotent."""
@@ -149,46 +150,45 @@ class Listener:
             await connection.add_listener(self._own, self._on_heartbeat)
             await connection.add_listener(CHANNEL, self._on_payload)
         while True:
-            self._wake.clear()
             await self._beat(connection)
             if not self._waiting:
+                self._wake.clear()
+                if connection.is_closed():
+                    raise ConnectionError("the connection has ended")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._heartbeat):
                         await self._wake.wait()
 
     async def _beat(self, connection: Connection) -> None:
-        """Send a heartbeat, wait for it, and tell those who had asked before it was sent. TimeoutError, or whatever
-        the driver raises, where it does not come back."""
+        """Send a heartbeat, and tell those who had asked before it was sent that it is back. Raises whatever the driver
+        does where it does not come back; one that is late ends the connection.
+
+        It is the dearest thing that an answer out of a cache waits for: no task, no timeout of asyncio's.
+        """
         waiting, self._waiting = self._waiting, []
         self._sent += 1
         sent = self._clock()
-        self._returned = returned = asyncio.get_running_loop().create_future()
+        late = self._loop.call_later(self._bound, connection.terminate)
         try:
-            async with asyncio.timeout(self._bound):
-                await connection.execute(
-                    f"select pg_notify('{self._own}', '{self._sent} ' || core.today()); -- heartbeat"
-                )
-                await returned
+            # The driver calls back for what comes before the end of the reply, before it wakes us up.
+            await connection.execute(f"select pg_notify('{self._own}', '{self._sent} ' || core.today())")
+            if self._back != self._sent:
+                raise ConnectionError("a heartbeat that did not come back")
         except BaseException:
             _tell(waiting, False)
             raise
         finally:
-            self._returned = None
+            late.cancel()
         self._connected = True
         self._confirmed_until = sent + self._bound
         _tell(waiting, True)
 
     def _cut(self, connection: Any) -> None:
-        # Whoever waits for a heartbeat hears of it; where nobody does, the next one finds out, at once.
-        if self._returned is not None and not self._returned.done():
-            self._returned.set_exception(ConnectionError("the connection has ended"))
-        self._wake.set()
+        self._wake.set()  # the next heartbeat finds out, at once
 
     def _on_heartbeat(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        number, _, day = str(payload).partition(" ")
-        if self._returned is not None and not self._returned.done() and number == str(self._sent):
-            self.day = day
-            self._returned.set_result(None)
+        number, _, self.day = str(payload).partition(" ")
+        self._back = int(number)
 
     def _on_payload(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         topic, _, rest = str(payload).partition(" ")

@@ -19,7 +19,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.possession import Shown
-from gateway.auth.principal import Principal
+from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.engine.dependence import Basis
 from gateway.engine.execute import Done, Engine, Request
 from gateway.errors import (
     BadUserInput,
@@ -39,6 +40,7 @@ from gateway.web import asked
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.conditional import etag, has_it
 from gateway.web.graphiql import PAGE_HEADERS
+from gateway.web.kept import Entry, Kept
 from gateway.web.leaving import Leaving, Left
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
 from gateway.web.refusals import language_of
@@ -56,15 +58,18 @@ JSON = b"application/json"
 _DOCUMENT_ERRORS = (ParseFailed, ValidationFailed, BadUserInput, QueryTooCostly, DocumentNotFound)
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UNWANTED = re.compile(rb"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
+_MOST_SEEN, _MOST_SEEN_BYTES = 1_000, 2_048  # sets of headers that are remembered, and of each
+_WHO_OR_MORE = frozenset((b"authorization", b"dpop", b"idempotency-key"))  # and what begins with credit-
 _ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms", b"credit-cost")
 _ERRORS = b'{"errors"'  # how an answer begins that has some: its words depend on the asker's language
 # What an answer without errors depends on beside its URL.
 _VARY = b"authorization, accept, credit-cost"
+_VARY_WITH_ERRORS = b"authorization, accept, accept-language"
 
 
 class GraphQLEndpoint:
     """The ASGI callable. `url` is its own public URL (auth.dpop.comparable), which proofs of possession name; `page` is
-    the HTML for browsers, None where it was not installed."""
+    the HTML for browsers, None where it was not installed; `kept` the public answers that may be shown again."""
 
     def __init__(
         self,
@@ -77,8 +82,10 @@ class GraphQLEndpoint:
         certificates: ClientCertificates,
         max_body_bytes: int,
         page: bytes | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._engine = engine
+        self._kept = kept
         self._authenticator = authenticator
         self._url = url
         self._certificates = certificates
@@ -88,6 +95,7 @@ class GraphQLEndpoint:
         self._max_body = max_body_bytes
         self._page = page
         self._leaving = Leaving()
+        self._seen: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
         self._requests = Counter(
             "credit_requests",
             "Requests by view and outcome: ANSWERED, LEFT by the client, or the code",
@@ -105,9 +113,25 @@ class GraphQLEndpoint:
             if method == "GET" and self._page is not None and headers.wants_html():
                 await _send(send, 200, b"text/html; charset=utf-8", self._page, PAGE_HEADERS)
                 return
-            media = headers.response_type()
-            self._admit(scope, headers)
-            request = await self._read(scope, headers, receive)
+            kept = self._kept
+            if kept is not None and (usual := self._usual(scope, headers)):
+                media = usual
+                self._throttle.stranger(scope)
+                raw: bytes | str = await self._body(headers, receive)
+            else:
+                media = headers.response_type()
+                self._admit(scope, headers)
+                raw = await self._raw(scope, headers, receive)
+                kept = kept if headers.of_nobody() else None
+            if kept is not None and (entry := await kept.find(raw)) is not None:
+                self._answered[ANONYMOUS.view].inc()
+                if method == "GET":
+                    await _give(send, headers, media, entry.body, entry.tags)
+                else:
+                    await _send_again(send, media, entry)
+                return
+            begun = None if kept is None else kept.begin()
+            request = _request(raw, headers.language())
             principal = await self._principal(scope, headers, request)
             view = principal.view
             principal, request = await self._asked(headers, principal, request)
@@ -119,7 +143,10 @@ class GraphQLEndpoint:
                     "使用令牌时请以 POST 方式查询",
                     ((b"allow", b"POST"),),
                 )
-            body = await self._leaving.unless_left(receive, self._engine.answer(principal, request))
+            basis = None if begun is None else Basis()
+            body = await self._leaving.unless_left(receive, self._engine.answer(principal, request, basis))
+            if kept is not None and begun is not None and basis is not None:
+                kept.put(raw, begun, basis, body)
             self._answered[view].inc()
             if method == "GET" and not body.startswith(_ERRORS):
                 await _give(send, headers, media, body)
@@ -144,6 +171,25 @@ class GraphQLEndpoint:
         except Exception as error:
             self._requests.labels(view, Internal.code).inc()
             await _refuse(send, _masked(error), media, headers.language())
+
+    def _usual(self, scope: Scope, headers: _Headers) -> bytes:
+        """The media type of the answer where a public question comes with headers that were found in order before: a
+        client's are the same each time, and looking through them costs more than the answer does. Else b""."""
+        if scope["method"] != "POST" or scope["query_string"]:
+            return b""
+        known = headers.known()
+        media = self._seen.get(known)
+        if media is None:
+            try:
+                media = headers.response_type() if headers.of_nobody() else b""
+                _check_content(headers)
+            except (NotHttp, BadUserInput):
+                media = b""  # it is refused on the long way
+            if sum(len(name) + len(value) for name, value in known) <= _MOST_SEEN_BYTES:
+                if len(self._seen) >= _MOST_SEEN:
+                    self._seen.clear()
+                self._seen[known] = media
+        return media
 
     def _admit(self, scope: Scope, headers: _Headers) -> None:
         """Before anything is read: raises RateLimited for an address that asks too much without a token, or with tokens
@@ -217,10 +263,12 @@ class GraphQLEndpoint:
             await self._engine.account_for_refusal(principal, request, error.code)
             raise
 
-    async def _read(self, scope: Scope, headers: _Headers, receive: Receive) -> Request:
-        """The request's parameters (GraphQL over HTTP). Raises NotHttp, BadUserInput."""
+    async def _raw(self, scope: Scope, headers: _Headers, receive: Receive) -> bytes | str:
+        """What holds the request's parameters (GraphQL over HTTP), as it came: the body of a POST, the query of a GET.
+        Raises NotHttp, BadUserInput."""
         if scope["method"] == "GET":
-            return from_query(scope["query_string"], headers.language())
+            query: bytes = scope["query_string"]
+            return query.decode("latin-1")
         if b"access_token" in scope["query_string"]:
             raise token_elsewhere()
         if scope["method"] != "POST":
@@ -230,22 +278,8 @@ class GraphQLEndpoint:
                 "只支持 POST，公开视图也支持 GET，请改用",
                 ((b"allow", b"GET, POST"),),
             )
-        content = (headers.only(b"content-type") or "").encode("latin-1")
-        kind, _, rest = content.partition(b";")
-        if kind.strip().lower() != b"application/json":
-            raise NotHttp(
-                415,
-                "the body must be JSON; send it with Content-Type: application/json",
-                "正文必须是 JSON，请使用 Content-Type: application/json",
-            )
-        charset = _CHARSET.search(rest)
-        if charset is not None and charset[1].lower() != b"utf-8":
-            raise NotHttp(415, "the body must be UTF-8; encode it so", "正文必须使用 UTF-8 编码")
-        if headers.get(b"content-encoding") not in (None, b"identity"):
-            raise NotHttp(
-                415, "compressed bodies are not taken; send it uncompressed", "不接受压缩的正文，请不压缩发送"
-            )
-        return from_body(await self._body(headers, receive), headers.language())
+        _check_content(headers)
+        return await self._body(headers, receive)
 
     def _too_long(self) -> NotHttp:
         return NotHttp(
@@ -289,6 +323,14 @@ class _Headers:
             if key == name:
                 return value
         return None
+
+    def known(self) -> tuple[tuple[bytes, bytes], ...]:
+        """All of them, as a key."""
+        return tuple(self._raw)
+
+    def of_nobody(self) -> bool:
+        """Whether no header says who asks or asks for more: the answer then depends on the parameters alone."""
+        return not any(key in _WHO_OR_MORE or key.startswith(b"credit-") for key, _ in self._raw)
 
     def any_of(self, names: tuple[bytes, ...]) -> bool:
         return any(key in names for key, _ in self._raw)
@@ -337,9 +379,15 @@ def _cache(principal: Principal) -> tuple[tuple[bytes, bytes], ...]:
     return ((b"cache-control", b"no-store" if principal.access.disclosed else b"no-cache"),)
 
 
-async def _give(send: Send, headers: _Headers, media: bytes, body: bytes) -> None:
-    """A public answer by GET, or that the asker has it already."""
-    tag = etag(media, body)
+async def _give(
+    send: Send, headers: _Headers, media: bytes, body: bytes, tags: dict[bytes, bytes] | None = None
+) -> None:
+    """A public answer by GET, or that the asker has it already. `tags`: of a kept one, by media type."""
+    tag = None if tags is None else tags.get(media)
+    if tag is None:
+        tag = etag(media, body)
+        if tags is not None:
+            tags[media] = tag
     kept = ((b"cache-control", b"no-cache"), (b"etag", tag))
     given = headers.all(b"if-none-match")
     if given and has_it(given, tag):
@@ -376,6 +424,36 @@ def _masked(error: Exception) -> Internal:
     )
 
 
+def _check_content(headers: _Headers) -> None:
+    """That the body is JSON as it is read here. Raises NotHttp 415, BadUserInput."""
+    content = (headers.only(b"content-type") or "").encode("latin-1")
+    kind, _, rest = content.partition(b";")
+    if kind.strip().lower() != b"application/json":
+        raise NotHttp(
+            415,
+            "the body must be JSON; send it with Content-Type: application/json",
+            "正文必须是 JSON，请使用 Content-Type: application/json",
+        )
+    charset = _CHARSET.search(rest)
+    if charset is not None and charset[1].lower() != b"utf-8":
+        raise NotHttp(415, "the body must be UTF-8; encode it so", "正文必须使用 UTF-8 编码")
+    if headers.get(b"content-encoding") not in (None, b"identity"):
+        raise NotHttp(415, "compressed bodies are not taken; send it uncompressed", "不接受压缩的正文，请不压缩发送")
+
+
+def _request(raw: bytes | str, language: str) -> Request:
+    """The request's parameters. Raises NotHttp, BadUserInput."""
+    return from_query(raw.encode("latin-1"), language) if isinstance(raw, str) else from_body(raw, language)
+
+
+async def _send_again(send: Send, media: bytes, entry: Entry) -> None:
+    headers = entry.headers.get(media)
+    if headers is None:
+        headers = entry.headers[media] = _headers(media, entry.body, ((b"cache-control", b"no-cache"),))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": entry.body})
+
+
 async def _send(
     send: Send,
     status: int,
@@ -383,15 +461,20 @@ async def _send(
     body: bytes,
     more: tuple[tuple[bytes, bytes], ...] = (),
     *,
-    vary: bytes = b"authorization, accept, accept-language",
+    vary: bytes = _VARY_WITH_ERRORS,
 ) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": _headers(media, body, more, vary)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _headers(
+    media: bytes, body: bytes, more: tuple[tuple[bytes, bytes], ...], vary: bytes = _VARY_WITH_ERRORS
+) -> list[tuple[bytes, bytes]]:
     if media in (JSON, GRAPHQL):
         media += b"; charset=utf-8"
-    headers = [
+    return [
         (b"content-type", media),
         (b"content-length", str(len(body)).encode()),
         (b"vary", vary),
         *more,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,155 @@
+"""Answers of the public view that are kept, and shown only while they are what would be answered now.
+
+In: the raw bytes of public requests, answers with what they stand on. Out: the same answers again, or None.
+
+An answer is shown again only if all that was committed before its request arrived is known here and has changed nothing
+of what it stands on: a heartbeat that was sent after the request's arrival has come back (storage/listener.py), with
+the database's own day. So it is the answer that the statement would give, and the process's clock decides nothing but
+the freshness of sources, as it does there.
+
+Changes are numbered as they are heard. An answer has the number of when its request began to be answered: what was
+heard since of its subjects may be missing in it, whether it was heard before the answer was kept or after.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.engine.dependence import Basis
+from gateway.storage.listener import Listener
+
+Key: TypeAlias = "bytes | str"  # the body of a POST, the query of a GET
+
+TOPIC: Final = "public"
+ALL: Final = "*"
+_OVERHEAD: Final = 700  # bytes of an entry besides key and body
+_CODES: Final = 20_000  # changes of subjects that are remembered one by one
+_SHARE: Final = 16  # of the whole size, for one entry at most
+
+
+class Entry:
+    """One answer. `began`: number of the newest change that it has for sure; `day`: the database's when it began."""
+
+    __slots__ = ("began", "body", "codes", "day", "headers", "size", "tags", "until")
+
+    def __init__(self, began: int, day: str) -> None:
+        self.began = began
+        self.day = day
+        self.body = b""
+        self.codes: frozenset[str] | None = None
+        self.until = 0.0
+        self.size = 0
+        # By media type; web/graphql.py fills them.
+        self.headers: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        self.tags: dict[bytes, bytes] = {}
+
+
+class Kept:
+    """The answers of one process, at most `size` bytes of them, least recently asked for first to go."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        registry: CollectorRegistry | None = None,
+        *,
+        size: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._listener = listener
+        self._limit = size
+        self._clock = clock
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._bytes = 0
+        self._heard = 0  # number of the newest change
+        self._all = 0  # of the newest one of everything
+        self._by_code: OrderedDict[str, int] = OrderedDict()  # of a subject
+        self._forgotten = 0  # of the newest one that is not remembered by its subject any more
+        listener.subscribe(TOPIC, self._changed, self._doubt)
+        registry = registry or CollectorRegistry()
+        asked = Counter("credit_public_cache", "Public requests by what the cache had", ("outcome",), registry=registry)
+        self._hit, self._old, self._missed, self._unconfirmed = (
+            asked.labels(outcome) for outcome in ("HIT", "OLD", "MISS", "UNCONFIRMED")
+        )
+        Gauge("credit_public_cache_bytes", "Bytes of kept public answers", registry=registry).set_function(
+            lambda: self._bytes
+        )
+
+    async def find(self, key: Key) -> Entry | None:
+        """The answer to a request that has just arrived, if it is what would be answered now."""
+        entry = self._entries.get(key)
+        if entry is None:
+            self._missed.inc()
+            return None
+        if not await self._listener.confirm():
+            self._unconfirmed.inc()
+            return None
+        if entry.day == self._listener.day and entry.until > self._clock() and self._holds(entry):
+            self._hit.inc()
+            if self._entries.get(key) is entry:
+                self._entries.move_to_end(key)
+            return entry
+        self._old.inc()
+        if self._entries.get(key) is entry:
+            self._drop(key)
+        return None
+
+    def begin(self) -> Entry | None:
+        """Called before a request that may be kept is answered; None where nothing can be kept now."""
+        return Entry(self._heard, self._listener.day) if self._listener.confirmed else None
+
+    def put(self, key: Key, entry: Entry, basis: Basis, body: bytes) -> Entry | None:
+        """Keep the answer that began with `entry`; None where it can't be."""
+        entry.codes, entry.until, entry.body = basis.codes, basis.until, body
+        if entry.until <= self._clock() or not self._holds(entry) or not body.startswith(b'{"data":'):
+            return None
+        entry.size = sys.getsizeof(key) + sys.getsizeof(body) + _OVERHEAD + 100 * len(entry.codes or ())
+        if entry.size * _SHARE > self._limit:
+            return None
+        self._drop(key)
+        self._entries[key] = entry
+        self._bytes += entry.size
+        while self._bytes > self._limit:
+            self._drop(next(iter(self._entries)))
+        return entry
+
+    def _holds(self, entry: Entry) -> bool:
+        """Whether nothing that was heard since it began is of what it stands on."""
+        began, codes = entry.began, entry.codes
+        if began == self._heard:
+            return True
+        if codes is None or began < self._all or began < self._forgotten:
+            return False
+        by_code = self._by_code
+        return not any(by_code.get(code, 0) > began for code in codes)
+
+    def _changed(self, payload: str) -> None:
+        """Codes with commas, none where only lists have changed, or ALL."""
+        self._heard += 1
+        if payload == ALL:
+            self._all = self._heard
+            self._by_code.clear()
+            return
+        for code in payload.split(",") if payload else ():
+            self._by_code[code] = self._heard
+            self._by_code.move_to_end(code)
+        while len(self._by_code) > _CODES:
+            self._forgotten = self._by_code.popitem(last=False)[1]
+
+    def _doubt(self) -> None:
+        """Whatever is here or under way may have changed unnoticed."""
+        self._heard += 1
+        self._all = self._heard
+        self._by_code.clear()
+        self._entries.clear()
+        self._bytes = 0
+
+    def _drop(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry.size
