@@ -17,6 +17,11 @@ from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine.values import FromPrincipal, Value
 
+# Relations of which every change is told to every process (migration 0015). What reads another one is never kept.
+TOLD: Final = frozenset({
+    "subject", "record", "record_count", "authority", "predecessor", "successor", "name_part", "subject_role",
+    "withdrawal", "source", "region_closure", "code_label",
+})  # fmt: skip
 # Rows that belong to the subject at hand; and what they may tell of others: who they are, nothing that has rows itself.
 _OWN: Final = frozenset({"record", "record_count", "withdrawal", "subject_role", "predecessor", "successor"})
 _BESIDE_OWN: Final = frozenset({"authority", "source"})
@@ -52,8 +57,11 @@ class Dependence:
 
 
 def dependence(plan: p.Plan) -> Dependence | None:
-    """None where the answer depends on who asks, or is of the schema alone."""
-    given = [field.value for field in p.walk(plan.fields) if isinstance(field, p.Given)]
+    """None where the answer depends on who asks, on what nobody is told of, or on the schema alone."""
+    found = [*p.walk(plan.fields)]
+    if any(isinstance(f, p.One | p.Many | p.Connection) and f.rows.relation not in TOLD for f in found):
+        return None
+    given = [field.value for field in found if isinstance(field, p.Given)]
     if plan.introspection or any(isinstance(value.origin, FromPrincipal) for value in (*given, *p.values(plan))):
         return None
     keys: list[Value] = []
