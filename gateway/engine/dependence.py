@@ -17,7 +17,7 @@ from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine.values import FromPrincipal, Value
 
-# Relations of which every change is told to every process (migration 0015). What reads another one is never kept.
+# Relations of which every change is told to every process (migration 0016). What reads another one is never kept.
 TOLD: Final = frozenset({
     "subject", "record", "record_count", "authority", "predecessor", "successor", "name_part", "subject_role",
     "withdrawal", "source", "region_closure", "code_label",
