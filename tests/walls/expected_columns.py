@@ -156,6 +156,8 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "auth.used_assertion"): "SELECT INSERT DELETE",
     ("service", "auth.used_proof"): "SELECT INSERT DELETE",
     ("service", "auth.guess"): "SELECT INSERT UPDATE DELETE",
+    ("service", "auth.document_set"): "SELECT INSERT UPDATE",
+    ("service", "auth.document"): "SELECT INSERT DELETE",
     # how far the outbox reaches; positions are given by a function
     ("service", "core.change_end"): "SELECT",
     # which consents hold; append-only for everybody
