@@ -48,6 +48,7 @@ class Page:
 
     `sealed`: of a feed, forward alone, whose cursors only the database can read and write: what stands behind this one,
     null for the beginning. Its last page ends where all ends, so that its end is a bookmark where nothing was on it.
+    `largest`: what `size` is at most, where the statement must say so in advance.
     """
 
     size: Value
@@ -58,6 +59,7 @@ class Page:
     after: tuple[Value, Value] | None = None
     before: tuple[Value, Value] | None = None
     sealed: Value | None = None
+    largest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

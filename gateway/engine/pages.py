@@ -63,7 +63,13 @@ class Pages(Fields):
             inner.append(f"{joined(own.shown)} as i")
         read = replace(rows, order=opposite(rows.order)) if page.backward and rows.order else rows
         source = self._found(field, found, own, limit) if rows.search else self._from(read, own)
-        query = f"select {', '.join(inner) or '1'} from {source}{where} limit {limit}"
+        query = f"select {', '.join(inner) or '1'} from {source}{where} limit "
+        if page.largest and not rows.match:
+            # Of all rows there are. PostgreSQL takes a limit that it doesn't know for a tenth of these, and would sort
+            # all that a filter leaves rather than read in the list's order until the page is full: 0.8 s, not 4 ms.
+            query = f"select * from ({query}{page.largest + 1}) b limit {limit}"
+        else:
+            query += limit
         if page.backward:
             query = f"select * from ({query}) r order by r.n desc"
         outer = self._outer(page, infos, len(edges), size, more=more, shown=bool(own.shown))

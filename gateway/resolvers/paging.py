@@ -107,4 +107,4 @@ def page(arguments: Arguments, letter: str, column: str, *, descending: bool) ->
     """The page that the arguments ask for. Raises BadUserInput where they ask for two."""
     size, backward = page_size(arguments)
     after, before = (_place(arguments, name, letter) for name in ("after", "before"))
-    return Page(size, letter, column, descending, backward, after, before)
+    return Page(size, letter, column, descending, backward, after, before, largest=LARGEST_PAGE)
