@@ -64,7 +64,9 @@ from gateway.web.health import health_routes, schema_routes
 from gateway.web.kept import Kept
 from gateway.web.oauth import oauth_routes
 from gateway.web.refusals import refuse
+from gateway.web.seats import Seats
 from gateway.web.security_headers import security_headers
+from gateway.web.streams import Streams
 from gateway.web.throttle import Rates, Throttle
 
 _NOT_SET_UP = """insert into core.source_health (source_code, healthy)
@@ -182,6 +184,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         for sweeper in sweepers:
             await sweeper.sweep()
 
+    outbox = Outbox(service, keep_days=settings.changes_keep_days)
+    listener.subscribe("outbox", lambda _: outbox.wake(), outbox.wake)
     costs = Costs(CONTRACTS)
     registry.register(costs)
     limits = Limits(
@@ -201,6 +205,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         persisted=Persisted(shipped(), StoredDocuments(service)),
         meter=costs.add,
         sweep=sweep,
+        changes=outbox,
     )
 
     keys = KeyStore(settings.data_dir / "keys")
@@ -223,6 +228,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     possession = Possession(proofs, required=settings.require_bound_tokens)
     anonymous = replace(ANONYMOUS, only_registered=settings.public_documents == "registered")
     throttle = Throttle(rates_of(settings), peers, workers=settings.workers)
+    https = settings.issuer.startswith("https://")
+    door = Door(bounds_of(settings), peers, registry, security_headers(https=https))
+    seats = Seats(
+        most=settings.max_subscriptions,
+        client=settings.client_subscriptions,
+        public=settings.public_subscriptions,
+        workers=settings.workers,
+        registry=registry,
+    )
     endpoint = GraphQLEndpoint(
         engine,
         Authenticator(tokens, clients, possession, issuers=issuers, anonymous=anonymous),
@@ -233,11 +247,10 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         max_body_bytes=settings.max_body_bytes,
         page=graphiql_page(),
         kept=Kept(listener, registry, size=settings.public_cache_bytes) if settings.public_cache_bytes else None,
+        streams=Streams(seats, lambda: door.stopping),
     )
 
     following = _following(settings, database, registry)
-    outbox = Outbox(service, keep_days=settings.changes_keep_days)
-    listener.subscribe("outbox", lambda _: outbox.wake(), outbox.wake)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -284,6 +297,4 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     rest = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: refuse})
     rest.router.redirect_slashes = False  # its redirects name the host that the client has sent
     rest.state.registry = registry
-    https = settings.issuer.startswith("https://")
-    door = Door(bounds_of(settings), peers, registry, security_headers(https=https))
     return Front(endpoint, rest, throttle, door)

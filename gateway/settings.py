@@ -153,6 +153,13 @@ class Settings(BaseSettings):
     changes_keep_days: int = Field(
         90, gt=0, le=3_650, description="Days that changes of records are kept for those who follow them"
     )
+    max_subscriptions: int = Field(1_000, gt=0, description="Subscriptions at most, in each process")
+    client_subscriptions: int = Field(
+        50, ge=0, description="Subscriptions of one client at most, over all processes; 0: no limit"
+    )
+    public_subscriptions: int = Field(
+        5, ge=0, description="Subscriptions without a token of one address at most, over all processes; 0: none at all"
+    )
     public_documents: Literal["any", "registered"] = Field(
         "any",
         description="What is answered without a token: any document, or those alone that are registered for @public "

@@ -134,6 +134,19 @@ class Authenticator:
         _keep(self._bound if token.bound else self._kept, key, _Verdict(principal, token, client))
         return principal
 
+    async def still(self, authorization: str | None, purpose: str | None) -> Principal:
+        """The Principal of a stream that began with these headers, at this moment: as `authenticate`, but for the proof
+        that was shown at its beginning."""
+        now = self._clock()
+        found = self.cached(authorization, purpose, now)
+        if found is not None:
+            return found
+        credentials = None if authorization is None else _CREDENTIALS.fullmatch(authorization)
+        if credentials is None:
+            raise bad_token()
+        token, client = await self._known(credentials[2], now)
+        return decide(client, token, None if purpose is None else parse_header(purpose))
+
     async def _known(self, text: str, now: float) -> tuple[AccessToken, Client]:
         """The token and its client, if it is the client's now. Raises Unauthenticated, StorageUnavailable."""
         issuer = None if self._issuers is None else self._issuers.of(text)

@@ -74,7 +74,9 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
     app: Front = create_app(settings, database)
     admin_port = settings.admin_port + place if settings.admin_port else 0
     admin = _Quiet(
-        config(metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off")
+        config(
+            metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off", ws="none"
+        )
     )
     server = _Quiet(config(app, app.door))
 

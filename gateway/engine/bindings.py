@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.engine.changes import Changes as Changes
-from gateway.engine.values import Arguments, Convert, Value
+from gateway.engine.values import Arguments, Convert, Fed, Value
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the row at hand (its name in the catalogue, without the prefix of an inlined object)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The cursor of the row at hand, a change: what `after` takes. `name`: column with its place."""
 
     name: str
 
@@ -80,6 +87,19 @@ class Rows:
     keys: SubjectKeys | None = None
     cost: int = 1
     search: Search | None = None
+    following: Following | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Rows that come one by one (a subscription), by `column`: the one at AT, behind the cursor or from now on."""
+
+    column: str
+    behind: Value | None
+
+
+AT = Value(Fed("place"), "bigint")  # of the row that a subscription answers with
+BEYOND, UNTIL = Value(Fed("beyond"), "bigint"), Value(Fed("until"), "bigint")  # where the next one is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +232,9 @@ class Empty:
     """An object without a row of its own (viewer): its fields say where they live."""
 
 
-Binding: TypeAlias = Column | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty | Changes
+Binding: TypeAlias = (
+    Column | Place | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty | Changes
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Compiled:
     keys: Mapping[str, Keys]
     subjects: int  # asked for by a single code each
     checks: tuple[Value, ...]  # values that no statement takes, checked all the same
+    next: sql.Statement | None = None  # of a subscription: where its next row is
     within: tuple[Value, ...] = ()  # lists of codes that rows are filtered by
     scoped: bool = False  # it can be answered under a scope alone, and was compiled for nobody
     scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
@@ -85,7 +86,9 @@ def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compi
     body = sql.body_statement(made, how) if needs_rows else None
     taken = body.parameters if body is not None else ()
     checks = tuple(value for value in p.values(made) if value not in taken)
-    return Compiled(made, body, sizes(made), keys, subjects(made), checks, _within(made))
+    follows = any(isinstance(f, p.One) and f.rows.following is not None for f in made.fields)
+    following = sql.next_statement(made, how) if follows else None
+    return Compiled(made, body, sizes(made), keys, subjects(made), checks, following, _within(made))
 
 
 def _within(made: p.Plan) -> tuple[Value, ...]:

@@ -54,6 +54,7 @@ class Operation:
     coerce: Coercer
     conditions: tuple[str, ...]
     mutation: bool = False
+    subscription: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,15 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
             name = definition.name.value if definition.name else None
-            mutation = definition.operation is OperationType.MUTATION  # contracts have no subscription
-            operations[name] = Operation(name, definition, Coercer(schema, definition), conditions, mutation)
+            kind = definition.operation
+            operations[name] = Operation(
+                name,
+                definition,
+                Coercer(schema, definition),
+                conditions,
+                mutation=kind is OperationType.MUTATION,
+                subscription=kind is OperationType.SUBSCRIPTION,
+            )
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
     return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node, size)

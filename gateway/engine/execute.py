@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from graphql import GraphQLSchema
 
@@ -41,9 +41,9 @@ from gateway.engine.request import (
     with_cost,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
+from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
-from gateway.engine.values import Value
 from gateway.errors import (
     BadUserInput,
     ClientError,
@@ -64,6 +64,8 @@ __all__ = ["Done", "Engine", "Limits", "Request"]
 # (auth/documents.py), what an operator has removed is gone within two.
 _REGISTERED: Final = 0.5
 _NOTHING = Consulted({}, "{}", {}, math.inf)
+_TURNS: Final = 3  # subscriptions of a process that ask at once
+T = TypeVar("T")
 
 
 class Engine:
@@ -85,9 +87,12 @@ class Engine:
         persisted: Persisted | None = None,
         meter: Callable[[str, int], None] | None = None,
         sweep: Callable[[], Awaitable[None]] | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self._documents = Documents(contracts, limits=limits.contracts)
         self._pools = pools
+        self._changes = changes
+        self._turns = asyncio.Semaphore(_TURNS)
         self._account = account
         self._sources = sources
         self._limits = limits
@@ -103,9 +108,24 @@ class Engine:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
         what a public answer stands on."""
         done = Done(basis=basis)
+        body = await self._accounted(principal, request, done, self._answer(principal, request, done))
+        return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
+
+    async def subscribe(self, principal: Principal, request: Request) -> Subscription | None:
+        """A subscription that has begun; None for any other request: `answer` it. Raises Refused, disclosed."""
+        done = Done()
+        return await self._accounted(principal, request, done, self._subscribe(principal, request, done))
+
+    async def _subscribe(self, principal: Principal, request: Request, done: Done) -> Subscription | None:
+        _, operation = await self.operation(principal, request, done)
+        if not operation.subscription or self._changes is None:
+            return None
+        return await begin(self, self._changes, principal, request, done, self._turns)
+
+    async def _accounted(self, principal: Principal, request: Request, done: Done, work: Awaitable[T]) -> T:
+        """What comes of the work, or Refused; whatever happens is accounted for."""
         try:
-            body = await self._answer(principal, request, done)
-            return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
+            return await work
         except ClientError as error:
             if isinstance(error, StorageUnavailable | LedgerUnavailable):
                 self._afterwards.add(principal, request, done, error.code)
@@ -124,20 +144,61 @@ class Engine:
         await self._afterwards.close()
 
     async def _answer(self, principal: Principal, request: Request, done: Done) -> bytes:
-        document = done.document = await self._document(principal, request)
-        operation = document.operation(request.operation_name)
-        variables, shape = operation.coerce(request.variables)
-        done.operation = operation
+        document, operation = await self.operation(principal, request, done)
+        if operation.subscription:
+            raise BadUserInput(
+                "a subscription has many answers; ask with Accept: text/event-stream, or over WebSocket",
+                "订阅会有多次答复，请使用 Accept: text/event-stream 或 WebSocket",
+            )
         if operation.mutation:
+            coerced, shape = operation.coerce(request.variables)
             principal = principal.under_scope()  # who asks is what a change goes by
-            steps = self._steps(document, operation, variables, shape, principal)
-            body = await self._mutations.answer(steps, variables, principal, request, done)
+            steps = self._steps(document, operation, coerced, shape, principal)
+            body = await self._mutations.answer(steps, coerced, principal, request, done)
             self._meter(document.contract, done.cost)
             return body
+        principal, variables, compiled = self.planned(document, operation, request, principal)
+        return await self.respond(document, operation, variables, compiled, principal, request, done, {})
+
+    @property
+    def pools(self) -> Mapping[str, Database]:
+        """By access."""
+        return self._pools
+
+    @property
+    def limits(self) -> Limits:
+        """Of one request."""
+        return self._limits
+
+    async def operation(self, principal: Principal, request: Request, done: Done) -> tuple[Document, Operation]:
+        """The request's document and operation."""
+        document = done.document = await self._document(principal, request)
+        operation = done.operation = document.operation(request.operation_name)
+        return document, operation
+
+    def planned(
+        self, document: Document, operation: Operation, request: Request, principal: Principal
+    ) -> tuple[Principal, Mapping[str, Any], Compiled]:
+        """Who asks (under a scope, where it can't be answered otherwise), the variables, the plan."""
+        variables, shape = operation.coerce(request.variables)
         compiled = self._compiled(document, operation, variables, shape, principal)
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
             compiled = self._compiled(document, operation, variables, shape, principal)
+        return principal, variables, compiled
+
+    async def respond(
+        self,
+        document: Document,
+        operation: Operation,
+        variables: Mapping[str, Any],
+        compiled: Compiled,
+        principal: Principal,
+        request: Request,
+        done: Done,
+        given: Mapping[str, Any],
+    ) -> bytes:
+        """The response of a plan, disclosed; `given` is fed to its statement."""
         try:
             rows = done.cost = check_sizes(compiled, variables, principal, self._limits)
             if compiled.plan.sources:
@@ -145,12 +206,10 @@ class Engine:
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
         self._meter(document.contract, rows)
-        if compiled.within and principal.narrowed:
-            await self._check_within(compiled.within, variables, principal, ends_at(request, self._limits, done))
-        fed: dict[str, Any] = {
-            f"introspection:{key}": introspect(document, operation, key, request.variables)
-            for key in compiled.plan.introspection
-        }
+        await self.check_within(compiled, variables, principal, ends_at(request, self._limits, done))
+        fed: dict[str, Any] = {**given}
+        for key in compiled.plan.introspection:
+            fed[f"introspection:{key}"] = introspect(document, operation, key, request.variables)
         if compiled.body is None:
             await self._account_for(principal, request, done)
             return b'{"data":' + without_rows(compiled.plan, fed) + b"}"
@@ -262,12 +321,14 @@ class Engine:
         if len(self._plans) > self._most_plans:
             self._plans.popitem(last=False)
 
-    async def _check_within(
-        self, within: Sequence[Value], variables: Mapping[str, Any], principal: Principal, until: float
+    async def check_within(
+        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float
     ) -> None:
         """Under a narrowing, a list of the changes of somebody outside it would read as if there were none. Raises
         Forbidden, the same for a code that is not on record."""
-        codes = {code for value in within for code in value.resolve(variables, principal, {})}
+        if not compiled.within or not principal.narrowed:
+            return
+        codes = {code for value in compiled.within for code in value.resolve(variables, principal, {})}
         sql = (
             f"select count(*) as n from unnest({under_scope('$1::text[]', '$2::text')}) k(code) cross join lateral"
             f" (select from {principal.access.schema}.subject v where v.uscc = k.code limit 1) v"

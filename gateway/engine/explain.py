@@ -69,6 +69,9 @@ def _rows(rows: Rows) -> str:
         parts.append(f"uscc {'of each of' if rows.keys.many else '='} {value(rows.keys.usccs)}")
     if rows.search is not None:
         parts.append(_search(rows.search))
+    if rows.following is not None:
+        behind = rows.following.behind
+        parts.append(f"following {rows.following.column}, {'now' if behind is None else value(behind)}")
     if rows.page is not None:
         parts += _page(rows.page)
     return ", ".join(parts)
@@ -115,6 +118,8 @@ def _fields(fields: tuple[p.Field, ...], depth: int) -> Iterator[str]:
 def _field(field: p.Field, depth: int) -> Iterator[str]:
     indent = "  " * depth
     match field:
+        case p.Place(key=key, column=column):
+            yield f"{indent}{key}: cursor of {column}"
         case p.Leaf(key=key, column=column):
             yield f"{indent}{key}: column {column}"
         case p.TypeName(key=key, name=name):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Rows, SubjectKeys
+from gateway.engine.bindings import AT, Condition, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, below, json_value, quoted, under_scope
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, FromPrincipal, Value
@@ -88,6 +88,9 @@ class Fields:
                 empty = definition.empty if row.optional else "null"
                 null = definition.null or (row.optional and column not in row.overrides)
                 return json_value(definition.kind, row.column(column), null=null, empty=empty)
+            case p.Place(column=column):
+                cursor = f"{self._schema}.change_cursor({row.column(column)})"
+                return Text().literal('"').sql(cursor).literal('"')
             case p.TypeName(name=name):
                 return Text().literal(json.dumps(name))
             case p.TypeNameOf(column=column, types=types):
@@ -179,6 +182,8 @@ class Fields:
         self._check_scope(rows, row)
         found = [f"{own.column(there)} = {row.column(here)}" for here, there in rows.match]
         found += [self._condition(condition, own) for condition in rows.where]
+        if rows.following is not None and self._mode != "next":
+            found.append(f"{own.column(rows.following.column)} = {self._parameter(AT)}")
         found += more
         return f" where {' and '.join(found)}" if found else ""
 

@@ -22,6 +22,14 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """`key`: the cursor of the row at hand, a change."""
+
+    key: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class TypeName:
     """`key`: __typename where it is known."""
 
@@ -217,6 +225,7 @@ class Passed:
 
 Field: TypeAlias = (
     Leaf
+    | Place
     | TypeName
     | TypeNameOf
     | Given
@@ -290,6 +299,8 @@ def _of_rows(rows: Rows) -> Iterator[Value]:
         yield from condition.values
     if rows.search is not None:
         yield from rows.search.values
+    if rows.following is not None and rows.following.behind is not None:
+        yield rows.following.behind
 
 
 def walk(fields: tuple[Field, ...]) -> Iterator[Field]:

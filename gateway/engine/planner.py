@@ -16,6 +16,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     get_named_type,
 )
@@ -47,8 +48,9 @@ class Planner:
         return self._document.schema
 
     def plan(self, operation: OperationDefinitionNode) -> p.Plan:
-        """The plan of an operation of type query."""
-        root = self._schema.query_type
+        """The plan of a query, or of what a subscription answers with."""
+        subscribes = operation.operation is OperationType.SUBSCRIPTION
+        root = self._schema.subscription_type if subscribes else self._schema.query_type
         assert root is not None
         fields: list[p.Field] = []
         introspection: list[str] = []
@@ -85,6 +87,8 @@ class Planner:
         match binding:
             case b.Column(column):
                 return p.Leaf(key, place.column(column))
+            case b.Place(column):
+                return p.Place(key, place.column(column))
             case b.FromRequest(value, kind, null):
                 return p.Given(key, value, kind, null)
             case b.Empty() | b.Changes():

@@ -20,7 +20,7 @@ import json
 from dataclasses import dataclass
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import SubjectKeys
+from gateway.engine.bindings import BEYOND, UNTIL, SubjectKeys
 from gateway.engine.fields import joined
 from gateway.engine.fragments import Row, Text
 from gateway.engine.pages import Pages
@@ -54,6 +54,11 @@ def body_statement(plan: p.Plan, how: Reading) -> Statement:
 def keys_statement(plan: p.Plan, how: Reading, feed: str) -> Statement:
     """The statement that walks a plan only to the subjects at which `feed` has a section: column `shown`, USCCs."""
     return _Builder(how, "keys", feed).body(towards(plan.fields, feed))
+
+
+def next_statement(plan: p.Plan, how: Reading) -> Statement:
+    """The statement that finds the next row of a subscription, beyond one place and up to another: column `place`."""
+    return _Builder(how, "next").next(plan.fields[0])
 
 
 def disclosed(schema: str, function: str, ids: str, snapshot: str) -> str:
@@ -91,6 +96,18 @@ class _Builder(Pages):
         if self._mode == "shown":
             found = self._one_answer(found)
         return Statement(found, tuple(self._parameters), accounts=self._accounts)
+
+    def next(self, field: p.Field) -> Statement:
+        assert isinstance(field, p.One)
+        assert field.rows.following is not None
+        own = Row("t", field.rows.relation)
+        column = own.column(field.rows.following.column)
+        between = [f"{column} > {self._parameter(BEYOND)}", f"{column} <= {self._parameter(UNTIL)}"]
+        where = self._where(field.rows, own, Row("root", ""), between)
+        found = f"select {column}::text as place from {self._from(field.rows, own)}{where} limit 1"
+        root = f"(values ({self._under_scope('0')})) root(root)"
+        text = f"select x.place\nfrom {root} cross join lateral ({found}) x"
+        return Statement(text, tuple(self._parameters))
 
     def _rows(self, field: p.One | p.Many, keys: SubjectKeys) -> Statement:
         """The statement of one root field that asks by code: all codes in one row, nothing above them.

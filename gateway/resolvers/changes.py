@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.engine.bindings import Condition, Page, Rows
+from gateway.engine.bindings import Condition, Following, Page, Rows
 from gateway.engine.bookmarks import bad_bookmark
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.resolvers.paging import page_size
@@ -46,6 +46,13 @@ def listed(arguments: Arguments) -> Rows:
         order="position",
         page=Page(page_size(arguments)[0], "", "position", sealed=place),
     )
+
+
+def following(arguments: Arguments) -> Rows:
+    """Subscription.recordChanged."""
+    after = arguments.value("after")
+    behind = None if after is None else after.typed("text", sealed)
+    return Rows(RELATION, where=_filters(arguments, "area"), order="position", following=Following("position", behind))
 
 
 def record(_: Arguments) -> Rows:

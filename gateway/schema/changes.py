@@ -9,7 +9,7 @@ import strawberry
 from gateway.resolvers import changes as change_rows
 from gateway.resolvers import subjects
 from gateway.schema.enums import Area, RecordChangeKind, WithdrawalCause
-from gateway.schema.fields import P, column, inherits, inline, related
+from gateway.schema.fields import P, by_engine, column, inherits, inline, place, related
 from gateway.schema.paging import PageInfo
 from gateway.schema.scalars import DateTime, Uscc
 from gateway.schema.subjects import CreditRecord, Subject
@@ -24,6 +24,7 @@ Areas = Annotated[list[Area] | None, strawberry.argument(description="In these a
 
 @strawberry.type(description="What was changed of a record, as far as the view may know of it")
 class RecordChange:
+    cursor: str = place("position", "Its place: with it as after, the changes behind it", P)
     kind: RecordChangeKind = column("kind", "What it was to this view", P)
     cause: WithdrawalCause | None = column("cause", "Of one that is gone: why", P)
     at: DateTime = column("at", "When it became known here; of a term that begins or ends, its first moment", P)
@@ -47,3 +48,25 @@ class RecordChangeEdge:
 class RecordChangeConnection:
     edges: list[RecordChangeEdge] = inherits("The changes of this page")
     page_info: PageInfo = inherits("Where the page stands")
+
+
+def _record_changed(
+    usccs: Usccs = strawberry.UNSET,
+    area: Annotated[Area | None, strawberry.argument(description="In this area alone")] = strawberry.UNSET,
+    after: Annotated[
+        str | None, strawberry.argument(description="A cursor of changes: what lies behind it first; else from now on")
+    ] = strawberry.UNSET,
+) -> RecordChange:
+    by_engine()
+
+
+@strawberry.type(
+    description="What is told when it happens: over WebSocket (graphql-transport-ws) and as text/event-stream"
+)
+class Subscription:
+    record_changed: RecordChange = related(
+        change_rows.following,
+        "A change of a record, one by one, as recordChanges lists them",
+        P,
+        arguments=_record_changed,
+    )

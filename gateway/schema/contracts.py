@@ -32,6 +32,7 @@ from graphql import (
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.engine.bindings import Discriminator
+from gateway.schema.changes import Subscription
 from gateway.schema.consents import Mutation
 from gateway.schema.enums import HIDDEN, STEERING
 from gateway.schema.query import Query
@@ -56,6 +57,7 @@ def annotated_schema() -> GraphQLSchema:
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[type_ for _, type_ in RECORD_TYPES],
         config=StrawberryConfig(scalar_map=dict(SCALARS)),
     )
@@ -98,15 +100,15 @@ class _Contract:
         assert isinstance(query, GraphQLObjectType)
         return GraphQLSchema(
             query=query,
-            mutation=self._mutation(),
+            mutation=self._optional(self._source.mutation_type),
+            subscription=self._optional(self._source.subscription_type),
             types=reachable,
             directives=specified_directives,
             description=f"Credit gateway, contract {self._name}",
         )
 
-    def _mutation(self) -> GraphQLObjectType | None:
-        """The mutation type; none where the contract has no field of it."""
-        made = self._source.mutation_type
+    def _optional(self, made: GraphQLObjectType | None) -> GraphQLObjectType | None:
+        """The type of mutations or subscriptions; none where the contract has no field of it."""
         if made is None or not self._fields(made):
             return None
         named = self._named(made)

@@ -31,6 +31,11 @@ def column(name: str, description: str, level: Level | None = None) -> Any:
     return _field(description, level, b.Column(name))
 
 
+def place(name: str, description: str, level: Level | None = None) -> Any:
+    """The cursor of the row at hand; `name`: column with its place."""
+    return _field(description, level, b.Place(name))
+
+
 def inline(
     prefix: str,
     description: str,

@@ -79,6 +79,7 @@ class Door:
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.stopping = False  # the server that it belongs to is shutting down
         self._expected = 0.0  # when the next sweep is due
         registry = registry or CollectorRegistry()
         self._refused = Metric(
@@ -104,6 +105,11 @@ class Door:
             self._loop = loop
             self._again()
         return key
+
+    def becomes(self, connection: Connection, other: Connection) -> None:
+        """A connection goes on as another, which then leaves in its place."""
+        self._open.discard(connection)
+        self._open.add(other)
 
     def leave(self, connection: Connection, key: str) -> None:
         """The connection has ended."""

@@ -24,6 +24,8 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/graphql":
             await self._endpoint(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._endpoint.socket(scope, receive, send)
         elif scope["type"] == "http" and (wait := self._wait(scope)):
             await _refuse(send, scope["path"], math.ceil(wait))
         else:

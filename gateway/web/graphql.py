@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -36,7 +37,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.storage.levels import CONTRACTS
-from gateway.web import asked
+from gateway.web import asked, sse, websocket
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.conditional import etag, has_it
 from gateway.web.graphiql import PAGE_HEADERS
@@ -44,7 +45,11 @@ from gateway.web.kept import Entry, Kept
 from gateway.web.leaving import Leaving, Left
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
 from gateway.web.refusals import language_of
+from gateway.web.seats import Seats
+from gateway.web.sse import EVENTS
+from gateway.web.streams import Stopping, Streams
 from gateway.web.throttle import RefusalLog, RefusedClients, Throttle, too_many
+from gateway.web.websocket import Sockets
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -83,6 +88,7 @@ class GraphQLEndpoint:
         max_body_bytes: int,
         page: bytes | None = None,
         kept: Kept | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self._engine = engine
         self._kept = kept
@@ -96,6 +102,8 @@ class GraphQLEndpoint:
         self._page = page
         self._leaving = Leaving()
         self._seen: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
+        self._streams = streams or Streams(Seats(most=1_000, client=50, public=5))
+        self._sockets = Sockets(engine, authenticator, self._streams, self, url=url)
         self._requests = Counter(
             "credit_requests",
             "Requests by view and outcome: ANSWERED, LEFT by the client, or the code",
@@ -122,7 +130,7 @@ class GraphQLEndpoint:
                 media = headers.response_type()
                 self._admit(scope, headers)
                 raw = await self._raw(scope, headers, receive)
-                kept = kept if headers.of_nobody() else None
+                kept = kept if headers.of_nobody() and media != EVENTS else None
             if kept is not None and (entry := await kept.find(raw)) is not None:
                 self._answered[ANONYMOUS.view].inc()
                 if method == "GET":
@@ -143,6 +151,10 @@ class GraphQLEndpoint:
                     "使用令牌时请以 POST 方式查询",
                     ((b"allow", b"POST"),),
                 )
+            if media == EVENTS:
+                await self._leaving.unless_left(receive, self._stream(scope, headers, send, principal, request))
+                self._answered[view].inc()
+                return
             basis = None if begun is None else Basis()
             body = await self._leaving.unless_left(receive, self._engine.answer(principal, request, basis))
             if kept is not None and begun is not None and basis is not None:
@@ -161,7 +173,7 @@ class GraphQLEndpoint:
                 self._failed(scope, headers)
             found = {"message": error.message(headers.language()), "extensions": {"code": BadUserInput.code}}
             body = json.dumps({"errors": [found]}, ensure_ascii=False).encode("utf-8", "replace")
-            await _send(send, error.status, media, body, error.headers)
+            await _send(send, error.status, JSON if media == EVENTS else media, body, error.headers)
         except (Refused, ClientError) as error:
             self._requests.labels(view, error.code).inc()
             self._log(principal, error, error.code, scope)
@@ -182,6 +194,7 @@ class GraphQLEndpoint:
         if media is None:
             try:
                 media = headers.response_type() if headers.of_nobody() else b""
+                media = b"" if media == EVENTS else media  # a stream is no answer to be kept
                 _check_content(headers)
             except (NotHttp, BadUserInput):
                 media = b""  # it is refused on the long way
@@ -190,6 +203,33 @@ class GraphQLEndpoint:
                     self._seen.clear()
                 self._seen[known] = media
         return media
+
+    async def _stream(
+        self, scope: Scope, headers: _Headers, send: Send, principal: Principal, request: Request
+    ) -> None:
+        """The response as a stream of events. Raises what refuses it before it has begun."""
+        subscription = await self._engine.subscribe(principal, request)
+        if subscription is None:
+            await sse.whole(send, await self._engine.answer(principal, request))
+            return
+        with self._streams.seats.seat(principal, self._throttle.address(scope)):
+            authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
+            who = self._streams.who(self._authenticator, authorization, purpose)
+            await sse.begin(send)
+            try:
+                async with aclosing(subscription.events(who)) as events:
+                    await sse.pump(send, events)
+            except Stopping:
+                pass
+            except (Refused, ClientError) as error:
+                self._requests.labels(principal.view, error.code).inc()
+                self._log(principal, error, error.code, scope)
+                await sse.part(send, sse.next_event(_errors(error, headers.language())))
+            except Exception as error:
+                masked = _masked(error)
+                self._requests.labels(principal.view, masked.code).inc()
+                await sse.part(send, sse.next_event(_errors(masked, headers.language())))
+            await sse.end(send)
 
     def _admit(self, scope: Scope, headers: _Headers) -> None:
         """Before anything is read: raises RateLimited for an address that asks too much without a token, or with tokens
@@ -212,7 +252,41 @@ class GraphQLEndpoint:
     def _vouched_for(self, headers: _Headers) -> str:
         return self._authenticator.vouched_for(headers.only(b"authorization"), headers.only(b"credit-purpose"))
 
-    async def _count(self, principal: Principal, request: Request) -> None:
+    async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket."""
+        headers = _Headers(scope["headers"])
+        wait = 0.0
+        if headers.get(b"authorization") is None:
+            wait = self._throttle.public_request(scope)
+        elif self._throttle.any_failed:
+            wait = self._throttle.suspect(scope, self._vouched_for(headers))
+        if wait or b"access_token" in scope["query_string"]:
+            await websocket.refuse(receive, send, wait)
+            return
+        proofs = tuple(value.decode("latin-1") for value in headers.all(b"dpop"))
+        shown = Shown("GET", self._url, proofs, lambda: self._certificates.thumbprint(scope))
+        await self._sockets.serve(scope, receive, send, shown, self._throttle.address(scope), headers.language())
+
+    async def refused(self, error: ClientError, request: Request) -> None:
+        """Account for a refusal of somebody who is known, but may not ask so. Raises RateLimited."""
+        if isinstance(error.principal, Principal):
+            await self.count(error.principal, request)
+            await self._engine.account_for_refusal(error.principal, request, error.code)
+
+    def told(self, view: str, error: Exception, scope: Scope) -> Refused | ClientError:
+        """What a client is told of an error, counted and logged; the unforeseen is masked."""
+        told = error if isinstance(error, Refused | ClientError) else _masked(error)
+        self._requests.labels(view, told.code).inc()
+        self._log(None, told, told.code, scope)
+        if isinstance(told, Unauthenticated):
+            self._throttle.failed(scope, "")
+        return told
+
+    def answered(self, view: str) -> None:
+        """Count an answer."""
+        self._answered[view].inc()
+
+    async def count(self, principal: Principal, request: Request) -> None:
         """Take one of a client's requests. Raises RateLimited; a row in the ledger stands for many such refusals."""
         if principal.client_id is None or not (wait := self._throttle.client(principal.client_id)):
             return
@@ -238,11 +312,9 @@ class GraphQLEndpoint:
             try:
                 principal = await self._authenticator.authenticate(authorization, purpose, shown)
             except ClientError as error:
-                if isinstance(error.principal, Principal):
-                    await self._count(error.principal, request)
-                    await self._engine.account_for_refusal(error.principal, request, error.code)
+                await self.refused(error, request)
                 raise
-        await self._count(principal, request)
+        await self.count(principal, request)
         return principal
 
     async def _asked(self, headers: _Headers, principal: Principal, request: Request) -> tuple[Principal, Request]:
@@ -364,14 +436,16 @@ class _Headers:
             kind = kind.strip().lower()
             if rest and _UNWANTED.search(rest):
                 continue
-            if kind == GRAPHQL:
-                return GRAPHQL
+            if kind in (GRAPHQL, EVENTS):
+                return kind
             if kind in (JSON, b"application/*", b"*/*"):
                 return JSON
         raise NotHttp(
             406,
-            "answers are JSON; accept application/graphql-response+json or application/json",
-            "答复为 JSON，请在 Accept 中接受 application/graphql-response+json 或 application/json",
+            "answers are JSON; accept application/graphql-response+json or application/json, or for events"
+            " text/event-stream",
+            "答复为 JSON，请在 Accept 中接受 application/graphql-response+json 或 application/json；订阅请接受"
+            " text/event-stream",
         )
 
 
@@ -397,9 +471,19 @@ async def _give(
         await _send(send, 200, media, body, kept, vary=_VARY)
 
 
+def _errors(error: Refused | ClientError, language: str) -> bytes:
+    errors = error.errors if isinstance(error, Refused) else (error,)
+    return json.dumps({"errors": [e.as_json(language) for e in errors]}, ensure_ascii=False).encode("utf-8", "replace")
+
+
 async def _refuse(send: Send, error: Refused | ClientError, media: bytes, language: str) -> None:
     errors = error.errors if isinstance(error, Refused) else (error,)
     status = errors[0].status
+    if media == EVENTS:
+        if status == 400 and isinstance(errors[0], _DOCUMENT_ERRORS):
+            await sse.whole(send, _errors(error, language))  # as its protocol wants it
+            return
+        media = JSON
     if media == JSON and status == 400 and isinstance(errors[0], _DOCUMENT_ERRORS):
         status = 200
     more: tuple[tuple[bytes, bytes], ...] = ((b"cache-control", b"no-store"),)
@@ -411,8 +495,7 @@ async def _refuse(send: Send, error: Refused | ClientError, media: bytes, langua
         more += ((b"retry-after", b"%d" % errors[0].retry_after),)
     elif status == 405:
         more += ((b"allow", b"POST"),)
-    body = json.dumps({"errors": [e.as_json(language) for e in errors]}, ensure_ascii=False).encode("utf-8", "replace")
-    await _send(send, status, media, body, more)
+    await _send(send, status, media, _errors(error, language), more)
 
 
 def _masked(error: Exception) -> Internal:

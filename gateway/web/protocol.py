@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from gateway.web.door import NEVER, Door
 from gateway.web.transport import OneWrite
+from gateway.web.upgrade import websocket
 
 # What the client owes.
 _NOTHING: Final = 0  # between requests; or a new connection's first byte
@@ -49,7 +50,8 @@ class _Nowhere(list[tuple[bytes, bytes]]):
 
 
 _TRAILERS: Final = _Nowhere()  # also the sign that no header is awaited
-_FRAMING: Final = frozenset((b"host", b"expect", b"transfer-encoding"))
+_FRAMING: Final = frozenset((b"host", b"expect", b"transfer-encoding", b"upgrade"))
+SOCKETS: Final = b"/graphql"  # where a WebSocket may begin
 
 
 class Protocol(HttpToolsProtocol):
@@ -75,6 +77,8 @@ class Protocol(HttpToolsProtocol):
         self._size = 0  # bytes since the header's beginning, at most
         self._chunk = 0  # bytes of the data that is being read
         self._hosts = self._codings = 0  # headers of these kinds
+        self._first = True  # no request has begun to be answered
+        self._upgrades = b""  # to what the client wants to go over
         self._last: bytes | None = None  # the refusal that waits for the answers before it
         self._taken = -1  # bytes that the client had taken at the last sweep; -1: all of them
         self._stuck = 0.0  # since when it has taken none
@@ -98,6 +102,11 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._key is not None:
             self._door.leave(self, self._key)
+
+    def shutdown(self) -> None:
+        """Called by the server when it stops: streams end, everything else is answered first."""
+        self._door.stopping = True
+        super().shutdown()
 
     def sweep(self, now: float) -> None:
         """Once a second: close it where the client takes nothing of what was written, or owes something too long."""
@@ -137,6 +146,9 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self._upgrade()
+                return
             # Answered like any other; but what follows it, if anything does, is not for us.
             self._owes, self._deadline = _END, NEVER
         except httptools.HttpParserError as error:
@@ -145,6 +157,33 @@ class Protocol(HttpToolsProtocol):
         else:
             if self._owes or self.headers is not _TRAILERS:
                 self._unfinished()
+
+    def _should_upgrade(self) -> bool:
+        """To WebSocket, at the one place that has it, by the first request of its connection."""
+        scope = self.scope
+        return (
+            self.config.ws_protocol_class is not None
+            and self._first
+            and scope["method"] == "GET"
+            and scope["http_version"] == "1.1"
+            and self.url.partition(b"?")[0] == SOCKETS
+            and self._upgrades == b"websocket"
+        )
+
+    def _upgrade(self) -> None:
+        """Hand the connection over, with its handshake; nobody can have sent more before it was answered."""
+        assert self._key is not None
+        made = websocket(self._door, self._key)(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        self._door.becomes(self, made)
+        self.connections.discard(self)
+        lines = [b"GET " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.scope["headers"]]
+        transport = self.transport.bare()
+        transport.set_protocol(made)
+        made.connection_made(transport)
+        made.data_received(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def _unfinished(self) -> None:
         """A header or a body has not come whole: from now on it is awaited, and bounded."""
@@ -176,6 +215,8 @@ class Protocol(HttpToolsProtocol):
             return
         if name == b"host":
             self._hosts += 1
+        elif name == b"upgrade":
+            self._upgrades = value
         elif name == b"expect":
             self.expect_100_continue = value == b"100-continue"
         elif value != b"chunked":
@@ -204,12 +245,17 @@ class Protocol(HttpToolsProtocol):
         if self.scope["http_version"] != "1.1" and (codings or self.scope["http_version"] != "1.0"):
             raise _malformed()  # RFC 9112 §6.1; other versions are not spoken. What has begun is taken back
         if self.parser.should_upgrade():
+            if self._should_upgrade():
+                return
             self.cycle.keep_alive = False
+        self._first = False
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
         super().on_message_complete()
         self._owes, self._size = _NOTHING, 0
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         # An answer that did not wait for the body has ended already.
         self._deadline = self.loop.time() + self._bounds.idle if self.cycle.response_complete else NEVER
 

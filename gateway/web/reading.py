@@ -74,7 +74,7 @@ def from_body(body: bytes, language: str) -> Request:
             f"the body may have at most {MOST_VALUES} values; ask in several requests",
             f"正文最多 {MOST_VALUES} 个值，请分多次查询",
         )
-    return _parameters(_json_object(body, "the body", "正文"), language)
+    return parameters(json_object(body, "the body", "正文"), language)
 
 
 def from_query(query: bytes, language: str) -> Request:
@@ -96,12 +96,12 @@ def from_query(query: bytes, language: str) -> Request:
         found[name] = value
     for name in ("variables", "extensions"):
         if found.get(name):
-            found[name] = _json_object(found[name].encode(), name, f"{name} ")
+            found[name] = json_object(found[name].encode(), name, f"{name} ")
         else:
             found.pop(name, None)
     if not found.get("operationName"):
         found.pop("operationName", None)
-    return replace(_parameters(found, language), reads_only=True)
+    return replace(parameters(found, language), reads_only=True)
 
 
 def token_elsewhere() -> NotHttp:
@@ -115,7 +115,8 @@ def token_elsewhere() -> NotHttp:
     )
 
 
-def _json_object(body: bytes, what: str, zh: str) -> dict[str, Any]:
+def json_object(body: bytes, what: str, zh: str) -> dict[str, Any]:
+    """One JSON object, read strictly; `what` and `zh` name what has it. Raises NotHttp."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -156,7 +157,8 @@ def _told(error: Exception, text: str, what: str, zh: str) -> tuple[str, str]:
     )
 
 
-def _parameters(found: Mapping[str, Any], language: str) -> Request:
+def parameters(found: Mapping[str, Any], language: str) -> Request:
+    """The request in the members of a JSON object (GraphQL over HTTP). Raises NotHttp."""
     if "access_token" in found:
         raise token_elsewhere()
     query, name = found.get("query"), found.get("operationName")

@@ -17,6 +17,7 @@ from gateway.web.door import Door
 from gateway.web.protocol import uvicorn_protocol
 
 BACKLOG = 2_048
+WS_BYTES = 1_048_576  # of one message
 _OTHER_FILES = 256  # what a process opens beside its clients' connections: pools, sources, logs
 
 
@@ -25,7 +26,9 @@ def config(app: object, door: Door | None = None, **more: object) -> uvicorn.Con
     settings: dict[str, Any] = {
         "loop": "uvloop",
         "http": uvicorn_protocol(door or Door()),
-        "ws": "none",
+        "ws": "websockets-sansio",  # made by protocol.py, at /graphql alone
+        "ws_per_message_deflate": False,
+        "ws_max_size": WS_BYTES,
         "access_log": False,
         "log_config": None,
         "server_header": False,

@@ -58,6 +58,11 @@ class OneWrite:
             self._head = data[:-2] + self._headers[POLICY_NAME in data]
             self._call_soon(self._flush)
 
+    def bare(self) -> asyncio.Transport:
+        """The loop's transport, for what is no longer HTTP."""
+        self._flush()
+        return self._transport
+
     def ended(self) -> None:
         """The response has been written; what comes next is another's head."""
         self._flush()

@@ -73,10 +73,11 @@ FIELDS: dict[str, dict[int, str]] = {
 # Our own fields, beyond the contract: (level, names, reason).
 OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "Query": ((P, "recordChanges", "changes of records that the view has, or had"),),
+    "Subscription": ((P, "recordChanged", "as Query.recordChanges, one by one"),),
     "RecordChange": (
         (
             P,
-            "kind cause at reason recordId record subject",
+            "cursor kind cause at reason recordId record subject",
             "that a record which was there is gone, and why, so that copies are deleted; never what it said",
         ),
     ),
@@ -138,7 +139,7 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
 RECORD_TYPES = tuple(
     name
     for name in OURS
-    if name not in ("Mutation", "Viewer", "Query")
+    if name not in ("Mutation", "Viewer", "Query", "Subscription")
     and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RecordChange"))
 )
 

@@ -38,7 +38,7 @@ ID = node_id("S", organisation_uuid(CODE))
 LITERALS = {"Uscc": f'"{CODE}"', "ID": f'"{ID}"', "Int": "1", "Float": "1", "Boolean": "true", "Date": '"2026-01-01"'}
 _MARK = re.compile(r"«([^|»]+)\|([^»]+)»")
 HOLE = "⟪⟫"
-ROOTS = ("Query", "Mutation")
+ROOTS = ("Query", "Mutation", "Subscription")
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
 
@@ -213,6 +213,10 @@ class Generator:
             yield Case(where, kind, self._document(way, HOLE, root), leaf)
             if kind == "node(id)":
                 continue
+            if root == "Subscription":  # one field, and no other beside it
+                fragment = f" fragment F on {on} {{ {HOLE} }}"
+                yield Case(where, "named fragment", self._document(way, "...F", root) + fragment, leaf)
+                continue
             yield Case(where, "alias", self._document(way, HOLE, root), f"a_{name}: {leaf} b_{name}: {leaf}")
             yield Case(where, "inline fragment", self._document(way, f"... on {on} {{ {HOLE} }}", root), leaf)
             yield Case(where, "bare fragment", self._document(way, f"... @include(if: true) {{ {HOLE} }}", root), leaf)
@@ -248,7 +252,7 @@ class Generator:
                 named = self._schema.type_map[owner]
                 assert isinstance(named, Composite)
                 inner = self._leaf(named, name, below=inner)
-        operation = "mutation " if root == "Mutation" else "query " if variables else ""
+        operation = f"{root.lower()} " if root in ROOTS[1:] else "query " if variables else ""
         return f"{operation}{variables}{{ {inner} }}"
 
     def _type_cases(self, named: Composite) -> Iterator[Case]:

@@ -1,0 +1,272 @@
+"""graphql-transport-ws, over real connections: its messages and close codes, the token's end, hostile frames, a client
+that does not read. What is sent and when, tests/e2e/test_subscriptions.py has for both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from e2e_stack import Stack
+from test_subscriptions import SUBSCRIBE, short_token, write
+
+from gateway.storage.database import Database
+from gateway.storage.embedded import RunningServer
+
+SETTINGS = {"client_timeout": 2.0, "public_subscriptions": 3}
+
+
+@pytest.fixture(scope="module")
+async def owner(world: Database) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(world.migrate_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def usccs(owner: Any) -> list[str]:
+    rows = await owner.fetch("select uscc from core.subject where kind = 'ENTERPRISE' and uscc is not null limit 3")
+    return [row["uscc"] for row in rows]
+
+
+class Socket:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def say(self, **message: Any) -> None:
+        await self.socket.send_str(json.dumps(message))
+
+    async def hear(self, seconds: float = 10.0) -> Any:
+        message = await self.socket.receive(seconds)
+        assert message.type == aiohttp.WSMsgType.TEXT, (message.type, message.data, message.extra)
+        return json.loads(message.data)
+
+    async def closed(self, seconds: float = 10.0) -> tuple[int, str]:
+        message = await self.socket.receive(seconds)
+        assert message.type == aiohttp.WSMsgType.CLOSE, message
+        return message.data, message.extra or ""
+
+    async def subscribe(self, id_: str = "1", query: str = SUBSCRIBE, **variables: Any) -> None:
+        await self.say(id=id_, type="subscribe", payload={"query": query, "variables": variables})
+
+    async def change(self, seconds: float = 10.0) -> Any:
+        found = await self.hear(seconds)
+        assert found["type"] == "next", found
+        return found["payload"]["data"]["recordChanged"]
+
+
+@asynccontextmanager
+async def opened(
+    stack: Stack, *, protocols: tuple[str, ...] = ("graphql-transport-ws",), **headers: str
+) -> AsyncIterator[Socket]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{stack.base}/graphql", protocols=protocols, headers=headers, autoping=False) as socket,
+    ):
+        yield Socket(socket)
+
+
+@asynccontextmanager
+async def begun(stack: Stack, who: str | None = None, token: str = "") -> AsyncIterator[Socket]:
+    async with opened(stack) as socket:
+        token = token or (stack.tokens[who] if who else "")
+        await socket.say(type="connection_init", payload={"Authorization": f"Bearer {token}"} if token else None)
+        assert await socket.hear() == {"type": "connection_ack"}
+        yield socket
+
+
+async def test_operations_of_all_kinds_share_a_socket(stack: Stack, owner: Any, usccs: list[str]) -> None:
+    async with begun(stack, "restricted") as socket:
+        await socket.subscribe("a", usccs=usccs[:1])
+        await socket.subscribe("b", usccs=usccs[1:])
+        await socket.subscribe("c", "{ viewer { view } }")
+        assert await socket.hear() == {
+            "id": "c",
+            "type": "next",
+            "payload": {"data": {"viewer": {"view": "RESTRICTED"}}},
+        }
+        assert await socket.hear() == {"id": "c", "type": "complete"}
+        await socket.subscribe("d", "{ nme }")
+        refused = await socket.hear()
+        assert (refused["id"], refused["type"]) == ("d", "error")
+        assert refused["payload"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        first = await write(owner, usccs[0])
+        found = await socket.hear()
+        assert (found["id"], found["payload"]["data"]["recordChanged"]["record"]["title"]) == ("a", first)
+        second = await write(owner, usccs[1])
+        found = await socket.hear()
+        assert (found["id"], found["payload"]["data"]["recordChanged"]["record"]["title"]) == ("b", second)
+        await socket.say(id="a", type="complete")
+        await socket.say(id="unknown", type="complete")
+        await socket.say(type="ping", payload={"n": 1})
+        assert await socket.hear() == {"type": "pong"}
+        await write(owner, usccs[0])
+        third = await write(owner, usccs[1])
+        assert (await socket.change())["record"]["title"] == third
+        await socket.subscribe("a", usccs=usccs[:1])  # an id that is free again
+        fourth = await write(owner, usccs[0])
+        assert (await socket.change())["record"]["title"] == fourth
+
+
+async def test_the_token_may_stand_in_the_handshake(stack: Stack) -> None:
+    async with opened(stack, authorization=f"Bearer {stack.tokens['internal']}") as socket:
+        await socket.say(type="connection_init")
+        assert await socket.hear() == {"type": "connection_ack"}
+        await socket.subscribe("1", "{ viewer { view } }")
+        assert (await socket.hear())["payload"]["data"]["viewer"]["view"] == "INTERNAL"
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        (["x"], 4400),
+        (["[]"], 4400),
+        (['{"type":"start"}'], 4400),
+        (['{"type":"connection_init","type":"ping"}'], 4400),
+        (['{"type":"connection_init","payload":"x"}'], 4400),
+        (['{"type":"connection_init","payload":{"authorization":1}}'], 4400),
+        (['{"type":"connection_init","payload":{"authorization":"a","Authorization":"b"}}'], 4400),
+        (['{"type":"connection_init","payload":{"authorization":"Bearer nonsense"}}'], 4403),
+        (['{"type":"connection_init"}', '{"type":"connection_init"}'], 4429),
+        (['{"type":"subscribe","id":"1","payload":{"query":"{ __typename }"}}'], 4401),
+        (['{"type":"connection_init"}', '{"type":"subscribe","payload":{"query":"{ __typename }"}}'], 4400),
+        (['{"type":"connection_init"}', '{"type":"subscribe","id":"","payload":{"query":"{ __typename }"}}'], 4400),
+        (['{"type":"connection_init"}', '{"type":"subscribe","id":"1"}'], 4400),
+        (['{"type":"connection_init"}', '{"type":"subscribe","id":"1","payload":{"query":1}}'], 4400),
+        (
+            [
+                '{"type":"connection_init"}',
+                *['{"type":"subscribe","id":"1","payload":{"query":"subscription { recordChanged { kind } }"}}'] * 2,
+            ],
+            4409,
+        ),
+        ([b"\x00"], 4400),
+        (["[" * 100_000], 4400),
+        (["9" * 6_000], 4400),
+        (["x" * 1_100_000], 1009),
+    ],
+)
+async def test_what_is_not_of_the_protocol_closes_it(stack: Stack, messages: list[Any], code: int) -> None:
+    async with opened(stack) as socket:
+        for message in messages:
+            if isinstance(message, bytes):
+                await socket.socket.send_bytes(message)
+            else:
+                await socket.socket.send_str(message)
+        while (message := await socket.socket.receive(10)).type == aiohttp.WSMsgType.TEXT:
+            pass
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, code), message
+
+
+async def test_without_connection_init_it_is_closed(stack: Stack) -> None:
+    async with opened(stack) as socket:
+        assert await socket.closed(6) == (4408, "Connection initialisation timeout")
+
+
+@pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-transport-ws2",)])
+async def test_other_subprotocols_are_not_spoken(stack: Stack, protocols: tuple[str, ...]) -> None:
+    async with opened(stack, protocols=protocols) as socket:
+        assert (await socket.closed())[0] == 4406
+
+
+async def test_it_ends_with_its_token_and_its_client(stack: Stack, owner: Any, usccs: list[str]) -> None:
+    token = await short_token(stack, 2)
+    async with begun(stack, token=token) as idle, begun(stack, token=token) as socket, begun(stack, "scoped") as other:
+        await socket.subscribe(usccs=usccs)
+        began = time.monotonic()
+        for each in (socket, idle):
+            code, reason = await each.closed()
+            assert code == 4403
+            assert reason.startswith("Forbidden")
+        assert time.monotonic() - began < 5
+        await owner.execute("update auth.client set disabled_at = now(), version = version + 1 where id = 'scoped'")
+        began = time.monotonic()
+        assert (await other.closed())[0] == 4403
+        assert time.monotonic() - began < 4
+
+
+async def test_a_database_that_comes_back_costs_no_event(
+    stack: Stack, owner: Any, postgres: RunningServer, world: Database, usccs: list[str]
+) -> None:
+    async with begun(stack, "restricted") as socket:
+        await socket.subscribe(usccs=usccs)
+        await asyncio.sleep(0.2)
+        server = await asyncpg.connect(postgres.dsn())
+        try:
+            await server.execute(f'alter database "{world.name}" allow_connections false')
+            await server.fetch(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = $1 and usename not like '%migrate'",
+                world.name,
+            )
+            titles = [await write(owner, uscc) for uscc in usccs]
+            await asyncio.sleep(1)
+            await server.execute(f'alter database "{world.name}" allow_connections true')
+        finally:
+            await server.close()
+        assert [(await socket.change(20))["record"]["title"] for _ in titles] == titles
+
+
+async def test_who_does_not_read_is_cut_off_and_costs_nothing(stack: Stack, owner: Any, usccs: list[str]) -> None:
+    """Its events wait in the outbox, not here: while it does not read, nothing more is answered for it."""
+    text = "x" * 60_000
+    async with begun(stack, "restricted") as socket:
+        await socket.subscribe("1", SUBSCRIBE.replace("kind", "kind k: record { facts }"), usccs=usccs)
+        await asyncio.sleep(0.2)
+        transport = socket.socket._response.connection.transport  # type: ignore[union-attr]
+        transport.pause_reading()  # type: ignore[union-attr]
+        count = "select count(*) from ledger.disclosure where client_id = 'restricted'"
+        before = await owner.fetchval(count)
+        await owner.execute(
+            "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
+            " source_code, catalogue_item, decided_on, published_from, title, natural_key, facts) select"
+            " gen_random_uuid(), s.id, s.class, 'PENALTY', 'PPP', 'GENERAL', 'ACTIVE', true, 'LOCAL', 'QG-04',"
+            " core.today(), core.today(), 'many', 'many' || n, $2 from core.subject s, generate_series(1, 400) n"
+            " where s.uscc = $1",
+            usccs[0],
+            text,
+        )
+        await asyncio.sleep(2.0)
+        answered = await owner.fetchval(count) - before
+        assert 0 < answered < 300  # buffers of the kernel and of the transport, not all 400
+        await asyncio.sleep(3.5)
+        transport.resume_reading()  # type: ignore[union-attr]
+        async with asyncio.timeout(10):
+            while (message := await socket.socket.receive()).type == aiohttp.WSMsgType.TEXT:
+                pass
+        assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+
+
+async def test_only_graphql_has_sockets(stack: Stack) -> None:
+    async with aiohttp.ClientSession() as session:
+        for path in ("/healthz", "/graphql/x"):
+            status = 101
+            try:
+                await session.ws_connect(f"{stack.base}{path}", protocols=["graphql-transport-ws"])
+            except aiohttp.WSServerHandshakeError as error:
+                status = error.status
+            assert status in (200, 404), path
+
+
+async def test_a_token_in_the_url_is_refused(stack: Stack) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await session.ws_connect(f"{stack.base}/graphql?access_token=x", protocols=["graphql-transport-ws"])
+    assert caught.value.status == 400
+
+
+async def test_limits_hold_over_both_ways(stack: Stack, usccs: list[str]) -> None:
+    async with begun(stack) as one:
+        for number in range(3):
+            await one.subscribe(str(number), usccs=usccs)
+        await asyncio.sleep(0.5)
+        await one.subscribe("more", usccs=usccs)
+        refused = await one.hear()
+        assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == ("more", "RATE_LIMITED")
