@@ -43,6 +43,12 @@ class Compiled:
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
     depends: tuple[Dependence | None] | None = None  # None until it is first asked for (dependence.py)
 
+    @property
+    def characters(self) -> int:
+        """How long its statements are together: what it takes to keep it."""
+        statements = (self.body, *(keys.statement for keys in self.keys.values()))
+        return sum(len(statement.text) for statement in statements if statement is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -7,7 +7,6 @@ with the request errors. Suggestions are off: an error must not tell what lies a
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +28,7 @@ from graphql import (
 from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.engine import wording
+from gateway.engine.kept import Kept
 from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
 from gateway.engine.variables import Coercer
 from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
@@ -37,6 +37,7 @@ from gateway.limits import CEILINGS, QueryLimits
 MOST_TOKENS = CEILINGS["tokens"]
 MOST_CHARACTERS = 32_768
 MOST_ERRORS = 5  # told at once
+MOST_KEPT = 200_000  # characters of all documents that are kept; as trees they take a hundred bytes each
 # What the rule on merging may compare: pairs of fields and of fragments, which are more than the square of a document.
 # Its module reads it whenever a validation begins.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MOST_COMPARED = 2_000
@@ -95,8 +96,7 @@ class Documents:
     ) -> None:
         self._contracts = contracts
         self._limits = limits or {}
-        self._size = size
-        self._kept: OrderedDict[tuple[str, str], Document] = OrderedDict()
+        self._kept: Kept[tuple[str, str], Document] = Kept(size, MOST_KEPT)
 
     def get(self, contract: str, text: str, own: tuple[tuple[str, int], ...] | None = None) -> Document:
         """The document of that text, within the contract's limits or the asker's `own` in their place. Raises Refused
@@ -104,7 +104,6 @@ class Documents:
         key = (contract, text)
         found = self._kept.get(key)
         if found is not None:
-            self._kept.move_to_end(key)
             if own is not None or not found.fits:
                 check_limits(found.size, self._limits[contract].with_own(own))
             return found
@@ -112,9 +111,7 @@ class Documents:
         made = prepare(contract, self._contracts[contract], text, None if limits is None else limits.with_own(own))
         if own is not None and limits is not None and not fits(made.size, limits):
             made = replace(made, fits=False)
-        self._kept[key] = made
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        self._kept.put(key, made, len(text))
         return made
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
+from gateway.engine.kept import Kept
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
 from gateway.engine.persisted import Persisted
 from gateway.engine.request import (
@@ -60,6 +60,7 @@ from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
 
+MOST_SQL = 6_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
 # s that an answer to a registered document is kept: with the 1.5 s after which the public set's version is read again
 # (auth/documents.py), what an operator has removed is gone within two.
 _REGISTERED: Final = 0.5
@@ -101,8 +102,7 @@ class Engine:
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
         self._mutations = Mutations(pools, account, limits, sweep)
-        self._plans: OrderedDict[tuple[Any, ...], Compiled | tuple[Step, ...]] = OrderedDict()
-        self._most_plans = plans
+        self._plans: Kept[tuple[Any, ...], Compiled | tuple[Step, ...]] = Kept(plans, MOST_SQL)
 
     async def answer(self, principal: Principal, request: Request, basis: Basis | None = None) -> bytes:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
@@ -293,10 +293,9 @@ class Engine:
         key = _plan_key(document, operation, variables, shape, principal)
         found = self._plans.get(key)
         if isinstance(found, Compiled):
-            self._plans.move_to_end(key)
             return found
         made = compile_operation(document, operation, variables, principal, accounts=self._account.in_statement)
-        self._keep(key, made)
+        self._plans.put(key, made, made.characters)
         return made
 
     def _steps(
@@ -310,16 +309,10 @@ class Engine:
         key = _plan_key(document, operation, variables, shape, principal)
         found = self._plans.get(key)
         if isinstance(found, tuple):
-            self._plans.move_to_end(key)
             return found
         made = compile_mutation(document, operation, variables, principal)
-        self._keep(key, made)
+        self._plans.put(key, made, sum(step.payload.characters for step in made if step.payload is not None))
         return made
-
-    def _keep(self, key: tuple[Any, ...], made: Compiled | tuple[Step, ...]) -> None:
-        self._plans[key] = made
-        if len(self._plans) > self._most_plans:
-            self._plans.popitem(last=False)
 
     async def check_within(
         self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float

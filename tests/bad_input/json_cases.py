@@ -111,5 +111,7 @@ CASES: tuple[Case, ...] = (
     Case("charset", "another charset", "其他字符集", raw(GOOD, "application/json; charset=gb18030"), INPUT, 415),
     Case("compressed", "a compressed body", "压缩的正文",
          raw(gzip.compress(GOOD), content_encoding="gzip"), INPUT, 415),
+    Case("gzip-bomb", "50 MB of zeros in 50 KB of gzip: it is not opened", "50 KB 的 gzip 中含 50 MB 的零：不解压",
+         raw(gzip.compress(bytes(50_000_000), 9), content_encoding="gzip"), INPUT, 415),
     Case("too-long", "a body of 2 MiB", "2 MiB 的正文", raw(b'{"query":"' + b" " * 2_097_152 + b'"}'), INPUT, 413),
 )  # fmt: skip
