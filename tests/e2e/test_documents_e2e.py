@@ -144,13 +144,15 @@ async def test_only_registered_by_every_way_in(
         assert refused.code == NOT_FOUND, body
         chinese = await post(stack, token, {"accept-language": "zh"}, **body)
         assert "已登记" in chinese.json["errors"][0]["message"]
+    stream = await post(stack, token, {"accept": "text/event-stream"}, query="subscription { __typename }")
+    assert NOT_FOUND.encode() in stream.body  # where answers come one by one, too
     assert (await post(stack, token, documentId="View")).status == 200
     assert (await post(stack, token, query=VIEW)).status == 200  # it is one of them, however it is sent
     sent = {"accept": GRAPHQL, "authorization": f"Bearer {token}"}
     by_get = await stack.send("GET", None, sent, "?" + urlencode({"query": "{ __typename }"}))
     assert by_get.status == 405
     outcomes = [r["outcome"] for r in await stack.disclosures("case-strict")]
-    assert outcomes.count(NOT_FOUND) == 2 * len(ways)
+    assert outcomes.count(NOT_FOUND) == 2 * len(ways) + 1
 
     async def careless(self: Persisted, principal: Any, request: Any) -> str:
         return await text(self, replace(principal, only_registered=False), request)
