@@ -24,7 +24,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make env            .venv with the locked packages and the credit-gateway command
   make graphiql       GraphiQL for http://127.0.0.1:8000/graphql, bundled from npm packages into build/
   make lint           ruff: rules and format           make types     mypy, strict
-  make imports        which layer may import which     make bench     measurements; ONLY=name takes one
+  make imports        which layer may import which     make bench     measurements, 12 minutes; ONLY=W1,W3 takes some
   make bench-search   searches by name among a million
   make bench-import   import of 100,000 rows against COPY of what it stores; memory
   make bench-sources  a thousand cold subjects against a bare loop of the same calls

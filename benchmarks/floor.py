@@ -104,7 +104,8 @@ def statements(view: str) -> dict[str, str]:
 _SERVER = {"plan_cache_mode": "force_generic_plan", "jit": "off", "max_parallel_workers_per_gather": "0"}
 
 
-async def _as_bytes(connection: Connection) -> None:
+async def as_bytes(connection: Connection) -> None:
+    """JSON comes as text and leaves as bytes."""
     await connection.set_type_codec("text", schema="pg_catalog", encoder=str.encode, decoder=bytes, format="binary")
 
 
@@ -120,7 +121,7 @@ def create_floor(dsn: str, *, reset: bool) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         nonlocal pool
         more: dict[str, Any] = {} if reset else {"reset": _no_reset}
-        async with asyncpg.create_pool(dsn, init=_as_bytes, server_settings=_SERVER, **more) as made:
+        async with asyncpg.create_pool(dsn, init=as_bytes, server_settings=_SERVER, **more) as made:
             pool = made
             yield
 

@@ -27,6 +27,17 @@ def cpu(pid: int) -> float:
 def cpu_of_children(parent: int) -> float:
     """The same for all processes whose parent is `parent`: the back ends and helpers of a postmaster."""
     total = 0.0
+    for pid in children(parent):
+        try:
+            total += cpu(pid)
+        except OSError:
+            continue  # it has just ended
+    return total
+
+
+def children(parent: int) -> list[int]:
+    """Processes whose parent is `parent`."""
+    found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -34,8 +45,13 @@ def cpu_of_children(parent: int) -> float:
             except OSError:
                 continue  # it has just ended
             if int(fields[_PARENT]) == parent:
-                total += (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK
-    return total
+                found.append(int(name))
+    return found
+
+
+def private_memory(pid: int) -> float:
+    """Memory, in MB, that a process has for itself: RssAnon, without shared buffers and programs."""
+    return _memory(pid, "RssAnon")
 
 
 def describe(postgres: str) -> str:

@@ -199,11 +199,15 @@ async def compare(floor: Server, server: Server, workload: Workload, made: dict[
 # Rounds --------------------------------------------------------------------------------------------------------------
 
 
-async def turn(server: Server, requests: Sequence[bytes], postmaster: int, given: argparse.Namespace, n: int) -> Slot:
+async def turn(
+    server: Server, requests: Sequence[bytes], postmaster: int, given: argparse.Namespace, n: int, *, fresh: bool
+) -> Slot:
     """One stack under load."""
     before = machine.cpu(server.process.pid), machine.cpu_of_children(postmaster), machine.cpu(os.getpid())
     outcome = await load(server.port, requests, connections=given.connections, seconds=given.seconds, offset=n * 7_919)
     after = machine.cpu(server.process.pid), machine.cpu_of_children(postmaster), machine.cpu(os.getpid())
+    if fresh and len(outcome.latencies) > len(requests):
+        raise SystemExit(f"{server.stack.name}: documents were sent twice; there must be more of them")
     if outcome.failures:
         raise SystemExit(f"{server.stack.name}: a request failed:\n{outcome.failures[0].decode(errors='replace')}")
     used = [(b - a) * 1e3 / max(len(outcome.latencies), 1) for a, b in zip(before, after, strict=True)]
@@ -223,7 +227,7 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
         for server in servers:
             await ready(server)
         for workload in asked:
-            able = [server for server in servers if workload.wants(server.stack.name, server.stack.view)]
+            able = [server for server in servers if wanted(workload, server.stack)]
             for server in able[1:]:
                 await compare(able[0], server, workload, made)
             console.print(f"{workload.name}: the same answers from {len(able)} stacks; {workload.title}")
@@ -232,6 +236,11 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
     rows = [series.row(floors.get(series.workload)) for series in found]
     _print(found, rows)
     return {"commit": commit(), "machine": machine.describe(version), "rows": rows}
+
+
+def wanted(workload: Workload, stack: Stack) -> bool:
+    """Is this stack measured at this workload?"""
+    return workload.wants(stack.name, stack.view) and (stack.workloads is None or workload.name in stack.workloads)
 
 
 async def _rounds(
@@ -248,7 +257,8 @@ async def _rounds(
             order = random.Random(number).sample(range(len(servers)), len(servers))
             for place in order:
                 requests = await requests_of(servers[place], workload, made)
-                slot = await turn(servers[place], requests, postmaster, given, number)
+                fresh = workload.fresh and servers[place].stack.kind != "floor"
+                slot = await turn(servers[place], requests, postmaster, given, number, fresh=fresh)
                 if number:  # the first round warms up
                     series[place].slots.append(slot)
     return series
@@ -281,6 +291,16 @@ def _print(found: Sequence[Series], rows: Sequence[dict[str, Any]]) -> None:
             str(row["ratio"]),
         )
     console.print(table)
+    for row in rows:
+        if row["workload"] == "W5":
+            _print_new(row, next((r for r in rows if (r["workload"], r["stack"]) == ("W1", row["stack"])), None))
+
+
+def _print_new(row: dict[str, Any], known: dict[str, Any] | None) -> None:
+    """What a document that was never sent before costs."""
+    if known is not None and row["stack"] != "floor":
+        server, postgres = (row[name] - known[name] for name in ("cpu_ms_server", "cpu_ms_postgres"))
+        console.print(f"a new document, {row['stack']}: {server:.2f} ms CPU, and {postgres:.2f} ms of PostgreSQL")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -289,8 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = lambda text: [part for part in text.split(",") if part]  # noqa: E731
     parser.add_argument("--only", type=names, default=[], help="workloads, W1,W3")
     parser.add_argument("--stacks", type=names, default=list(STACKS), help="stacks; floor is always there")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each stack's turn")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each stack's turn")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--subjects", type=int, default=Size().subjects)
     parser.add_argument("--records", type=int, default=Size().records)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from benchmarks.bare import WORKLOADS, create_bare
 from benchmarks.data import settings
 from benchmarks.floor import create_floor
 from gateway.app import Parts, create_app
@@ -37,17 +39,22 @@ class Stack:
     """How it is asked (`view`, `client`) and what serves it."""
 
     name: str
-    kind: str  # floor or gateway
+    kind: str  # floor, gateway or bare
     view: str = "restricted"
     client: str | None = None  # restricted, scoped
     ledger: bool = False
     reset: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)  # settings
+    workloads: frozenset[str] | None = None  # those it can answer, where not all of its view
 
     def app(self, database: Database, data_dir: Path) -> Any:
         """The ASGI app."""
         if self.kind == "floor":
             return create_floor(database.migrate_dsn, reset=self.reset)
-        return create_app(settings(data_dir), database, Parts(account=None if self.ledger else NullAccount()))
+        if self.kind == "bare":
+            return create_bare(database.migrate_dsn, data_dir)
+        given = settings(data_dir).model_copy(update=dict(self.more))
+        return create_app(given, database, Parts(account=None if self.ledger else NullAccount()))
 
 
 STACKS = {
@@ -55,10 +62,12 @@ STACKS = {
     for stack in (
         Stack("floor", "floor"),
         Stack("floor-resetless", "floor", reset=False),
-        Stack("gateway-public", "gateway", view="public"),
+        Stack("bare", "bare", view="public", workloads=frozenset(WORKLOADS)),
+        Stack("gateway-public", "gateway", view="public", more={"public_cache_bytes": 0}),
+        Stack("gateway-public-cached", "gateway", view="public"),
         Stack("gateway-restricted", "gateway", client="restricted"),
         Stack("gateway-restricted-ledger", "gateway", client="restricted", ledger=True),
-        Stack("gateway-scoped", "gateway", client="scoped"),
+        Stack("gateway-scoped", "gateway", client="scoped", workloads=frozenset({"W1", "W3"})),
     )
 }
 
@@ -74,7 +83,7 @@ def main() -> None:
         print(listener.getsockname()[1], flush=True)
         app = STACKS[given.stack].app(database, given.data_dir)
         # The same of uvicorn for all, apart from its protocol: the gateway has its own.
-        found = config(app, http="httptools") if STACKS[given.stack].kind == "floor" else config(app, app.door)
+        found = config(app, app.door) if STACKS[given.stack].kind == "gateway" else config(app, http="httptools")
         uvicorn.Server(found).run(sockets=[listener])
 
 

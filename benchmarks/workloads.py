@@ -255,17 +255,25 @@ _BOTH = frozenset({"public", "restricted"})
 _RESTRICTED = frozenset({"restricted"})
 
 
+async def list_workload(connection: Connection, rng: random.Random, length: int, count: int) -> Workload:
+    """W3 with so many subjects a list, and so many lists."""
+    # Lists are drawn from all subjects alike, five records each on average and some with none.
+    rows = await connection.fetch(
+        "select uscc from core.subject where id > $1 and uscc is not null order by id", AUTHORITIES
+    )
+    everyone = [row["uscc"] for row in rows]
+    lists = [{"usccs": rng.sample(everyone, length)} for _ in range(count)]
+    title = f"list: {length} subjects with their records"
+    return Workload("W3", title, SUBJECTS, _RESTRICTED, lists, _by_codes)  # the public view lists 20 at most
+
+
 async def workloads(connection: Connection, size: Size, only: Sequence[str]) -> list[Workload]:
     """Those of the table that are asked for, with their parameters."""
     rng = random.Random(size.seed + 2)
     many, _ = group_bounds(size)
     codes = await _codes(connection, (AUTHORITIES, many), (20, 1_000))
     rng.shuffle(codes)
-    # Lists are drawn from all subjects alike, five records each on average and some with none.
-    rows = await connection.fetch("select uscc from core.subject where id > $1 and uscc is not null", AUTHORITIES)
-    everyone = [row["uscc"] for row in rows]
     profiles = [{"uscc": code} for code in codes[:PROFILES]]
-    lists = [{"usccs": rng.sample(everyone, LIST_LENGTH)} for _ in range(LISTS)]
     searches = await _texts(connection, random.Random(size.seed + 3)) if not only or "W2" in only else []
     filters = await _filters(connection, random.Random(size.seed + 4)) if not only or "W4" in only else []
     title = "profile: a subject with 20 records, each with source, authority and flags"
@@ -282,8 +290,7 @@ async def workloads(connection: Connection, size: Size, only: Sequence[str]) -> 
         Workload(
             "W2", "search by name: a page, the total, counts of each one's records", SEARCH, _BOTH, searches, _by_name
         ),
-        # The public view lists 20 at most.
-        Workload("W3", "list: 100 subjects with their records", SUBJECTS, _RESTRICTED, lists, _by_codes),
+        await list_workload(connection, rng, LIST_LENGTH, LISTS),
         Workload(
             "W4", "records by kind, area, region and date, a page of 20", RECORDS, _RESTRICTED, filters, _by_filter
         ),

@@ -30,17 +30,19 @@ from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
 from gateway.source_settings import PeerSource
+from scripts.bench_docs import grown, measured, picture, remembered
 from scripts.import_docs import columns_of_files, import_figures
 from scripts.source_docs import black_hole_figures, source_figures
 from tests.bad_input import ANSWERS, GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
 SEARCH_RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
 SEARCH = ("<!-- search: made by `python -m scripts.make_docs` -->", "<!-- end of search -->")
+GROWTH = ("<!-- growth: made by `python -m scripts.make_docs` -->", "<!-- end of growth -->")
+MEMORY = ("<!-- memory: made by `python -m scripts.make_docs` -->", "<!-- end of memory -->")
 COLD = ("<!-- cold subjects: made by `python -m scripts.make_docs` -->", "<!-- end of cold subjects -->")
 BLACK_HOLE = ("<!-- black hole: made by `python -m scripts.make_docs` -->", "<!-- end of black hole -->")
 IMPORT_FIGURES = ("<!-- import figures: made by `python -m scripts.make_docs` -->", "<!-- end of import figures -->")
@@ -160,6 +162,7 @@ def pages() -> dict[Path, str]:
         DOCS / "settings.md": settings_page(),
         DOCS / "errors.md": errors_page(),
         performance: performance_page(performance.read_text(encoding="utf-8")),
+        DOCS / "performance.svg": picture(),
         architecture: between(text, EXPLAIN, explained(first_query(text))),
     }
 
@@ -168,6 +171,8 @@ def performance_page(page: str) -> str:
     """docs/performance.md with the last figures of everything that is measured."""
     for marks, lines in (
         (FIGURES, measured()),
+        (GROWTH, grown()),
+        (MEMORY, remembered()),
         (SEARCH, searched()),
         (COLD, source_figures()),
         (BLACK_HOLE, black_hole_figures()),
@@ -374,13 +379,6 @@ def between(page: str, marks: tuple[str, str], lines: Sequence[str]) -> str:
     return before + begin + "\n\n" + "\n".join(lines) + "\n\n" + marks[1] + rest.partition(marks[1])[2]
 
 
-def measured(results: Path = RESULTS) -> list[str]:
-    """The figures of the last benchmark, or the word that there are none."""
-    if not results.is_file():
-        return ["No results yet."]
-    return figures(json.loads(results.read_text(encoding="utf-8")))
-
-
 def searched(results: Path = SEARCH_RESULTS) -> list[str]:
     """The figures of the last searches (benchmarks/search.py), or the word that there are none."""
     if not results.is_file():
@@ -392,31 +390,6 @@ def searched(results: Path = SEARCH_RESULTS) -> list[str]:
         "",
         *_table(heads, (tuple(str(value) for value in row.values()) for row in found["rows"])),
     ]
-
-
-def figures(results: dict[str, Any]) -> list[str]:
-    """The results (benchmarks/run.py) as Markdown."""
-    heads = (
-        "workload",
-        "stack",
-        "requests a second (least, most)",
-        "p50 ms",
-        "p99 ms",
-        "CPU ms",
-        "of PostgreSQL",
-        "× floor",
-    )
-    return [
-        f"{results['machine']}; commit {results['commit'][:12]}. Medians of the rounds; CPU is of one request.",
-        "",
-        *_table(heads, (_figure(row) for row in results["rows"])),
-    ]
-
-
-def _figure(row: dict[str, Any]) -> tuple[str, ...]:
-    rate = f"{row['rps']:,} ({row['rps_min']:,}, {row['rps_max']:,})"
-    rest = (row[name] for name in ("p50_ms", "p99_ms", "cpu_ms_server", "cpu_ms_postgres", "ratio"))
-    return (row["workload"], row["stack"], rate, *("–" if value is None else str(value) for value in rest))
 
 
 # Plan and SQL ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import CLIENT_ERRORS
 from gateway.settings import GROUPS, PREFIX, Settings
 from gateway.source_settings import PeerSource
-from scripts import make_docs
+from scripts import bench_docs, make_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -76,6 +76,17 @@ def test_advice_without_a_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_figures_as_a_table() -> None:
     row = {"workload": "W1", "stack": "floor", "rps": 1234.5, "rps_min": 1.0, "rps_max": 2.0, "p50_ms": 3.0}
     row |= {"p99_ms": 4.0, "cpu_ms_server": 0.1, "cpu_ms_postgres": 0.2, "ratio": None}
-    made = make_docs.figures({"machine": "2 cores", "commit": "0123456789abcdef", "rows": [row]})
+    made = bench_docs.figures({"machine": "2 cores", "commit": "0123456789abcdef", "rows": [row]})
     assert made[0].startswith("2 cores; commit 0123456789ab.")
     assert made[-1] == "| W1 | floor | 1,234.5 (1.0, 2.0) | 3.0 | 4.0 | 0.1 | 0.2 | – |"
+
+
+def test_a_picture_has_a_bar_for_each_ratio_and_a_line_where_the_floor_is() -> None:
+    common = {"workload": "W1", "rps": 100.0, "rps_min": 50.0, "rps_max": 150.0}
+    rows = [common | {"stack": "floor", "ratio": 1.0}, common | {"stack": "gateway-public", "ratio": 2.0}]
+    drawn = bench_docs.drawn({"rows": [*rows, common | {"stack": "gateway-scoped", "ratio": None}]})
+    widths = [float(width) for width in re.findall(r'<rect x="\d+" y="\d+" width="([\d.]+)"', drawn)]
+    assert len(widths) == 2
+    assert widths[1] == 2 * widths[0]
+    left = float(re.findall(r'<rect x="(\d+)"', drawn)[0])
+    assert float(re.findall(r'<path d="M([\d.]+) [\d.]+V', drawn)[0]) == left + widths[0]
