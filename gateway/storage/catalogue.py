@@ -82,7 +82,7 @@ def _subject_inline(prefix: str, alias: str, region: str) -> tuple[Column, ...]:
         Column(f"{prefix}_uscc", f"{alias}.uscc", "code", level=P, null=True),
         Column(f"{prefix}_name", f"{alias}.name", "text", level=P, null=True),
         Column(f"{prefix}_kind", f"{alias}.kind", "code", level=P, null=True),
-        Column(f"{prefix}_region_code", f"{region}.code", "code", level=P, null=True),
+        Column(f"{prefix}_region_code", f"{alias}.region_code", "code", level=P, null=True),
         Column(f"{prefix}_region_name", f"{region}.name", "text", level=P, null=True),
         Column(f"{prefix}_region_local", f"{region}.local", "bool", level=P, null=True),
     )

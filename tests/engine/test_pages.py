@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.engine import pages
 from gateway.engine.pages import opposite
 from gateway.storage.catalogue import RELATIONS
 from gateway.storage.identifiers import node_id
@@ -186,6 +187,31 @@ async def test_pages_of_any_sizes_are_the_list(filled: World, backward: bool) ->
             more = page["pageInfo"][info]
             place = page["pageInfo"]["startCursor" if backward else "endCursor"]
         assert tuple(walked) == one.cursors
+
+
+@pytest.mark.parametrize("few", [pages.FEW, -1])
+@pytest.mark.parametrize("order", ORDERS)
+async def test_records_of_a_region_by_its_subjects_or_in_the_order_of_all(
+    filled: World, monkeypatch: pytest.MonkeyPatch, order: dict[str, str], few: int
+) -> None:
+    """Where few subjects are in the region and where there are more, which is so of any with a bound of -1."""
+    monkeypatch.setattr(pages, "FEW", few)
+    filled.engine._plans.clear()
+    letter, down = "d" if order["field"] == "DECIDED_ON" else "p", order["direction"] == "DESC"
+    regions = OF_ALL.replace("node { id }", "node { id subject { region { code } } }")
+    found, after = [], None
+    while after is not None or not found:
+        page = (await filled.ask("restricted", regions, {"o": order, "first": 100, "after": after}))["data"]["list"]
+        found += [(edge["cursor"], edge["node"]["subject"]["region"]["code"]) for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None
+    for region in ("652701", "6527", "65", "999999"):
+        inside = tuple(cursor for cursor, code in found if code.startswith(region))
+        listed = await whole(filled, OF_ALL, {"f": {"regionCode": region}, "o": order}, letter, descending=down)
+        assert listed.cursors == inside
+        for given in ((20, None, None, None), (None, None, 20, None)) if inside else ():
+            names = dict(zip(("first", "after", "last", "before"), given, strict=True))
+            assert await ask(filled, OF_ALL, {**listed.variables, **names}) == relay(listed, *given)
+    filled.engine._plans.clear()
 
 
 async def test_first_and_last_are_not_given_together(filled: World) -> None:

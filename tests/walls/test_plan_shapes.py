@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ from gateway.storage.names import index_names
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SUBJECTS, RECORDS = 5_000, 50_000
+_NAMES = itertools.count(1)
 BIG = ("subject", "record", "name_part_organisation")  # what must never be read whole
 
 
@@ -159,6 +161,10 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
             "a": "d2025-06-01" + node_id("R", organisation_uuid("x")),
         },
     ),
+    "of a small region": (
+        f"query ($f: RecordFilter) {{ records(first: 20, filter: $f) {{ edges {{ node {{ {RECORD} }} }} }} }}",
+        {"f": {"kinds": ["PENALTY"], "regionCode": "652723"}},
+    ),
     "search": (
         f"query ($q: String!) {{ searchSubjects(query: $q) {{ totalCount {NAMED} }} }}",
         {"q": "单位"},
@@ -210,10 +216,22 @@ async def explain(connection: Connection, asker: Principal, query: str, variable
 
 
 async def executed(connection: Connection, asker: Principal, sql: str, values: list[Any]) -> dict[str, Any]:
+    """Prepared first: EXPLAIN of a statement with its values would plan for them, whatever the role's setting."""
     async with with_scope(connection, asker.scope):
-        found = await connection.fetchval(f"explain (analyze, timing off, format json) {sql}", *values)
+        prepared = await connection.prepare(sql, name=f"shape_{next(_NAMES)}")
+        given = f"({', '.join(map(literal, values))})" if values else ""
+        called = f"execute {prepared.get_name()}{given}"
+        found = await connection.fetchval(f"explain (analyze, timing off, format json) {called}")
     plan: dict[str, Any] = json.loads(found)[0]["Plan"]
     return plan
+
+
+def literal(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        value = "{" + ",".join(json.dumps(str(each), ensure_ascii=False) for each in value) + "}"
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -259,6 +277,7 @@ async def test_shapes(connections: dict[str, Connection], filled: int, name: str
         "latest": {"record_decided"},
         "oldest published": {"record_published"},
         "filtered page": {"record_decided"},
+        "of a small region": {"record_subject_decided"},
         "last": {"record_decided"},
         "a page back, between two places": {"record_decided"},
         "a subject's pages back": {"record_subject_decided"},
@@ -268,12 +287,13 @@ async def test_shapes(connections: dict[str, Connection], filled: int, name: str
         "search, a whole name": {SUFFIX},
     }.get(query, set())
     alternatives = {
-        "record_decided": "record_subject_decided",
-        "record_published": "record_subject_published",
-        SUFFIX: "name_part_organisation_subject_id_idx",
+        "record_decided": {"record_subject_decided", "record_subject_published"},
+        "record_published": {"record_subject_published"},
+        "record_subject_decided": {"record_subject_published"},  # sorted afterwards, it is all the same
+        SUFFIX: {"name_part_organisation_subject_id_idx"},
     }
     used = indexes(plan)
-    assert all(index in used or alternatives.get(index) in used for index in expected), used
+    assert all(index in used or alternatives.get(index, set()) & used for index in expected), used
     if expected:
         assert not any("Sort" in node["Node Type"] and node["Actual Rows"] > 1_000 for node in nodes(plan))
     pairs.count("plan × role", 1)
