@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import bench-sources lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import bench-sources federation lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -28,6 +28,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make bench-search   searches by name among a million
   make bench-import   import of 100,000 rows against COPY of what it stores; memory
   make bench-sources  a thousand cold subjects against a bare loop of the same calls
+  make federation     two prefectures behind two routers, from npm packages; see docs/federation.md
   make generate       files that are made from code    make lock      requirements/*.txt; UPGRADE=1 takes newer versions
   make clean          remove what make can make again; never .data (database, keys)
 
@@ -75,6 +76,9 @@ bench-search: env
 
 bench: env
 	@$(PY) -m benchmarks $(if $(ONLY),--only "$(ONLY)")
+
+federation: env
+	@$(PY) -m scripts.federation_check
 
 bench-sources: env
 	@$(PY) -m benchmarks.sources

@@ -146,7 +146,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     """The gateway as an ASGI app. The database must have been prepared (storage.database.prepare)."""
     parts = parts or Parts()
     registry = parts.registry or CollectorRegistry()
-    contracts = build_contracts()
+    contracts = build_contracts(federation_name=settings.federation_name)
     pools = {
         access.name: Pool(
             database.dsn(access.name),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -28,6 +29,7 @@ GROUPS: Mapping[str, type[BaseModel]] = {
     "banks": BanksSource,
     "region_platform": PlatformSource,
 }
+_FIELD_NAME = re.compile(r"[a-z][A-Za-z0-9]{0,39}")
 _OURS = frozenset({"LOCAL", "COURTS", "BANKS", "REGION_PLATFORM", "PEER_REGION", "WORLD_BANK"})
 
 
@@ -170,6 +172,11 @@ class Settings(BaseSettings):
         description='Limits of one request by contract, where they are not the ordinary ones, as JSON: {"PUBLIC": '
         '{"depth": 12}} (docs/limits.md)',
     )
+    federation_name: str = Field(
+        "",
+        description="Our field of RegionSubject, where a router composes several prefectures (docs/federation.md): "
+        "letters and digits, a small letter first. Unset: a subgraph of its own, whose entity is Subject",
+    )
     courts: CourtsSource = Field(default_factory=CourtsSource, description="Court publications")
     banks: BanksSource = Field(default_factory=BanksSource, description="Banks")
     region_platform: PlatformSource = Field(default_factory=PlatformSource, description="Regional platform")
@@ -185,6 +192,13 @@ class Settings(BaseSettings):
             raise ValueError(f"no such contract: {unknown[0]}; contracts are {', '.join(CONTRACTS)}")
         return {name: checked(given) for name, given in value.items()}
 
+    @field_validator("federation_name")
+    @classmethod
+    def _field_name(cls, value: str) -> str:
+        if value and not is_field_name(value):
+            raise ValueError("must be letters and digits, 40 at most, beginning with a small letter, and not uscc")
+        return value
+
     @field_validator("peers")
     @classmethod
     def _distinct(cls, value: tuple[PeerSource, ...]) -> tuple[PeerSource, ...]:
@@ -192,6 +206,11 @@ class Settings(BaseSettings):
         if len({*codes}) < len(codes) or not _OURS.isdisjoint(codes):
             raise ValueError("each peer must have a code of its own")
         return value
+
+
+def is_field_name(name: str) -> bool:
+    """Whether a prefecture's field may be called so (federation_name)."""
+    return _FIELD_NAME.fullmatch(name) is not None and name != "uscc"
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

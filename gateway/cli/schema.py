@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
 from gateway.cli.common import fail
@@ -18,6 +19,8 @@ from gateway.engine.explain import describe, describe_step, parameters
 from gateway.engine.mutate import compile_mutation
 from gateway.errors import ClientError, Refused
 from gateway.schema.contracts import build_contracts, sdl
+from gateway.schema.federation import subgraph_sdl
+from gateway.settings import is_field_name
 from gateway.storage.levels import INTERNAL, PUBLIC, RESTRICTED, SELF
 
 
@@ -33,9 +36,28 @@ class View(enum.StrEnum):
 _ACCESS = {View.PUBLIC: PUBLIC, View.RESTRICTED: RESTRICTED, View.INTERNAL: INTERNAL, View.SELF: SELF}
 
 
-def schema(view: Annotated[View, typer.Option(help="Whose contract")] = View.PUBLIC) -> None:
+Name = Annotated[
+    str,
+    typer.Option(
+        envvar="GATEWAY_FEDERATION_NAME", help="Name among several prefectures (docs/federation.md); none: alone"
+    ),
+]
+
+
+def _contracts(federation_name: str) -> dict[str, GraphQLSchema]:
+    if federation_name and not is_field_name(federation_name):
+        fail("--federation-name: letters and digits, 40 at most, beginning with a small letter, and not uscc")
+    return build_contracts(federation_name=federation_name)
+
+
+def schema(
+    view: Annotated[View, typer.Option(help="Whose contract")] = View.PUBLIC,
+    subgraph: Annotated[bool, typer.Option(help="As _service answers it, for a composer of Federation 2")] = False,
+    federation_name: Name = "",
+) -> None:
     """Print a view's contract as SDL: what lies above the view does not exist in it."""
-    typer.echo(sdl(build_contracts()[view.upper()]), nl=False)
+    contract = _contracts(federation_name)[view.upper()]
+    typer.echo(subgraph_sdl(contract) if subgraph else sdl(contract), nl=False)
 
 
 def explain(
@@ -43,6 +65,7 @@ def explain(
     view: Annotated[View, typer.Option(help="In which view")] = View.PUBLIC,
     operation: Annotated[str | None, typer.Option(help="Which operation, where there are several")] = None,
     variables: Annotated[str, typer.Option(help="Variables as JSON; which are there is part of the plan")] = "{}",
+    federation_name: Name = "",
 ) -> None:
     """Print the plan of a document and the one SQL statement that answers it; of a mutation those of each root field.
     Nothing is run."""
@@ -54,7 +77,7 @@ def explain(
     access = _ACCESS[view]
     principal = Principal(access)
     try:
-        document = prepare(access.contract, build_contracts()[access.contract], text)
+        document = prepare(access.contract, _contracts(federation_name)[access.contract], text)
         chosen = document.operation(operation)
         assumed = chosen.coerce.assumed(given)
         if chosen.mutation:

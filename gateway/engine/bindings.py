@@ -125,6 +125,9 @@ class Search:
         return tuple(value for value in found if value is not None)
 
 
+GAP = "-"  # what stands in a list of codes where there is none
+
+
 @dataclass(frozen=True, slots=True)
 class SearchPlace:
     """A place among what a search finds: tier, ending and UUID of a subject. `tiers` has the same for the range of each
@@ -145,13 +148,16 @@ class SubjectKeys:
 
     `usccs` are the codes as a list (or the one code), `texts` and `hashes` what the statement takes: joined by commas,
     since the driver looks at each element of an array several times and at a text once. `many` is false for a single
-    code. What stands for a code that is not on record is the reading's to say (sql.py).
+    code. What stands for a code that is not on record is the reading's to say (sql.py). `gaps`: places of the list may
+    have no code (GAP), whose rows are null. `joint`: the row's object stands for the code itself, whoever knows it.
     """
 
     usccs: Value
     texts: Value
     hashes: Value
     many: bool
+    gaps: bool = False
+    joint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +238,30 @@ class Empty:
     """An object without a row of its own (viewer): its fields say where they live."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The row at hand as an object of its own: null where a code is not there and the view has it so."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfSchema:
+    """What the contract says of itself, answered without a row, like introspection."""
+
+
 Binding: TypeAlias = (
-    Column | Place | FromRequest | Related | Inline | Section | Passed | SectionAnswer | Part | Empty | Changes
+    Column
+    | Place
+    | FromRequest
+    | Related
+    | Inline
+    | Section
+    | Passed
+    | SectionAnswer
+    | Part
+    | Empty
+    | Whole
+    | OfSchema
+    | Changes
 )
 
 

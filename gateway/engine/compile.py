@@ -5,7 +5,7 @@ In: a document's operation, the shape of its variables, who asks. Out: `Compiled
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,7 +119,7 @@ def _keys(made: p.Plan, how: Reading, feed: str) -> Keys:
     direct = 0
     for root in made.fields:
         if isinstance(root, p.One | p.Many) and root.rows.keys is not None:
-            own = [f for f in p.children(root) if isinstance(f, p.Section) and f.feed == feed]
+            own = [f for f in _of_its_row(root) if isinstance(f, p.Section) and f.feed == feed]
             direct += len(own)
             if own:
                 asked = tuple(dict.fromkeys(part for section in own for part in section.parts))
@@ -127,6 +127,14 @@ def _keys(made: p.Plan, how: Reading, feed: str) -> Keys:
     if direct == len(sections) and not how.reports_denied:
         return Keys(sections[0].source, sections[0].consent, tuple(given), None, parts)
     return Keys(sections[0].source, sections[0].consent, (), sql.keys_statement(made, how, feed), parts)
+
+
+def _of_its_row(field: p.Field) -> Iterator[p.Field]:
+    """The fields that stand in a root field's own row."""
+    for child in p.children(field):
+        yield child
+        if isinstance(child, p.Same | p.Whole):
+            yield from _of_its_row(child)
 
 
 def refuse_bad_values(compiled: Compiled, variables: Mapping[str, Any], principal: Principal) -> None:

@@ -131,6 +131,9 @@ def _field(field: p.Field, depth: int) -> Iterator[str]:
         case p.Same(key=key, body=body, presence=presence):
             yield f"{indent}{key}: same row" + (f", null without {presence}" if presence else "")
             yield from _body(body, depth + 1)
+        case p.Whole(key=key, body=body):
+            yield f"{indent}{key}: same row, null where it is not there"
+            yield from _body(body, depth + 1)
         case p.One(key=key, rows=rows, body=body) | p.Many(key=key, rows=rows, body=body):
             shown = ", shown" if field.shown else ""
             yield f"{indent}{key}: {'one' if isinstance(field, p.One) else 'list'} of {_rows(rows)}{shown}"

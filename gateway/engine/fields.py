@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import AT, Condition, Rows, SubjectKeys
+from gateway.engine.bindings import AT, GAP, Condition, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, below, json_value, quoted, under_scope
 from gateway.engine.reading import Reading
 from gateway.engine.values import Fed, FromPrincipal, Value
@@ -100,6 +100,8 @@ class Fields:
                 return json_value(kind, self._parameter(value), null=null)
             case p.Same(body=body, presence=presence):
                 return self._same(body, presence, row)
+            case p.Whole(body=body):
+                return self._wrapped(self._body(body, row), row)
             case p.One():
                 return self._one(field, row)
             case p.OneOf(alternatives=alternatives):
@@ -226,20 +228,26 @@ class Fields:
         own = Row(self._alias("s"), field.rows.relation)
         own.optional = True
         k = self._alias("k")
-        uscc = self._key(keys.texts, many=many)
+        gap = GAP if keys.gaps else None
+        uscc = self._key(keys.texts, many=many, gap=gap)
         own.overrides = {"uscc": f"{k}.uscc"}
         columns_of_keys, given = "uscc", [self._under_scope(uscc) if rows else uscc]
         if not self._how.absent_is_null:
-            given.append(self._key(keys.hashes, many=many))
+            given.append(self._key(keys.hashes, many=many, gap=gap))
             columns_of_keys += ", hash"
             for name, sql in (("external_id", _EXTERNAL_ID), ("node_id", _NODE_ID)):
                 own.overrides[name] = sql.format(row=own.column(name), hash=f"{k}.hash")
-        text = self._wrapped(self._body(field.body, own), own)
+        text = self._body(field.body, own)
+        if not keys.joint or self._how.reports_denied:
+            text = self._wrapped(text, own)
+        if keys.gaps:
+            text = Text().sql(f"case when {k}.uscc is null then 'null' else {text.render()} end")
         if around is not None:
             text = Text().literal(around[0]).extend(text).literal(around[1])
         columns = self._columns(text.render(), own, field.shown, body, ids)
         if self._how.reports_denied and self._mode != "keys":
-            columns += f", case when {own.column('id')} is null then {k}.n::text end as {denied}"
+            gap = f" and {k}.uscc is not null" if keys.gaps else ""
+            columns += f", case when {own.column('id')} is null{gap} then {k}.n::text end as {denied}"
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         source = (
@@ -260,9 +268,10 @@ class Fields:
         row.several = own.several or len(own.shown) > 1
         return alias, inner
 
-    def _key(self, value: Value, *, many: bool) -> str:
+    def _key(self, value: Value, *, many: bool, gap: str | None) -> str:
         text = self._parameter(value)
-        return f"string_to_array({text}, ',')" if many else text
+        null = "" if gap is None else f", {quoted(gap)}"
+        return f"string_to_array({text}, ','{null})" if many else text
 
     # Lists -----------------------------------------------------------------------------------------------------------
 

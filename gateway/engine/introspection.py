@@ -1,8 +1,9 @@
 """Introspection: what an asker's own contract says of itself. graphql-core resolves each field; which fields, and how
 often, is walked here, since its executor takes ten times as long and has no bound.
 
-In: a root field (__schema, __type) of a validated document, the coerced variables. Out: its value as JSON text. A few
-hundred bytes can ask for millions of values (types of fields of types …): they are counted as they are found.
+In: a root field (__schema, __type, _service) of a validated document, the coerced variables. Out: its value as JSON
+text. A few hundred bytes can ask for millions of values (types of fields of types …): they are counted as they are
+found.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from gateway.engine.values import Value
 from gateway.errors import QueryTooCostly
 
 MOST_INTROSPECTED = 10_000  # values; all of the largest contract are 7,500
+MOST_SDL = 5  # fields of _service: each may be a text of 40 KB
 _AS_IT_IS = (str, bool)  # in JSON
 _ROOTS = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
@@ -64,7 +66,14 @@ def introspect(document: Document, operation: Operation, key: str, variables: Ma
     collected = Collected(document.schema, document.fragments, conditions)
     nodes = collect(collected, root, [operation.node.selection_set])[key]
     walk = _Walk(collected, conditions)
-    found = walk.values((walk.step(key, _ROOTS[nodes[0].name.value], nodes),), None)
+    name = nodes[0].name.value
+    step = walk.step(key, _ROOTS.get(name) or root.fields[name], nodes)
+    if name not in _ROOTS and len(step.below) > MOST_SDL:
+        raise QueryTooCostly(
+            f"{name} has {len(step.below)} fields, {MOST_SDL} are allowed; ask for sdl once",
+            f"{name} 包含 {len(step.below)} 个字段，上限为 {MOST_SDL} 个，请只查询一次 sdl",
+        )
+    found = walk.values((step,), None)
     return json.dumps(found[key], ensure_ascii=False)
 
 

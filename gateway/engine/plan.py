@@ -82,6 +82,14 @@ class Same:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """`key`: an object out of the keyed row at hand; null as that row's own object would be."""
+
+    key: str
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
 class One:
     """`key`: one row, or null. `shown`: its subject counts as disclosed."""
 
@@ -230,6 +238,7 @@ Field: TypeAlias = (
     | TypeNameOf
     | Given
     | Same
+    | Whole
     | One
     | OneOf
     | Many
@@ -255,7 +264,7 @@ class Plan:
 def children(field: Field) -> tuple[Field, ...]:
     """The fields directly below a field, whatever it is."""
     match field:
-        case Same(body=body) | One(body=body) | Many(body=body) | PartRows(body=body):
+        case Same(body=body) | Whole(body=body) | One(body=body) | Many(body=body) | PartRows(body=body):
             return _fields(body)
         case OneOf(alternatives=alternatives):
             return alternatives

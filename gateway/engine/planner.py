@@ -15,6 +15,7 @@ from graphql import (
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
+    GraphQLUnionType,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
@@ -55,7 +56,7 @@ class Planner:
         fields: list[p.Field] = []
         introspection: list[str] = []
         for key, nodes in collect(self._document, root, [operation.selection_set]).items():
-            if nodes[0].name.value in ("__schema", "__type"):
+            if _of_schema(root, nodes[0].name.value):
                 introspection.append(key)
                 fields.append(p.Given(key, Value(Fed(f"introspection:{key}")), "json", null=True))
             else:
@@ -93,6 +94,10 @@ class Planner:
                 return p.Given(key, value, kind, null)
             case b.Empty() | b.Changes():
                 return p.Same(key, self._body(named, nodes, place))
+            case b.Whole():
+                return p.Whole(key, self._body(named, nodes, place))
+            case b.OfSchema():
+                raise TypeError(f"{name} stands at the root alone")
             case b.Inline():
                 return self._inline(binding, field, named, key, nodes, place)
             case b.Related(resolve, shown):
@@ -213,6 +218,8 @@ class Planner:
             )
         if rows.page is not None:
             return self._connection(rows, rows.page, shown, named, key, nodes)
+        if isinstance(named, GraphQLUnionType):
+            (named,) = named.types  # _Entity: a contract has one kind of entity
         body = self._body(named, nodes, _Place("", rows.relation))
         is_list = _is_list(field)
         return p.Many(key, rows, body, shown) if is_list else p.One(key, rows, body, shown)
@@ -299,6 +306,13 @@ class _Place:
     def column(self, name: str) -> str:
         """The full name of a column in the row at hand."""
         return self.prefix + name
+
+
+def _of_schema(root: GraphQLObjectType, name: str) -> bool:
+    """Whether a root field asks for the contract itself: introspection, or the SDL of a subgraph."""
+    if name.startswith("__"):
+        return name != "__typename"
+    return isinstance(root.fields[name].extensions["binding"], b.OfSchema)
 
 
 def _identity_alone(key: str) -> ValidationFailed:

@@ -24,7 +24,7 @@ def towards(fields: tuple[p.Field, ...], feed: str) -> tuple[p.Field, ...]:
 
 def _narrowed(field: p.Field, feed: str) -> p.Field:
     match field:
-        case p.Same(body=body) | p.One(body=body) | p.Many(body=body):
+        case p.Same(body=body) | p.Whole(body=body) | p.One(body=body) | p.Many(body=body):
             return replace(field, body=_body(body, feed))
         case p.OneOf(alternatives=alternatives):
             return replace(field, alternatives=tuple(f for f in towards(alternatives, feed) if isinstance(f, p.One)))

@@ -123,7 +123,7 @@ def has_text(type_: Any) -> bool:
     named = get_named_type(type_)
     if isinstance(named, GraphQLInputObjectType):
         return any(has_text(field.type) for field in named.fields.values())
-    return isinstance(named, GraphQLScalarType) and named.name in ("String", "ID")
+    return isinstance(named, GraphQLScalarType) and named.name in ("String", "ID", "_Any")
 
 
 def bad(where: str, en: str, zh: str) -> BadUserInput:

@@ -6,6 +6,8 @@ their extensions. Raises SchemaError where a field has no level or anything has 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import strawberry
@@ -23,6 +25,7 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     GraphQLType,
+    GraphQLUnionType,
     get_named_type,
     is_introspection_type,
     is_specified_scalar_type,
@@ -31,7 +34,9 @@ from graphql import (
 )
 from strawberry.schema.config import StrawberryConfig
 
-from gateway.engine.bindings import Discriminator
+from gateway.engine.bindings import Discriminator, Related
+from gateway.resolvers.entities import by_representations
+from gateway.schema import federation
 from gateway.schema.changes import Subscription
 from gateway.schema.consents import Mutation
 from gateway.schema.enums import HIDDEN, STEERING
@@ -59,16 +64,16 @@ def annotated_schema() -> GraphQLSchema:
         mutation=Mutation,
         subscription=Subscription,
         types=[type_ for _, type_ in RECORD_TYPES],
-        config=StrawberryConfig(scalar_map=dict(SCALARS)),
+        config=StrawberryConfig(scalar_map={**SCALARS, **federation.SCALARS}),
     )
     return schema._schema
 
 
-def build_contracts(source: GraphQLSchema | None = None) -> dict[str, GraphQLSchema]:
-    """All contracts by name."""
+def build_contracts(source: GraphQLSchema | None = None, *, federation_name: str = "") -> dict[str, GraphQLSchema]:
+    """All contracts by name. `federation_name`: of this gateway among several prefectures (schema/federation.py)."""
     source = source or annotated_schema()
     try:
-        return {name: _Contract(source, name).build() for name in CONTRACTS}
+        return {name: _Contract(source, name, federation_name).build() for name in CONTRACTS}
     except TypeError as error:
         # graphql-core wraps what a thunk raises; the reason is what the developer must read.
         reason: BaseException | None = error
@@ -83,9 +88,10 @@ def sdl(schema: GraphQLSchema) -> str:
 
 
 class _Contract:
-    def __init__(self, source: GraphQLSchema, name: str) -> None:
+    def __init__(self, source: GraphQLSchema, name: str, federation_name: str) -> None:
         self._source = source
         self._name = name
+        self._federation_name = federation_name
         self._level = _LEVEL[name]
         self._made: dict[str, GraphQLNamedType] = {}
 
@@ -98,7 +104,7 @@ class _Contract:
             and named.name in {t for d in DISCRIMINATORS.values() for _, t in d.types}
         ]
         assert isinstance(query, GraphQLObjectType)
-        return GraphQLSchema(
+        made = GraphQLSchema(
             query=query,
             mutation=self._optional(self._source.mutation_type),
             subscription=self._optional(self._source.subscription_type),
@@ -106,6 +112,14 @@ class _Contract:
             directives=specified_directives,
             description=f"Credit gateway, contract {self._name}",
         )
+        service = query.fields.get("_service")
+        if service is not None:
+            text = cache(lambda: federation.subgraph_sdl(made))  # made when it is first asked for
+            described = self._made["_Service"]
+            assert isinstance(described, GraphQLObjectType)
+            service.resolve = lambda *_: made
+            described.fields["sdl"].resolve = lambda *_: text()
+        return made
 
     def _optional(self, made: GraphQLObjectType | None) -> GraphQLObjectType | None:
         """The type of mutations or subscriptions; none where the contract has no field of it."""
@@ -135,7 +149,7 @@ class _Contract:
             case GraphQLScalarType():
                 return GraphQLScalarType(
                     named.name,
-                    parse_value=named.parse_value,
+                    parse_value=self._representations() if named.name == "_Any" else named.parse_value,
                     description=named.description,
                     specified_by_url=named.specified_by_url,
                 )
@@ -160,8 +174,30 @@ class _Contract:
                     interfaces=lambda: self._interfaces(named),
                     description=named.description,
                 )
+            case GraphQLUnionType():
+                return GraphQLUnionType(named.name, self._entities, description=named.description)
             case _:
                 raise SchemaError(f"{named.name}: a type of this kind has no place in a contract yet")
+
+    # Federation ------------------------------------------------------------------------------------------------------
+
+    def _representations(self) -> Callable[[Any], str | None]:
+        return federation.representations(federation.JOINT if self._federation_name else "Subject")
+
+    def _entities(self) -> list[GraphQLObjectType]:
+        """The members of _Entity: one, whatever the form."""
+        subject = self._named(self._source.type_map["Subject"])
+        assert isinstance(subject, GraphQLObjectType)
+        if not self._federation_name:
+            return [subject]
+        return [federation.joint_entity(self._federation_name, subject, self._named(self._source.type_map["Uscc"]))]
+
+    def _binding(self, name: str, binding: Any) -> Any:
+        if name == "_entities" and self._federation_name:
+            return Related(by_representations(joint=True))
+        return binding
+
+    # Types and fields ------------------------------------------------------------------------------------------------
 
     def _interfaces(self, named: GraphQLObjectType | GraphQLInterfaceType) -> list[GraphQLInterfaceType]:
         made = [self._named(interface) for interface in named.interfaces]
@@ -200,7 +236,7 @@ class _Contract:
                         for argument, definition in field.args.items()
                     },
                     description=field.description,
-                    extensions={"binding": metadata.get("binding"), "level": level},
+                    extensions={"binding": self._binding(name, metadata.get("binding")), "level": level},
                 )
         return made
 

@@ -18,12 +18,16 @@ P, R, I = Level.PUBLIC, Level.RESTRICTED, Level.INTERNAL  # noqa: E741
 
 
 def _field(
-    description: str, level: Level | None, binding: b.Binding, resolver: Callable[..., Any] | None = None
+    description: str,
+    level: Level | None,
+    binding: b.Binding,
+    resolver: Callable[..., Any] | None = None,
+    name: str | None = None,
 ) -> Any:
     metadata = {"level": level, "binding": binding}
     if resolver is not None:
-        return strawberry.field(resolver=resolver, description=description, metadata=metadata)
-    return strawberry.field(description=description, metadata=metadata)
+        return strawberry.field(resolver=resolver, name=name, description=description, metadata=metadata)
+    return strawberry.field(name=name, description=description, metadata=metadata)
 
 
 def column(name: str, description: str, level: Level | None = None) -> Any:
@@ -55,9 +59,10 @@ def related(
     *,
     shown: bool = True,
     arguments: Callable[..., Any] | None = None,
+    name: str | None = None,
 ) -> Any:
     """Rows as a resolver says. `arguments` is a function whose signature gives the field's arguments and type."""
-    return _field(description, level, b.Related(resolve, shown), arguments)
+    return _field(description, level, b.Related(resolve, shown), arguments, name)
 
 
 def section(
@@ -104,6 +109,11 @@ def of_principal(
 def empty(description: str, level: Level | None = None) -> Any:
     """An object that has no row of its own."""
     return _field(description, level, b.Empty())
+
+
+def of_schema(description: str, level: Level | None = None, *, name: str | None = None) -> Any:
+    """What the contract says of itself."""
+    return _field(description, level, b.OfSchema(), name=name)
 
 
 def of_change(value: Value, description: str, level: Level | None = None) -> Any:

@@ -8,13 +8,15 @@ import strawberry
 
 from gateway.resolvers import changes as change_rows
 from gateway.resolvers import consents as consent_rows
+from gateway.resolvers import entities as entity_rows
 from gateway.resolvers import records as record_rows
 from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
 from gateway.schema.changes import Areas, Bookmark, RecordChangeConnection, Usccs
 from gateway.schema.consents import ConsentConnection
 from gateway.schema.enums import View
-from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, related
+from gateway.schema.federation import Entity, Service, entities
+from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, of_schema, related
 from gateway.schema.paging import After, Before, First, Last
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
@@ -165,3 +167,11 @@ class Query:
         reference.code_list, "A code list with its labels in Chinese and English", P, arguments=_code_list
     )
     matters: list[Matter] = related(reference.matters, "What can be asked for", R)
+    service: Service = of_schema("This subgraph, for composers", P, name="_service")
+    entities: list[Entity | None] = related(
+        entity_rows.by_representations(joint=False),
+        "For routers: entities by their keys, in the order asked, each as by subject. Ask by subjects instead",
+        P,
+        arguments=entities,
+        name="_entities",
+    )

@@ -9,6 +9,7 @@ from tests.bad_input.cases import INPUT, JSON_BODY, VALID, Case, Known, Make, Se
 _SUBJECT = "query Q($c: Uscc!) { subject(uscc: $c) { name } }"
 _SUBJECTS = "query Q($c: [Uscc!]!) { subjects(usccs: $c) { name } }"
 _NODE = "query Q($id: ID!) { node(id: $id) { id } }"
+_ENTITIES = "query Q($r: [_Any!]!) { _entities(representations: $r) { __typename } }"
 _FIRST = "query Q($n: Int) { records(first: $n) { totalCount } }"
 _LAST = "query Q($n: Int) { records(last: $n) { totalCount } }"
 _AFTER = "query Q($a: String) { records(after: $a) { totalCount } }"
@@ -61,6 +62,15 @@ CASES: tuple[Case, ...] = (
          ask(_SUBJECTS, c=["@USCC", "x", "@USCC", None, 5]), INPUT),
     Case("codes-21", "21 codes in the public view", "公开视图一次 21 个代码", _many(21), INPUT),
     Case("codes-1001", "1,001 codes", "1,001 个代码", _many(1_001, "restricted"), INPUT),
+    Case("entities-type", "a representation of a type that is no entity", "类型不是实体的实体表示",
+         ask(_ENTITIES, r=[{"__typename": "Region", "code": "6527"}]), INPUT),
+    Case("entities-key", "a representation without its key", "缺少键的实体表示",
+         ask(_ENTITIES, r=[{"__typename": "Subject", "id": "@RECORD"}]), INPUT),
+    Case("entities-code", "a representation with a bad code, and one that is no object",
+         "代码错误的实体表示，以及非对象",
+         ask(_ENTITIES, r=[{"__typename": "Subject", "uscc": "x"}, "x"]), INPUT),
+    Case("entities-empty", "no representations", "实体表示列表为空", ask(_ENTITIES, r=[]), INPUT),
+    Case("entities-10000", "10,000 representations", "10,000 个实体表示", ask(_ENTITIES, r=[1] * 10_000), INPUT),
     Case("variables-several", "two bad variables: each is told", "两个变量有误：逐一指出",
          ask("query Q($c: Uscc!, $n: Int) { subject(uscc: $c) { records(first: $n) { totalCount } } }",
              c="x", n="5"), INPUT),

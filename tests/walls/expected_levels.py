@@ -72,7 +72,10 @@ FIELDS: dict[str, dict[int, str]] = {
 
 # Our own fields, beyond the contract: (level, names, reason).
 OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
-    "Query": ((P, "recordChanges", "changes of records that the view has, or had"),),
+    "Query": (
+        (P, "recordChanges", "changes of records that the view has, or had"),
+        (P, "_service _entities", "the federation's: another way to ask by code, in the asker's own contract"),
+    ),
     "Subscription": ((P, "recordChanged", "as Query.recordChanges, one by one"),),
     "RecordChange": (
         (
@@ -83,6 +86,7 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     ),
     "RecordChangeConnection": ((P, "edges pageInfo", "as the field that returns it"),),
     "RecordChangeEdge": ((P, "cursor node", "as the field that returns it"),),
+    "_Service": ((P, "sdl", "the asker's own contract as text, as introspection has it"),),
     "Mutation": ((R, "revokeConsent", "as recordConsent, which it ends"),),
     "RecordConsentPayload": ((R, "consent", "what was recorded, for who recorded it"),),
     "RevokeConsentPayload": ((R, "consent", "what was revoked, for who revoked it"),),
@@ -139,7 +143,7 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
 RECORD_TYPES = tuple(
     name
     for name in OURS
-    if name not in ("Mutation", "Viewer", "Query", "Subscription")
+    if name not in ("Mutation", "Viewer", "Query", "Subscription", "_Service")
     and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RecordChange"))
 )
 

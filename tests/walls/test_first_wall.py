@@ -16,8 +16,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from expected_levels import CONTRACTS, LEVELS, TYPES, visible
-from graphql import GraphQLSchema, build_schema, get_introspection_query, print_schema
+from expected_levels import CONTRACTS, ENUM_VALUES, INPUT_FIELDS, LEVELS, TYPES, I, P, R, visible
+from graphql import GraphQLSchema, build_schema, get_introspection_query, parse, print_ast, print_schema
 from walls_documents import Case, Generator, coordinates, together
 from walls_support import ACCESSES_OF, PRINCIPALS, FakeAccount, FakeSources, NoRows, arguments, ask, pairs, with_scope
 
@@ -29,6 +29,7 @@ from gateway.engine.mutate import compile_mutation
 from gateway.engine.sql import Statement
 from gateway.errors import Refused
 from gateway.schema.contracts import annotated_schema, build_contracts, sdl
+from gateway.schema.federation import subgraph_sdl
 from gateway.storage.database import Database
 
 ANNOTATED = annotated_schema()
@@ -223,6 +224,61 @@ def test_sdl_shows_the_own_contract(contract: str) -> None:
 
 def test_the_sdl_check_notices_a_wall_that_is_gone() -> None:
     assert coordinates(build_schema(print_schema(ANNOTATED))) - expected("PUBLIC")
+
+
+MACHINERY = {"_Entity", "_Service", "_Service.sdl", "Query._service", "Query._entities"}
+JOINT = {"RegionSubject", "RegionSubject.uscc", "RegionSubject.bortala", "PrefectureAnswer", "PrefectureAnswer.subject"}
+# By hand: whose tokens have a field of that level (docs/clients.md).
+DIRECTIVES = {
+    P: set(),
+    R: {
+        '@tag(name: "restricted")',
+        "@authenticated",
+        '@requiresScopes(scopes: [["view:restricted"], ["view:internal"], ["subject:self"]])',
+    },
+    I: {'@tag(name: "internal")', "@authenticated", '@requiresScopes(scopes: [["view:internal"]])'},
+}
+
+
+def subgraph(text: str) -> dict[str, set[str]]:
+    """Coordinate → directives, of the types, fields and values that a subgraph's SDL defines."""
+    found: dict[str, set[str]] = {}
+    for definition in parse(text).definitions:
+        node: Any = definition
+        if getattr(node, "name", None) is None or node.kind == "scalar_type_definition":
+            continue
+        owner = node.name.value
+        found[owner] = set()
+        for member in getattr(node, "fields", None) or getattr(node, "values", None) or ():
+            directives = {print_ast(directive) for directive in member.directives or ()}
+            # An interface's fields are tagged alone: composers refuse more there, and its types have it.
+            if node.kind == "interface_type_definition" and directives:
+                directives |= DIRECTIVES[max(level for level in DIRECTIVES if directives <= DIRECTIVES[level])]
+            found[f"{owner}.{member.name.value}"] = directives
+    return found
+
+
+@pytest.mark.parametrize("name", ["", "bortala"])
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_the_subgraphs_sdl_shows_the_own_contract_and_says_who_has_what(contract: str, name: str) -> None:
+    text = subgraph_sdl(build_contracts(ANNOTATED, federation_name=name)[contract])
+    found = subgraph(text)
+    own = expected(contract) - MACHINERY
+    if name:
+        assert set(found) >= JOINT
+        assert set(found) - JOINT < own
+    else:
+        assert set(found) == own
+    told = {c: found[c] for c in found if "." in c and c.split(".")[0] not in {*ENUM_VALUES, *INPUT_FIELDS}}
+    # Connections, edges and PageInfo have the level of the field that returns them, which is marked.
+    inherit = re.compile(r"(\w+(Connection|Edge)|PageInfo)\.")
+    public = {c for c in told if c in JOINT or inherit.match(c)}
+    assert told == {c: DIRECTIVES[P if c in public else LEVELS[c]] for c in told}
+    assert ("@authenticated @requiresScopes" in text) == (contract != "PUBLIC")
+    hidden = {part for c in coordinates(ANNOTATED) - expected(contract) for part in c.split(".")}
+    hidden -= {part for c in expected(contract) for part in c.split(".")}
+    assert {word for word in hidden & set(re.findall(r"\w+", text)) if not word.islower()} == set()
+    pairs.count("subgraph's SDL, coordinate × contract × form", len(found))
 
 
 # Variables ---------------------------------------------------------------------------------------------------------

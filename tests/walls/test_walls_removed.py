@@ -164,7 +164,7 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
     cases = [
         case
         for case in Generator(ANNOTATED).cases()
-        if case.kind in ("root", "nested", "interface", "node(id)", "named fragment", "alias")
+        if case.kind in ("root", "nested", "interface", "node(id)", "_entities", "named fragment", "alias")
         and hidden(contract, case)
     ]
     leaked, reached = [], set()
@@ -271,6 +271,12 @@ async def test_in_lists_for_each_element(engine: Engine, narrowed: tuple[Princip
     assert {(error["message"], error["extensions"]["code"]) for error in found["errors"]} == {
         (found["errors"][0]["message"], "FORBIDDEN")
     }
+    entities = "query ($r: [_Any!]!) { _entities(representations: $r) { ... on Subject { uscc } } }"
+    listed = [{"__typename": "Subject", "uscc": code} for code in (outside, inside, None, NOBODY)]
+    again = await ask(engine, asker, entities, r=listed)
+    assert again["data"]["_entities"] == [None, {"uscc": inside}, None, None]
+    assert [error["path"] for error in again["errors"]] == [["_entities", 0], ["_entities", 3]]
+    assert {error["message"] for error in again["errors"]} == {found["errors"][0]["message"]}
     literal = f'{{ subjects(usccs: ["{outside}"]) {{ uscc }} }}'
     assert (await ask(engine, asker, literal))["errors"][0]["path"] == ["subjects", 0]
 
@@ -283,6 +289,10 @@ async def test_keys_pass_the_scope_before_any_source_is_asked(
     found = await ask(engine, asker, query, u=[outside, inside, NOBODY])
     assert sources.asked == {inside}
     assert found["data"]["subjects"][1]["courts"]["answer"] == {"status": "ANSWERED"}
+    sources.wanted.clear()
+    entities = f"query ($r: [_Any!]!) {{ _entities(representations: $r) {{ ... on Subject {{ uscc {SECTION} }} }} }}"
+    await ask(engine, asker, entities, r=[{"__typename": "Subject", "uscc": c} for c in (outside, inside, NOBODY)])
+    assert sources.asked == {inside}
     sources.wanted.clear()
     one = f"query ($u: Uscc!) {{ subject(uscc: $u) {{ uscc {SECTION} }} }}"
     for code in (outside, NOBODY):

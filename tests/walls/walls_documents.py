@@ -25,6 +25,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
+    GraphQLUnionType,
     Undefined,
     get_named_type,
     is_introspection_type,
@@ -36,8 +37,11 @@ CODE = "9165270130000000A"
 CODE += uscc_check_digit(CODE)
 ID = node_id("S", organisation_uuid(CODE))
 LITERALS = {"Uscc": f'"{CODE}"', "ID": f'"{ID}"', "Int": "1", "Float": "1", "Boolean": "true", "Date": '"2026-01-01"'}
+LITERALS["_Any"] = f'{{__typename: "Subject", uscc: "{CODE}"}}'
 _MARK = re.compile(r"«([^|»]+)\|([^»]+)»")
 HOLE = "⟪⟫"
+AT_THE_ROOT = f"{{ {HOLE} }}"
+AT_ROOT = 8  # leaves of a document: each may be two fields, and a document has 20 root fields at most
 ROOTS = ("Query", "Mutation", "Subscription")
 Composite = GraphQLObjectType | GraphQLInterfaceType
 
@@ -132,6 +136,11 @@ class Ways:
                 found[named.name] = (("Query", "node"), ("...", named.name))
         return found
 
+    def from_entities(self) -> dict[str, tuple[Step, ...]]:
+        """Type → way from _entities(representations)."""
+        start: tuple[Step, ...] = (("Query", "_entities"), ("...", "Subject"))
+        return {"_Entity": start[:1]} | self._ways("Subject", start)
+
     def _ways(self, start: str, before: tuple[Step, ...], without: str = "") -> dict[str, tuple[Step, ...]]:
         found: dict[str, tuple[Step, ...]] = {}
         queue: list[tuple[int, int, str, tuple[Step, ...]]] = [(0, 0, start, before)]
@@ -184,6 +193,7 @@ class Generator:
         ways = Ways(schema)
         self._root = ways.from_root()
         self._node = ways.from_node()
+        self._entities = ways.from_entities()
 
     def cases(self) -> Iterator[Case]:
         """Every coordinate by every kind of path."""
@@ -207,11 +217,13 @@ class Generator:
             ways = {"nested": self._root[owner.name]} if owner.name in self._root else {}
             if owner.name in self._node:
                 ways["node(id)"] = self._node[owner.name]
+            if owner.name in self._entities:
+                ways["_entities"] = self._entities[owner.name]
         for kind, way in ways.items():
             if isinstance(owner, GraphQLInterfaceType) and kind == "nested":
                 kind = "interface"
             yield Case(where, kind, self._document(way, HOLE, root), leaf)
-            if kind == "node(id)":
+            if kind in ("node(id)", "_entities"):
                 continue
             if root == "Subscription":  # one field, and no other beside it
                 fragment = f" fragment F on {on} {{ {HOLE} }}"
@@ -239,7 +251,7 @@ class Generator:
                 if _required(a)
             )
         text = mark(f"{owner.name}.{name}", name) + (f"({arguments})" if arguments else "") + directive
-        if isinstance(get_named_type(field.type), Composite):
+        if isinstance(get_named_type(field.type), Composite | GraphQLUnionType):
             text += f" {{ {below or '__typename'} }}"
         return text
 
@@ -259,6 +271,9 @@ class Generator:
         if named.name in self._root and named.name not in ROOTS:
             spread = f"... on {mark(named.name, named.name)} {{ __typename }}"
             yield Case(named.name, "type condition", self._document(self._root[named.name], spread))
+        if named.name in self._entities:
+            spread = f"... on {mark(named.name, named.name)} {{ __typename }}"
+            yield Case(named.name, "type condition, _entities", self._document(self._entities[named.name], spread))
         fragment = f"{{ ...F }} fragment F on {mark(named.name, named.name)} {{ __typename }}"
         if named.name == "Query":
             yield Case(named.name, "type condition", fragment)
@@ -325,4 +340,15 @@ def together(cases: Iterable[Case]) -> list[str]:
     found: dict[tuple[str, str], dict[str, None]] = {}
     for case in cases:
         found.setdefault((case.kind, case.outer), {})[case.leaf] = None
-    return [Case("", kind, outer, " ".join(leaves)).text for (kind, outer), leaves in found.items()]
+    return [
+        Case("", kind, outer, " ".join(leaves)).text
+        for (kind, outer), every in found.items()
+        for leaves in batched(every, AT_ROOT if outer == AT_THE_ROOT else len(every))
+    ]
+
+
+def batched(leaves: Iterable[str], most: int) -> Iterator[list[str]]:
+    """The leaves, so many at a time."""
+    listed = list(leaves)
+    for begin in range(0, len(listed), most):
+        yield listed[begin : begin + most]
