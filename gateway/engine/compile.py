@@ -78,9 +78,13 @@ def compile_operation(
     unscoped = without_scope(made)
     if unscoped is None:
         return Compiled(made, None, (), {}, 0, (), scoped=True)
-    made, scoped_if = unscoped
+    whole, (made, scoped_if) = made, unscoped
     compiled = compile_plan(made, principal, accounts=accounts)
     compiled.scoped_if = scoped_if
+    if made is not whole:  # what is left out is selected all the same: its values are refused like all others
+        compiled.checks = tuple(
+            dict.fromkeys((*compiled.checks, *p.values(whole), *(value for value, _ in sizes(whole))))
+        )
     return compiled
 
 

@@ -373,7 +373,8 @@ def aggregated(items: str) -> Text:
 
 
 def joined(expressions: list[str]) -> str:
-    """Ids, comma separated; of one expression its own value, of whatever type."""
+    """Ids, comma separated, null where there are none; of one expression its own value, of whatever type."""
     if not expressions:
         return "''::text"
-    return expressions[0] if len(expressions) == 1 else f"concat_ws(',', {', '.join(expressions)})"
+    # Nothing is not an empty text: among the ids of other rows that would be an id without characters.
+    return expressions[0] if len(expressions) == 1 else f"nullif(concat_ws(',', {', '.join(expressions)}), '')"

@@ -63,4 +63,5 @@ def history(_: Arguments) -> Rows:
 
 def withdrawals(_: Arguments) -> Rows:
     """Subject.withdrawals."""
-    return Rows("withdrawal", match=(("id", "subject_id"),), sort=("withdrawn_on",), cost=3)
+    sort = ("withdrawn_on", "authority_id", "reason")  # several on one day keep their order from one answer to the next
+    return Rows("withdrawal", match=(("id", "subject_id"),), sort=sort, cost=3)

@@ -28,7 +28,9 @@ def code_list(arguments: Arguments) -> Rows:
     """Query.codeList."""
     name = arguments.value("name")
     assert name is not None
-    return Rows("code_label", where=(Condition("list", "=", (name,)),), sort=("position", "code"), cost=40)
+    return Rows(
+        "code_label", where=(Condition("list", "=", (name,)),), sort=("position", "code", "valid_from"), cost=40
+    )
 
 
 def matters(_: Arguments) -> Rows:

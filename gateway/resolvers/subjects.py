@@ -71,9 +71,9 @@ def own_organisation(_: Arguments) -> Rows:
 
 def predecessors(_: Arguments) -> Rows:
     """Subject.predecessors."""
-    return Rows("predecessor", match=(("id", "successor_id"),), cost=3)
+    return Rows("predecessor", match=(("id", "successor_id"),), sort=("id",), cost=3)
 
 
 def successors(_: Arguments) -> Rows:
     """Subject.successors."""
-    return Rows("successor", match=(("id", "predecessor_id"),), cost=3)
+    return Rows("successor", match=(("id", "predecessor_id"),), sort=("id",), cost=3)

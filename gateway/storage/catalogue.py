@@ -144,6 +144,10 @@ STATUS = (
     " else r.status end"
 )
 
+_ROLE_AT_PRESENT = (
+    "(o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())"
+)
+
 # Relations ------------------------------------------------------------------------------------------------------------
 
 SUBJECT = Relation(
@@ -185,7 +189,7 @@ SUBJECT = Relation(
         Column(
             "roles",
             "(select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o"
-            " where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today()))",
+            f" where o.subject_id = s.id and {_ROLE_AT_PRESENT})",
             "json",
             level=P,
             empty="[]",
@@ -356,10 +360,7 @@ SUBJECT_ROLE = Relation(
     "subject_role",
     "core.subject_role o join core.subject s on s.id = o.subject_id",
     (Column("subject_id", "o.subject_id", "key", level=P), Column("role", "o.role", "code", level=P)),
-    rows={
-        name: f"(o.valid_to is null or o.valid_to >= core.today()) and ({condition})"
-        for name, condition in SUBJECT_ROWS.items()
-    },
+    rows={name: f"{_ROLE_AT_PRESENT} and ({condition})" for name, condition in SUBJECT_ROWS.items()},
     subject="s.id",
 )
 

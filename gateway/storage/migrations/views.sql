@@ -18,7 +18,7 @@ create view v_public.subject with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_public.record with (security_barrier) as select
@@ -397,7 +397,7 @@ create view v_public.authority with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_public.predecessor with (security_barrier) as select
@@ -415,7 +415,7 @@ create view v_public.predecessor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_public.name_part with (security_barrier) as select
@@ -451,7 +451,7 @@ create view v_public.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
 from core.subject_role o join core.subject s on s.id = o.subject_id
-where ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
+where ((o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
 create view v_public.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -467,7 +467,7 @@ create view v_public.successor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_public.withdrawal with (security_barrier) as select
@@ -603,7 +603,7 @@ create view v_restricted.subject with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_restricted.record with (security_barrier) as select
@@ -1017,7 +1017,7 @@ create view v_restricted.authority with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_restricted.predecessor with (security_barrier) as select
@@ -1035,7 +1035,7 @@ create view v_restricted.predecessor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_restricted.name_part with (security_barrier) as select
@@ -1071,7 +1071,7 @@ create view v_restricted.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
     o.role as role
 from core.subject_role o join core.subject s on s.id = o.subject_id
-where ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
+where ((o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'));
 create view v_restricted.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -1087,7 +1087,7 @@ create view v_restricted.successor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where (s.class = 'ORGANISATION');
 create view v_restricted.withdrawal with (security_barrier) as select
@@ -1543,7 +1543,7 @@ create view v_restricted_scoped.subject with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
@@ -1973,7 +1973,7 @@ create view v_restricted_scoped.authority with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION');
@@ -1992,7 +1992,7 @@ create view v_restricted_scoped.predecessor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
@@ -2045,7 +2045,7 @@ create view v_restricted_scoped.subject_role with (security_barrier) as select
     o.role as role
 from core.subject_role o join core.subject s on s.id = o.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and ((o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'))
+  and ((o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today()) and (s.class = 'ORGANISATION'))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -2064,7 +2064,7 @@ create view v_restricted_scoped.successor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION')
@@ -2680,7 +2680,7 @@ create view v_self.subject with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
@@ -3101,7 +3101,7 @@ create view v_self.authority with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.class = 'ORGANISATION');
@@ -3120,7 +3120,7 @@ create view v_self.predecessor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
@@ -3161,7 +3161,7 @@ create view v_self.subject_role with (security_barrier) as select
     o.role as role
 from core.subject_role o join core.subject s on s.id = o.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and ((o.valid_to is null or o.valid_to >= core.today()) and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
+  and ((o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today()) and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
 create view v_self.successor with (security_barrier) as select
     c.predecessor_id as predecessor_id,
     s.id as id,
@@ -3177,7 +3177,7 @@ create view v_self.successor with (security_barrier) as select
     g.local as region_local,
     case when s.kind = 'INDIVIDUAL_BUSINESS' then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
@@ -3743,7 +3743,7 @@ create view v_internal.subject with (security_barrier) as select
     g.local as region_local,
     s.legal_representative as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
@@ -4188,7 +4188,7 @@ create view v_internal.authority with (security_barrier) as select
     g.local as region_local,
     s.legal_representative as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
@@ -4208,7 +4208,7 @@ create view v_internal.predecessor with (security_barrier) as select
     g.local as region_local,
     s.legal_representative as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.succession c join core.subject s on s.id = c.predecessor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
@@ -4262,7 +4262,7 @@ create view v_internal.subject_role with (security_barrier) as select
     o.role as role
 from core.subject_role o join core.subject s on s.id = o.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and ((o.valid_to is null or o.valid_to >= core.today()) and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until))))
+  and ((o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today()) and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -4281,7 +4281,7 @@ create view v_internal.successor with (security_barrier) as select
     g.local as region_local,
     s.legal_representative as legal_representative,
     (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text from core.former_name f where f.subject_id = s.id) as former_names,
-    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_to is null or o.valid_to >= core.today())) as roles,
+    (select coalesce(json_agg(o.role order by o.role), '[]')::text from core.subject_role o where o.subject_id = s.id and (o.valid_from is null or o.valid_from <= core.today()) and (o.valid_to is null or o.valid_to >= core.today())) as roles,
     pi.masked as identity_number
 from core.succession c join core.subject s on s.id = c.successor_id left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))

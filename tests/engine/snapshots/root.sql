@@ -6,7 +6,7 @@ left join lateral (select '{"name":' || to_json(t1.name)::text || '}' as j, t1.e
 left join lateral (select '{"code":"' || t3.code || '","name":' || to_json(t3.name)::text || ',"requiredSources":[' || coalesce(x5.j, '') || ']}' as j from v_restricted.matter t3
  left join lateral (select string_agg(q.j, ',') as j from (select '{"code":"' || t4.code || '"}' as j from v_restricted.required_source t4 where t4.matter_code = t3.code order by t4.position, t4.code) q) x5 on true where t3.code = $15::text limit 1) x6 on true
 left join lateral (select string_agg(q.j, ',') as j from (select '{"code":"' || t7.code || '","kind":"' || t7.kind || '"}' as j from v_restricted.source t7 order by t7.position, t7.code) q) x8 on true
-left join lateral (select string_agg(q.j, ',') as j from (select '{"code":' || to_json(t9.code)::text || ',"zh":' || to_json(t9.zh)::text || ',"en":' || to_json(t9.en)::text || '}' as j from v_restricted.code_label t9 where t9.list = $16::text order by t9.position, t9.code) q) x10 on true) q
+left join lateral (select string_agg(q.j, ',') as j from (select '{"code":' || to_json(t9.code)::text || ',"zh":' || to_json(t9.zh)::text || ',"en":' || to_json(t9.en)::text || '}' as j from v_restricted.code_label t9 where t9.list = $16::text order by t9.position, t9.code, t9.valid_from) q) x10 on true) q
 -- $1 to $11 of the disclosure: id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld
 -- $12 principal.view::text
 -- $13 principal.client_id::text
