@@ -22,7 +22,6 @@ from graphql import (
     VariableNode,
     Visitor,
     parse,
-    validate,
     visit,
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged
@@ -30,6 +29,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from gateway.engine import wording
 from gateway.engine.kept import Kept
 from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
+from gateway.engine.validation import errors_of
 from gateway.engine.variables import Coercer
 from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
 from gateway.limits import CEILINGS, QueryLimits
@@ -136,7 +136,7 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
     if limits is not None:
         check_limits(size, limits)
     try:
-        errors = validate(schema, node, max_errors=MOST_ERRORS, hide_suggestions=True)
+        errors = errors_of(schema, node, text, MOST_ERRORS)
     except RecursionError:
         raise Refused([nested_too_deeply()]) from None
     if errors:
