@@ -12,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench bench-search bench-import bench-sources federation lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-peers bench-search bench-import bench-sources federation lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -25,6 +25,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make graphiql       GraphiQL for http://127.0.0.1:8000/graphql, bundled from npm packages into build/
   make lint           ruff: rules and format           make types     mypy, strict
   make imports        which layer may import which     make bench     measurements, 12 minutes; ONLY=W1,W3 takes some
+  make bench-peers    the same on other GraphQL servers; needs the npm registry
   make bench-search   searches by name among a million
   make bench-import   import of 100,000 rows against COPY of what it stores; memory
   make bench-sources  a thousand cold subjects against a bare loop of the same calls
@@ -79,6 +80,9 @@ bench: env
 
 federation: env
 	@$(PY) -m scripts.federation_check
+
+bench-peers: env
+	@$(PY) -m benchmarks.peers
 
 bench-sources: env
 	@$(PY) -m benchmarks.sources

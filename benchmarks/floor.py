@@ -101,7 +101,7 @@ def statements(view: str) -> dict[str, str]:
 
 
 # What one sets for short statements: to plan W2's anew takes as long as to run it.
-_SERVER = {"plan_cache_mode": "force_generic_plan", "jit": "off", "max_parallel_workers_per_gather": "0"}
+SERVER = {"plan_cache_mode": "force_generic_plan", "jit": "off", "max_parallel_workers_per_gather": "0"}
 
 
 async def as_bytes(connection: Connection) -> None:
@@ -121,7 +121,7 @@ def create_floor(dsn: str, *, reset: bool) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         nonlocal pool
         more: dict[str, Any] = {} if reset else {"reset": _no_reset}
-        async with asyncpg.create_pool(dsn, init=as_bytes, server_settings=_SERVER, **more) as made:
+        async with asyncpg.create_pool(dsn, init=as_bytes, server_settings=SERVER, **more) as made:
             pool = made
             yield
 

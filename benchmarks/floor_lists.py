@@ -43,7 +43,7 @@ def _first_only(tier: int) -> str:
 # Each subject once, in the order of its first ending: `m`, at most one more than a total counts. Most names have two
 # endings that match, one for each way of writing 有限责任公司, so three times as many rows have them all, and a
 # window over these costs less than half of a look at each row's other endings, which is left for where they don't.
-_MATCHES = f"""
+MATCHES = f"""
   raw as materialized (select q.*, row_number() over () as place from (
     {_endings(0, "", _ENDINGS)} union all {_endings(1, "", _ENDINGS)} limit {_ENDINGS}) q),
   once as materialized (select q.subject_id, q.tier, q.suffix, q.place from (
@@ -72,7 +72,7 @@ def search(view: str) -> str:
         """ || ',"recordCounts":[' || coalesce(c.j, '') || ']}}'"""
     )
     cursor = "'n' || m.tier || translate(encode(convert_to(m.suffix, 'UTF8'), 'base64'), E'+/=\\n', '-_') || s.node_id"
-    return f"""with {_MATCHES},
+    return f"""with {MATCHES},
       t as (select count(*) as n from m)
       select '{{"data":{{"searchSubjects":{{"totalCount":' || least(t.n, {COUNTED}) || ',"edges":['
         || coalesce(p.j, '') || '],"pageInfo":{{"hasNextPage":' || (t.n > {PAGE})::text || ',"endCursor":'

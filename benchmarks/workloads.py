@@ -20,7 +20,7 @@ from benchmarks.data import AUTHORITIES, PROVINCE, Size, group_bounds
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Variables: TypeAlias = Mapping[str, Any]
-PROFILES, LISTS, LIST_LENGTH, SEARCHES, PAGES = 4_000, 400, 100, 2_000, 1_000
+PROFILES, LISTS, LIST_LENGTH, SEARCHES, PAGES = 4_000, 400, 100, 2_000, 400
 
 _RECORD_FULL = """id kind area severity catalogueItem title documentNumber authority { uscc name }
         source { code name kind } decidedOn publishedFrom publishedUntil status underObjection repairableFrom
@@ -120,8 +120,9 @@ def _by_name(view: str, variables: Variables) -> Asked:
 _ORDER_NAMES = {"DECIDED_ON": "decided", "PUBLISHED_FROM": "published"}
 
 
-def _by_filter(view: str, variables: Variables) -> Asked:
-    found = {}
+def filter_parameters(variables: Variables) -> dict[str, str]:
+    """W4's filters, order and cursor as the floor is given them."""
+    found: dict[str, str] = {}
     for key, name in (("kinds", "kind"), ("areas", "area")):
         if key in variables["filter"]:
             found[name] = ",".join(variables["filter"][key])
@@ -133,7 +134,11 @@ def _by_filter(view: str, variables: Variables) -> Asked:
         found["order"] = f"{_ORDER_NAMES[order['field']]}_{order['direction'].lower()}"
     if "after" in variables:
         found["after"] = variables["after"]
-    return Asked(f"/w4/{view}?{urlencode(found)}")
+    return found
+
+
+def _by_filter(view: str, variables: Variables) -> Asked:
+    return Asked(f"/w4/{view}?{urlencode(filter_parameters(variables))}")
 
 
 # Parameters ----------------------------------------------------------------------------------------------------------

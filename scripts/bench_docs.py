@@ -1,6 +1,6 @@
 """Figures of the benchmarks for docs/performance.md, and their picture.
 
-In: latest.json, growth.json and memory.json of benchmarks/results/, where they exist. Out: lines of Markdown, and an
+In: latest, peers, growth and memory.json of benchmarks/results/, where they exist. Out: lines of Markdown, and an
 SVG: a bar for each stack, its requests a second over the floor's, with the least and the most of its rounds.
 """
 
@@ -116,6 +116,35 @@ def _bar(row: dict[str, Any], y: int, scale: float) -> list[str]:
 
 
 # Others ---------------------------------------------------------------------------------------------------------------
+
+
+def of_peers(folder: Path | None = None) -> list[str]:
+    """The figures of benchmarks/peers."""
+    return _of("peers.json", peer_table, folder)
+
+
+def peer_table(results: dict[str, Any]) -> list[str]:
+    """Each server's figures, and how many times its requests a second the gateway answers."""
+    heads = (
+        "workload",
+        "server",
+        "requests a second (least, most)",
+        "p50 ms",
+        "CPU ms",
+        "of PostgreSQL",
+        "gateway over it",
+    )
+    names = ("p50_ms", "cpu_ms_server", "cpu_ms_postgres", "ratio")
+    rows = (
+        (
+            row["workload"],
+            row["stack"],
+            f"{row['rps']:,} ({row['rps_min']:,}, {row['rps_max']:,})",
+            *(str(row[name]) for name in names),
+        )
+        for row in results["rows"]
+    )
+    return [f"{results['machine']}; commit {results['commit'][:12]}.", "", *table(heads, rows)]
 
 
 def grown(folder: Path | None = None) -> list[str]:

@@ -30,7 +30,7 @@ from gateway.cli import app
 from gateway.errors import CLIENT_ERRORS, ClientError
 from gateway.settings import PREFIX, Settings
 from gateway.source_settings import PeerSource
-from scripts.bench_docs import grown, measured, picture, remembered
+from scripts.bench_docs import grown, measured, of_peers, picture, remembered
 from scripts.import_docs import columns_of_files, import_figures
 from scripts.source_docs import black_hole_figures, source_figures
 from tests.bad_input import ANSWERS, GROUPS
@@ -41,6 +41,7 @@ SEARCH_RESULTS = ROOT / "benchmarks" / "results" / "search.json"
 NOTE = "<!-- Made by `python -m scripts.make_docs`. Don't edit. -->"
 FIGURES = ("<!-- figures: made by `python -m scripts.make_docs` -->", "<!-- end of figures -->")
 SEARCH = ("<!-- search: made by `python -m scripts.make_docs` -->", "<!-- end of search -->")
+PEERS = ("<!-- peers: made by `python -m scripts.make_docs` -->", "<!-- end of peers -->")
 GROWTH = ("<!-- growth: made by `python -m scripts.make_docs` -->", "<!-- end of growth -->")
 MEMORY = ("<!-- memory: made by `python -m scripts.make_docs` -->", "<!-- end of memory -->")
 COLD = ("<!-- cold subjects: made by `python -m scripts.make_docs` -->", "<!-- end of cold subjects -->")
@@ -171,6 +172,7 @@ def performance_page(page: str) -> str:
     """docs/performance.md with the last figures of everything that is measured."""
     for marks, lines in (
         (FIGURES, measured()),
+        (PEERS, of_peers()),
         (GROWTH, grown()),
         (MEMORY, remembered()),
         (SEARCH, searched()),
