@@ -254,6 +254,10 @@ class GraphQLEndpoint:
         shown = Shown("GET", self._url, proofs, lambda: self._certificates.thumbprint(scope))
         await self._sockets.serve(scope, receive, send, shown, self._throttle.address(scope), headers.language())
 
+    def stranger(self, scope: Scope) -> None:
+        """Take one of the requests that an address has without a token. Raises RateLimited."""
+        self._throttle.stranger(scope)
+
     async def refused(self, error: ClientError, request: Request) -> None:
         """Account for a refusal of somebody who is known, but may not ask so. Raises RateLimited."""
         if isinstance(error.principal, Principal):
