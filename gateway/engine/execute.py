@@ -60,7 +60,7 @@ from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
 
-MOST_SQL = 6_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
+MOST_SQL = 2_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
 # s that an answer to a registered document is kept: with the 1.5 s after which the public set's version is read again
 # (auth/documents.py), what an operator has removed is gone within two.
 _REGISTERED: Final = 0.5
