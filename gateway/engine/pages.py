@@ -15,8 +15,9 @@ from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Page
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
-from gateway.engine.search import COUNTED, beyond, counted
+from gateway.engine.search import COUNTED, Total, beyond, with_total
 from gateway.engine.search import page as found_page
+from gateway.engine.search import total as found_total
 from gateway.engine.values import Value
 from gateway.storage.catalogue import RELATIONS
 
@@ -44,7 +45,8 @@ class Pages(Fields):
         more = more or bool(place and "endCursor" in infos)
         if not edges and not more and not infos & {"startCursor", "endCursor"}:
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
-        found = ""
+        found, total = "", None
+        counts = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items)
         if rows.search is not None:
             found = self._alias("m")
             own.overrides |= {"tier": f"{found}.tier", "suffix": f"{found}.suffix"}
@@ -72,18 +74,22 @@ class Pages(Fields):
         if listed:
             source, where = self._listed(replace(field, rows=read), region, own, row, bound), ""
         else:
-            source = self._found(field, found, own, limit) if rows.search else self._from(read, own)
+            if rows.search is not None and counts and not page.backward and with_total(rows.search):
+                total = found_total(self._schema, rows.search, self._parameter, self._alias, limit)
+            source = self._found(field, found, own, limit, total) if rows.search else self._from(read, own)
         query = f"select {', '.join(inner) or '1'} from {source}{where} limit {bound}"
         if bound is not limit:
             query = f"select * from ({query}) b limit {limit}"
         if page.backward:
             query = f"select * from ({query}) r order by r.n desc"
         outer = self._outer(page, infos, len(edges), size, more=more, shown=bool(own.shown))
-        row.joins.append(f"left join lateral (select {', '.join(outer)} from ({query}) q) {alias} on true")
+        outer += [f"{total.number} as total"] if total is not None else []
+        before = f"{total.parts} " if total is not None else ""
+        row.joins.append(f"left join lateral ({before}select {', '.join(outer)} from ({query}) q) {alias} on true")
         self._pass_on(own, alias, row)
         if self._mode == "keys":
             return Text().literal("null")
-        return self._connection_text(field, alias, edges, row)
+        return self._connection_text(field, alias, edges, row, f"{alias}.total" if total is not None else "")
 
     def _outer(self, page: Page, infos: set[str], edges: int, size: str, *, more: bool, shown: bool) -> list[str]:
         """A page's columns. `more` is whether it has read one row more than it shows, to know of it.
@@ -143,10 +149,13 @@ class Pages(Fields):
         read = rows if page.backward else replace(rows, order=opposite(rows.order))
         return Text().sql(f"coalesce((select 'true' from {self._from(read, own)}{where} limit 1), 'false')")
 
-    def _connection_text(self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row) -> Text:
+    def _connection_text(
+        self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row, total: str = ""
+    ) -> Text:
+        """`total`: where the page has it already."""
         text = Text().literal("{")
-        counts = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items)
-        total = self._total(field, row) if counts else ""
+        if not total and any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items):
+            total = self._total(field, row)
         for number, item in enumerate(field.items):
             text.literal(("," if number else "") + json.dumps(item.key) + ":")
             match item:
@@ -162,11 +171,15 @@ class Pages(Fields):
                     text.extend(self._page_info(items, field, alias, row))
         return text.literal("}")
 
-    def _found(self, field: p.Connection, alias: str, own: Row, limit: str) -> str:
-        """The subjects that a search finds, with exactly the columns used, in the order in which they are read."""
+    def _found(self, field: p.Connection, alias: str, own: Row, limit: str, total: Total | None) -> str:
+        """The subjects that a search finds, with exactly the columns used, in the order in which they are read; those
+        of a first page from what its total reads."""
         search, backward = field.rows.search, field.page.backward
         assert search is not None
-        query = found_page(self._schema, search, self._parameter, limit, self._alias("few"), backward=backward)
+        if total is not None:
+            query = total.page
+        else:
+            query = found_page(self._schema, search, self._parameter, limit, self._alias("few"), backward=backward)
         own.used.setdefault("id")
         used = ", ".join(f"v.{name}" for name in own.used)
         return (
@@ -225,8 +238,9 @@ class Pages(Fields):
         rows = field.rows
         if rows.search is not None:
             alias = self._alias("c")
-            query = counted(self._schema, rows.search, self._parameter, self._alias("few"))
-            row.joins.append(f"left join lateral (select count(*) as n from ({query}) q) {alias} on true")
+            made = found_total(self._schema, rows.search, self._parameter, self._alias)
+            before = f"{made.parts} " if made.parts else ""
+            row.joins.append(f"left join lateral ({before}select {made.number} as n) {alias} on true")
             return f"{alias}.n"
         own = Row(self._alias("t"), rows.relation)
         where = self._where(rows, own, row)

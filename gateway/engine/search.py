@@ -2,8 +2,11 @@
 
 In: a `Search` of the bindings, the view schema, how values become parameters. Out: a query of subject_id, tier, suffix.
 It reads ranges of core.name_part (storage/names.py): exact matches come first in their range, then what begins with the
-text, then what has it inside. A subject's other endings that match are known from `repeated` alone in most rows.
-Backwards the same ranges are read from their ends.
+text, then what has it inside. A subject's other endings that match are known from `repeated` alone in most rows, and
+in all of them where no more is typed than `repeated` compares. Backwards the same ranges are read from their ends.
+
+A total reads so many endings at once that they nearly always have all the subjects it counts, and the first page is
+taken from the same. Where they don't, because subjects have many each, both are looked for as other pages are.
 
 Kind and region are in the index. Roles are not: where few subjects hold them a search begins with these and looks at
 their names, else at the names, until the page is full.
@@ -18,8 +21,11 @@ from typing import TypeAlias
 from gateway.engine.bindings import Search, SearchPlace
 from gateway.engine.fragments import below
 from gateway.engine.values import Value
+from gateway.storage.names import LEAST
 
 COUNTED = 1_000  # how far a total is exact
+ENDINGS = 2_200  # that a total reads: most names match by two, one for each way of writing 有限责任公司
+_OF_A_PAGE = 3  # endings read for each subject of a first page
 FEW = 2_000  # holders of a role
 _TIERS = (0, 1)
 
@@ -53,9 +59,61 @@ def beyond(schema: str, search: Search, parameter: Parameter, alias: str, *, bac
     return _matches(_Sql(schema, search, parameter, "1", _Between(((place, sign),), not backward)), alias)
 
 
-def counted(schema: str, search: Search, parameter: Parameter, alias: str) -> str:
-    """The subjects of all pages, at most one more than a total counts."""
-    return _matches(_Sql(schema, search, parameter, str(COUNTED + 1), _Between()), alias)
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The subjects of all pages, at most one more than a total counts. `parts`: common table expressions, on which
+    `number` and `page` stand; `page`: the query of the first page, where it was asked for."""
+
+    parts: str
+    number: str
+    page: str = ""
+
+
+def total(
+    schema: str, search: Search, parameter: Parameter, alias: Callable[[str], str], first: str | None = None
+) -> Total:
+    """`first`: how many subjects of the first page to find by the way. `alias` makes a new one.
+
+    Raises ValueError for a first page among holders of roles or between cursors: it has a query of its own (`page`).
+    """
+    if first is not None and not with_total(search):
+        raise ValueError("this page is not the first of all that is counted")
+    every = _Sql(schema, search, parameter, str(COUNTED + 1), _Between())
+    if search.roles is not None:
+        return Total("", f"(select count(*) from ({_matches(every, alias('few'))}) q)")
+    raw, once, lack, rest = alias("raw"), alias("once"), alias("lack"), alias("rest")
+    short = f"o.endings >= {ENDINGS} and o.n <= {COUNTED}"
+    parts = [
+        f"{raw} as materialized (select r.*, row_number() over () as place from ({every.endings()}) r)",
+        # Grouped by hash: count(distinct ...) would sort them.
+        f"{once} as materialized (select count(*) as n, coalesce(sum(g.n), 0) as endings"
+        f" from (select count(*) as n from {raw} r group by r.subject_id) g)",
+    ]
+    page = ""
+    if first is not None:
+        top = alias("top")
+        few = f"least({_OF_A_PAGE} * ({first}), {ENDINGS} - 1)"
+        short = f"{short} or o.endings > {few} and (select count(*) from {top}) < {first}"
+        parts.append(
+            f"{top} as materialized (select f.subject_id, f.tier, f.suffix, f.place from (select r.*,"
+            f" row_number() over (partition by r.subject_id order by r.place) as of_subject from {raw} r"
+            f" where r.place <= {few}) f where f.of_subject = 1 order by f.place limit {first})"
+        )
+        page = (
+            f"select * from (select f.subject_id, f.tier, f.suffix from {top} f where not (select yes from {lack})"
+            f" order by f.place) f union all select * from (select * from {rest} limit {first}) r"
+        )
+    parts += [
+        f"{lack} as materialized (select o.n, {short} as yes from {once} o)",
+        f"{rest} as materialized (select b.* from ({_matches(every, '')}) b where (select yes from {lack}))",
+    ]
+    number = f"(select case when l.yes then (select count(*) from {rest}) else l.n end from {lack} l)"
+    return Total(f"with {', '.join(parts)}", number, page)
+
+
+def with_total(search: Search) -> bool:
+    """Whether a page from the beginning can be taken from what its total reads."""
+    return search.roles is None and search.after is None and search.before is None
 
 
 def _matches(sql: _Sql, alias: str) -> str:
@@ -84,7 +142,7 @@ class _Sql:
     def names(self, tier: int) -> str:
         """Subjects with a matching name or code, in the order of names, of one tier."""
         earlier = "o.tier = 0 and o.suffix < p.suffix" if tier == 0 else "(o.tier = 0 or o.suffix < p.suffix)"
-        conditions = [f"p.tier = {tier}", self._range("p"), "d.earlier is null", *self._of_names()]
+        conditions = [f"p.tier = {tier}", self._range("p"), self._maybe(), "d.earlier is null", *self._of_names()]
         for place, sign in self.between.places:
             ending, node = place.tiers[tier]
             conditions.append(f"(p.suffix, p.subject_id) {sign} ({self._parameter(ending)}, {self._id(place, node)})")
@@ -95,6 +153,28 @@ class _Sql:
             f" and o.subject_id = p.subject_id and {self._range('o')} and {earlier} limit 1) d on true"
             f" where {' and '.join(conditions)} limit {self.limit}"
         )
+
+    def endings(self) -> str:
+        """What matches, in the order of names, with subjects that match several times: ENDINGS at most, or, where each
+        comes but once, one more than a total counts."""
+        # Of the outer limit a plan knows nothing, of the inner ones it does: it reads the index in its order.
+        branches = []
+        for tier in _TIERS:
+            conditions = [f"p.tier = {tier}", self._range("p"), self._maybe(), *self._of_names()]
+            branches.append(
+                f"(select p.subject_id, p.tier, p.suffix from {self._schema}.name_part_ranked_asc p"
+                f" where {' and '.join(conditions)} limit {ENDINGS})"
+            )
+        bound = f"case when {self._short()} then {COUNTED + 1} else {ENDINGS} end"
+        return f"select * from ({' union all '.join(branches)} limit {ENDINGS}) e limit {bound}"
+
+    def _short(self) -> str:
+        """Whether no more is typed than `repeated` compares: then a subject's first match is the one without it."""
+        return f"char_length({self._parameter(self.search.begin)}) = {LEAST}"
+
+    def _maybe(self) -> str:
+        """Whether the row may be its subject's first match."""
+        return f"(not p.repeated or not {self._short()})"
 
     def subjects(self, when: str) -> str:
         """The same from the other side: holders of the roles, each with its best match."""

@@ -172,12 +172,14 @@ FILTERS: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("few", [0, 20, 2_000])
+@pytest.mark.parametrize(("few", "endings"), [(0, 2_200), (20, 7), (2_000, 150)])
 @pytest.mark.parametrize("view", ["public", "restricted", "internal"])
 async def test_the_model_and_the_engine_agree(
-    world: World, known: list[Known], owner: Any, view: str, few: int, monkeypatch: pytest.MonkeyPatch
+    world: World, known: list[Known], owner: Any, view: str, few: int, endings: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where what a total reads has neither all that it counts nor the first page."""
     monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "ENDINGS", endings)
     text = f"{QUERY} # {few}"  # a plan of its own
     by_node = await ids(owner)
     compared = 0
@@ -315,6 +317,10 @@ async def test_totals_are_exact_up_to_a_thousand_and_say_so_beyond(world: World,
     assert await total("多00") == (100, True)
     assert await total("众多1") == (203, True)
     assert await total("众多2") == (0, True)
+    for query, expected in (("众多", (1_000, False)), ("众多0", (1_000, True)), ("多00", (100, True))):
+        found = (await world.ask("public", QUERY, {"q": query, "first": 3}))["data"]["searchSubjects"]
+        assert (found["totalCount"], found["totalCountExact"]) == expected  # beside a page, as alone
+        assert [edge["node"]["name"] for edge in found["edges"]] == [f"众多000{number}单位" for number in range(3)]
 
 
 @pytest.mark.parametrize(

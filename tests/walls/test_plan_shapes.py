@@ -170,6 +170,10 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
         f"query ($q: String!) {{ searchSubjects(query: $q) {{ totalCount {NAMED} }} }}",
         {"q": "单位"},
     ),
+    "search, three characters": (
+        f"query ($q: String!) {{ searchSubjects(query: $q) {{ totalCount {NAMED} }} }}",
+        {"q": "单位1"},
+    ),
     "search, a whole name": (f"query ($q: String!) {{ searchSubjects(query: $q) {{ {NAMED} }} }}", {"q": "单位4711"}),
     "search in a region": (
         "query ($q: String!, $f: SubjectFilter, $a: String)"
@@ -283,6 +287,7 @@ async def test_shapes(connections: dict[str, Connection], filled: int, name: str
         "a page back, between two places": {"record_decided"},
         "a subject's pages back": {"record_subject_decided"},
         "search": {SUFFIX},
+        "search, three characters": {SUFFIX},
         "search backwards": {SUFFIX},
         "search, a page back": {SUFFIX},
         "search, a whole name": {SUFFIX},
