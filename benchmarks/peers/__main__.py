@@ -1,8 +1,8 @@
 """`make bench-peers`: W1 to W4 on other GraphQL servers and on what this one serves, in turns, one run.
 
 In: the benchmark's data, npm for what package.json pins (Node.js 24 among it). Out: a table, results/peers.json: each
-one's figures, and the gateway's requests a second over its. The gateway's documents are sent to all as they are, and
-data must be equal before anything is timed.
+one's figures, and the gateway's requests a second over its. The gateway's documents are sent to all as they are, but
+for PostGraphile's, whose schema is generated; data must be equal before anything is timed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from benchmarks.data import Size, opened
 from benchmarks.floor import statements
 from benchmarks.floor_lists import records, search
 from benchmarks.load import ask, http
+from benchmarks.peers import postgraphile
 from benchmarks.run import COMPARED, ROOT, Series, Server, clients, commit, console, ready, requests_of, served, turn
 from benchmarks.serve import STACKS, Stack
 from benchmarks.workloads import Workload, filter_parameters, workloads
@@ -40,7 +41,10 @@ HERE, BUILD = Path(__file__).resolve().parent, ROOT / "build" / "peers"
 RESULTS = HERE.parent / "results" / "peers.json"
 OURS = "gateway-restricted-ledger"
 WORKLOADS = ("W1", "W2", "W3", "W4")
-PEERS = {"mercurius": "mercurius.mjs", "strawberry": ""}
+PEERS = {"mercurius": "mercurius.mjs", "postgraphile": "postgraphile.mjs", "strawberry": ""}
+WARM_UP = 3  # times a turn: engines of JavaScript take their time; a slow server's turns are as long
+ANSWERS = 3  # of each connection in a turn; a slow server has as many connections as get them, but no fewer than
+LEAST = 4
 
 
 def installed() -> Path:
@@ -109,6 +113,8 @@ async def bodies(server: Server, workload: Workload, made: dict[str, tuple[str, 
     """Requests of a workload; a peer knows no tokens."""
     if server.stack.kind != "peer":
         return await requests_of(server, workload, made)
+    if server.stack.name == "postgraphile":
+        return await postgraphile.requests(server.port, workload)
     headers = {"content_type": "application/json", "accept": "application/json"}
     return [http("POST", "/graphql", workload.graphql(variables), **headers) for variables in workload.variables]
 
@@ -118,7 +124,10 @@ async def compare(ours: Server, other: Server, workload: Workload, made: dict[st
     mine, theirs = await bodies(ours, workload, made), await bodies(other, workload, made)
     for number in range(min(COMPARED, len(mine))):
         (_, expected), (_, found) = await ask(ours.port, mine[number]), await ask(other.port, theirs[number])
-        if json.loads(expected).get("data") != json.loads(found).get("data"):
+        one, other_one = (json.loads(answer).get("data") for answer in (expected, found))
+        if other.stack.name == "postgraphile":
+            one, other_one = postgraphile.normalised(one), postgraphile.normalised(other_one)
+        if one is None or one != other_one:
             raise SystemExit(
                 f"{workload.name}: {other.stack.name} differs at {number}; nothing is timed:"
                 f"\n{expected[:800].decode()}\n{found[:800].decode()}"
@@ -131,20 +140,24 @@ async def measure(database: Database, postmaster: int, given: argparse.Namespace
     owner = await asyncpg.connect(database.migrate_dsn)
     asked = await workloads(owner, Size(), given.only or WORKLOADS)
     version = str(await owner.fetchval("show server_version")).split()[0]
-    await owner.close()
     made = await clients(database)
     rows: list[dict[str, Any]] = []
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        path = written(asked, Path(folder))
-        servers = [stack.enter_context(served(STACKS[OURS], given.data_dir))]
-        servers += [stack.enter_context(peer(name, node, path, database.migrate_dsn)) for name in given.peers]
-        for server in servers:
-            await ready(server)
-        for workload in asked:
-            for server in servers[1:]:
-                await compare(servers[0], server, workload, made)
-            console.print(f"{workload.name}: the same answers from {len(servers)} servers")
-            rows += await _rounds(workload, servers, postmaster, given, made)
+    await postgraphile.make(owner)
+    try:
+        with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+            path = written(asked, Path(folder))
+            servers = [stack.enter_context(served(STACKS[OURS], given.data_dir))]
+            servers += [stack.enter_context(peer(name, node, path, database.migrate_dsn)) for name in given.peers]
+            for server in servers:
+                await ready(server)
+            for workload in asked:
+                for server in servers[1:]:
+                    await compare(servers[0], server, workload, made)
+                console.print(f"{workload.name}: the same answers from {len(servers)} servers")
+                rows += await _rounds(workload, servers, postmaster, given, made)
+    finally:
+        await postgraphile.drop(owner)
+        await owner.close()
     return {"commit": commit(), "machine": machine.describe(version), "rows": rows}
 
 
@@ -156,14 +169,14 @@ async def _rounds(
     made: dict[str, tuple[str, str]],
 ) -> list[dict[str, Any]]:
     series = [Series(workload.name, server.stack.name) for server in servers]
-    for number in range(given.rounds + 1):
+    paces = [await _pace(server, await bodies(server, workload, made), postmaster, given) for server in servers]
+    for number in range(1, given.rounds + 1):
         for place in random.Random(number).sample(range(len(servers)), len(servers)):
             requests = await bodies(servers[place], workload, made)
-            slot = await turn(servers[place], requests, postmaster, given, number, fresh=False)
+            slot = await turn(servers[place], requests, postmaster, paces[place], number, fresh=False)
             if not slot.outcome.latencies:
                 raise SystemExit(f"{servers[place].stack.name} answered nothing in a turn; give more --seconds")
-            if number:  # the first round warms up, JIT included
-                series[place].slots.append(slot)
+            series[place].slots.append(slot)
     rows = []
     for each in series:
         row = each.row(None)
@@ -173,14 +186,29 @@ async def _rounds(
     return rows
 
 
+async def _pace(
+    server: Server, requests: Sequence[bytes], postmaster: int, given: argparse.Namespace
+) -> argparse.Namespace:
+    """Warms a server up; returns seconds and connections of its turns: the gateway's are always as asked for."""
+    pace = argparse.Namespace(connections=given.connections, seconds=WARM_UP * given.seconds)
+    while True:
+        slot = await turn(server, requests, postmaster, pace, 0, fresh=False)
+        answered = len(slot.outcome.latencies)
+        if answered >= WARM_UP * ANSWERS * given.connections or server.stack.kind != "peer":
+            return given
+        if answered >= ANSWERS * pace.connections or pace.connections <= LEAST:
+            return pace
+        pace.connections = max(LEAST, min(answered // ANSWERS, pace.connections // 2))
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     names = lambda text: [part for part in text.split(",") if part]  # noqa: E731
     parser.add_argument("--only", type=names, default=[], help="workloads, W1,W3")
     parser.add_argument("--peers", type=names, default=list(PEERS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a turn; a slow server's are longer")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--data-dir", type=Path, default=ROOT / "build" / "bench")
     parser.add_argument("--results", type=Path, default=RESULTS)

@@ -8,6 +8,7 @@ import pg from 'pg'
 const { schema, single, lists } = JSON.parse(readFileSync(process.env.STATEMENTS, 'utf8'))
 const pool = new pg.Pool({
   max: 10,
+  idleTimeoutMillis: 0,
   options: '-c plan_cache_mode=force_generic_plan -c jit=off -c max_parallel_workers_per_gather=0'
 })
 
