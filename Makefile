@@ -8,6 +8,9 @@ UV_VERSION := 0.13.9
 COMPILE := pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
            --no-header $(if $(UPGRADE),--upgrade)
 
+# Tests in as many processes as there are processors, four at most; `make test PARALLEL=` takes one.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadscope
+
 MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
@@ -53,7 +56,7 @@ demo: env
 
 test: lint types imports
 	@echo "test: pytest"
-	@$(PY) -m pytest -m "not long"
+	@$(PY) -m pytest -m "not long" $(PARALLEL)
 
 test-long: env graphiql
 	@echo "test-long: pytest"

@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 import asyncpg
 import uvloop
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks import machine
 from benchmarks.data import PROVINCE, Size, opened
@@ -274,7 +274,7 @@ def commit() -> str:
 
 
 def _print(found: Sequence[Series], rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("workload", "stack", *(f"{c}" for c in ("req/s", "min", "max", "p50 ms", "p99 ms")))
+    table = Table("workload", Column("stack", no_wrap=True), "req/s", "min", "max", "p50 ms", "p99 ms")
     for title in ("CPU ms server", "CPU ms PostgreSQL", "CPU ms load", "KB", "× floor"):
         table.add_column(title, justify="right")
     for series, row in zip(found, rows, strict=True):
@@ -307,19 +307,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = lambda text: [part for part in text.split(",") if part]  # noqa: E731
-    parser.add_argument("--only", type=names, default=[], help="workloads, W1,W3")
+    parser.add_argument("--only", type=names, default=[], help="workloads, such as W1,W3; without it all of them")
     parser.add_argument("--stacks", type=names, default=list(STACKS), help="stacks; floor is always there")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each stack's turn")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--subjects", type=int, default=Size().subjects)
-    parser.add_argument("--records", type=int, default=Size().records)
-    parser.add_argument("--data-dir", type=Path, default=ROOT / "build" / "bench")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--rounds", type=int, default=7, help="that count; one before them warms up (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each stack's turn (%(default)s)")
+    parser.add_argument("--connections", type=int, default=32, help="kept alive, a request each (%(default)s)")
+    parser.add_argument("--subjects", type=int, default=Size().subjects, help="made once (%(default)s)")
+    parser.add_argument("--records", type=int, default=Size().records, help="made once (%(default)s)")
+    parser.add_argument("--data-dir", type=Path, default=ROOT / "build" / "bench", help="of the data (build/bench)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file of the results")
     given = parser.parse_args(arguments)
     given.stacks = ["floor", *(name for name in given.stacks if name != "floor")]
     if unknown := set(given.stacks) - set(STACKS):
         parser.error(f"no such stack: {', '.join(sorted(unknown))}")
+    if given.subjects < 500:
+        parser.error("--subjects: 500 at least, lists are drawn from them")
     size = Size(given.subjects, given.records)
     with opened(given.data_dir, size) as (database, postmaster):
         result = uvloop.run(measure(database, postmaster, size, given))

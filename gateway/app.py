@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
@@ -54,6 +54,7 @@ from gateway.storage.pool import Pool
 from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
+from gateway.web.again import Again
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.costs import Costs
 from gateway.web.door import KIB, Bounds, Door
@@ -237,16 +238,26 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         workers=settings.workers,
         registry=registry,
     )
+    requests = Counter(
+        "credit_requests",
+        "Requests by view and outcome: ANSWERED, LEFT by the client, or the code",
+        ("view", "outcome"),
+        registry=registry,
+    )
+    kept = Kept(listener, registry, size=settings.public_cache_bytes) if settings.public_cache_bytes else None
+    if kept is not None:
+        door.again = Again(kept, throttle, requests, view=ANONYMOUS.view, ending=door.headers[0])
     endpoint = GraphQLEndpoint(
         engine,
         Authenticator(tokens, clients, possession, issuers=issuers, anonymous=anonymous),
-        registry,
+        requests,
         throttle,
         url=comparable(f"{settings.issuer.rstrip('/')}/graphql"),
         certificates=certificates,
         max_body_bytes=settings.max_body_bytes,
         page=graphiql_page(),
-        kept=Kept(listener, registry, size=settings.public_cache_bytes) if settings.public_cache_bytes else None,
+        kept=kept,
+        again=door.again,
         streams=Streams(seats, lambda: door.stopping),
     )
 

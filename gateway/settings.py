@@ -190,7 +190,13 @@ class Settings(BaseSettings):
         unknown = [name for name in value if name not in CONTRACTS]
         if unknown:
             raise ValueError(f"no such contract: {unknown[0]}; contracts are {', '.join(CONTRACTS)}")
-        return {name: checked(given) for name, given in value.items()}
+        made = {}
+        for name, given in value.items():
+            try:
+                made[name] = checked(given)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return made
 
     @field_validator("federation_name")
     @classmethod
@@ -234,6 +240,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _said(place: tuple[int | str, ...], message: str) -> str:
     """What is wrong, with the place inside of a list: which element, which member."""
+    message = message.removeprefix("Value error, ")  # pydantic's word for what our own checks say
     if place[0] in GROUPS or len(place) < 2:
         return message
     inner = [f"element {part + 1}" if isinstance(part, int) else str(part) for part in place[1:]]

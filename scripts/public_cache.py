@@ -178,7 +178,7 @@ async def _midnights(owner: asyncpg.Connection[asyncpg.Record], database: Databa
 async def _hits(session: aiohttp.ClientSession, port: int) -> float:
     """Of one worker, once it listens: it may be a while later than the first."""
     for _ in range(600):
-        with contextlib.suppress(aiohttp.ClientConnectorError):
+        with contextlib.suppress(aiohttp.ClientError):  # a port that nobody has yet may be given to the asker itself
             async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
                 text = await reply.text()
             if "credit_listener_confirmed 1.0" in text:

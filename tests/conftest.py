@@ -1,7 +1,8 @@
-"""Fixture strategy: one embedded server a test run (fsync off), one migrated template, a clone of it per test module.
+"""Fixture strategy: one embedded server a test process (fsync off), one migrated template, a clone of it per module.
 
-`database` is the module's clone, `seeded` the same with the synthetic demo data; roles belong to the template, so a
-clone costs a file copy and nothing else.
+`make test` has a process for each processor, four at most (pytest-xdist). A module's tests stay in one of them, and so
+does all of tests/walls, which counts its pairs. `database` is the module's clone, `seeded` the same with the synthetic
+demo data; roles belong to the template, so a clone costs a file copy and nothing else.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from gateway.storage.database import Database, prepare
 from gateway.storage.embedded import RunningServer, create_database, ensure_migrate_role, ensure_running
@@ -25,6 +28,27 @@ from gateway.storage.secrets import SecretFiles
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _numbers = itertools.count(1)
 TEMPLATE = "credit_test"
+
+
+class _ByModule(LoadScopeScheduling):  # type: ignore[misc]
+    """What stays in one process: a module's tests, and tests/walls."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module: str = nodeid.partition("::")[0]
+        return "tests/walls" if module.startswith("tests/walls/") else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Which test runs where."""
+    return _ByModule(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """What a process has to tell when it ends is told by the one that started it."""
+    for line in getattr(node, "workeroutput", {}).get("told", ()):
+        print(line)
 
 
 def on_database(dsn: str, name: str) -> str:

@@ -53,3 +53,16 @@ def test_a_peers_member_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_PEERS", '[{"code": "PEER_1"}]')
     with pytest.raises(SettingsError, match="GATEWAY_PEERS: element 1, region_code: Field required"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ('{"PUBLIC": {"depth": 99}}', "GATEWAY_LIMITS: PUBLIC: depth must be a whole number from 1 to 40"),
+        ('{"NONE": {"depth": 9}}', "GATEWAY_LIMITS: no such contract: NONE; contracts are PUBLIC"),
+    ],
+)
+def test_limits_that_cannot_be(limits: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LIMITS", limits)
+    with pytest.raises(SettingsError, match=f"^settings: {told}"):
+        load()

@@ -134,10 +134,10 @@ def update(
     limit: Limit = None,
     no_limits: Annotated[bool, typer.Option("--no-limits", help="Its contract's limits from now on")] = False,
 ) -> None:
-    """Change what a client may send and its own limits: all of them are those given. Holds within two seconds; its
-    tokens go on."""
+    """Change which documents a client may send, and its own limits: --limit replaces all that it had. Holds within two
+    seconds; its tokens go on."""
     if (limit and no_limits) or (sends is None and not limit and not no_limits):
-        raise typer.BadParameter("give --documents, and --limit or --no-limits")
+        raise typer.BadParameter("give --documents, --limit or --no-limits; the last two not together")
 
     async def work(pool: Pool) -> bool:
         limits = {} if no_limits else _limits(limit)
@@ -158,9 +158,9 @@ def _limits(given: list[str] | None) -> dict[str, int] | None:
     made: dict[str, int] = {}
     for text in given:
         name, equals, number = text.partition("=")
-        if not equals or not number.isdecimal() or len(number) > 9 or name in made:
-            raise OperatorError(f"a limit is given as NAME=NUMBER, each name once: {text}")
-        made[name] = int(number)
+        if not equals or not (number.isascii() and number.isdigit()) or name in made:
+            raise OperatorError(f"a limit is given as NAME=NUMBER, each name once: {text[:80]}")
+        made[name] = int(number[:20])  # longer ones are too large all the same
     return made
 
 
@@ -175,7 +175,7 @@ def list_clients(as_json: Annotated[bool, typer.Option("--json", help="JSON, for
     if as_json:
         show_json([_describe(client) for client in found])
         return
-    columns = ("id", "name", "organisation", "scopes", "matters", "narrowed to", "by", "state")
+    columns = ("id", "name", "organisation", "scopes", "matters", "narrowed to", "by", "documents", "limits", "state")
     show_table(columns, [_row(client) for client in found])
 
 
@@ -308,5 +308,7 @@ def _row(client: Client) -> tuple[str, ...]:
         " ".join(client.registered_matters),
         client.subject_uscc or " ".join(narrowing),
         {"private_key_jwt": "keys"}.get(_way(client), _way(client)) + (f" {client.bound}" if client.bound else ""),
+        REGISTERED if client.only_registered else ANY,
+        " ".join(f"{name}={number}" for name, number in client.limits or ()),
         "disabled" if client.disabled else "enabled",
     )

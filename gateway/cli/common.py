@@ -79,13 +79,27 @@ def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> 
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout."""
-    # An id that is cut short or in two is no id.
-    table = Table(*(Column(name, overflow="fold", no_wrap=not place) for place, name in enumerate(columns)))
-    for row in rows:
+    """A table on stdout. An id in two is no id: a terminal that is too narrow gets a cell a line."""
+    shown = [[_printable(cell) for cell in row] for row in rows]
+    table = Table(*(Column(name, no_wrap=True) for name in columns))
+    for row in shown:
         table.add_row(*(escape(cell) for cell in row))
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 1_000)
+    wide = Console(width=100_000)
+    width = wide.measure(table).maximum
+    if wide.is_terminal and width > Console().width:
+        most = max(map(len, columns))
+        blocks = [
+            "\n".join(f"{name:<{most}}  {cell}".rstrip() for name, cell in zip(columns, row, strict=True))
+            for row in shown
+        ]
+        typer.echo("\n\n".join(blocks))
+    else:
+        Console(width=width).print(table)
+
+
+def _printable(cell: str) -> str:
+    """Without what a terminal would obey: names come from files."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in cell)
 
 
 def show_json(value: object) -> None:

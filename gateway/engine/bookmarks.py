@@ -13,8 +13,8 @@ from gateway.storage.faults import asked_wrongly, changes_gone
 def bad_bookmark() -> BadUserInput:
     """Of what this gateway never gave."""
     return BadUserInput(
-        "after is not a cursor of changes; take one from pageInfo.endCursor, or leave it out",
-        "after 不是变更记录的游标，请使用 pageInfo.endCursor 给出的值，或不带 after 重新开始",
+        "after is not a cursor of changes; take one from pageInfo.endCursor or an event, or leave it out",
+        "after 不是变更记录的游标，请使用 pageInfo.endCursor 或事件给出的值，或不带 after 重新开始",
     )
 
 

@@ -37,7 +37,7 @@ from gateway.limits import CEILINGS, QueryLimits
 MOST_TOKENS = CEILINGS["tokens"]
 MOST_CHARACTERS = 32_768
 MOST_ERRORS = 5  # told at once
-MOST_KEPT = 200_000  # characters of all documents that are kept; as trees they take a hundred bytes each
+MOST_KEPT = 100_000  # characters of all documents that are kept; as trees they take a hundred bytes each
 # What the rule on merging may compare: pairs of fields and of fragments, which are more than the square of a document.
 # Its module reads it whenever a validation begins.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MOST_COMPARED = 2_000

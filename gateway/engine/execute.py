@@ -60,7 +60,7 @@ from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
 
-MOST_SQL = 6_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
+MOST_SQL = 2_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
 # s that an answer to a registered document is kept: with the 1.5 s after which the public set's version is read again
 # (auth/documents.py), what an operator has removed is gone within two.
 _REGISTERED: Final = 0.5
@@ -128,16 +128,21 @@ class Engine:
             return await work
         except ClientError as error:
             if isinstance(error, StorageUnavailable | LedgerUnavailable):
-                self._afterwards.add(principal, request, done, error.code)
+                self.interrupted(principal, request, done, error)
             await self.account_for_refusal(principal, request, error.code, done)
             raise Refused([error]) from error
         except Refused as refused:
             await self.account_for_refusal(principal, request, refused.code, done)
             raise
         except BaseException as error:  # the client has left, or a fault of ours
-            left = isinstance(error, asyncio.CancelledError)
-            self._afterwards.add(principal, request, done, "LEFT" if left else Internal.code)
+            self.interrupted(principal, request, done, error)
             raise
+
+    def interrupted(self, principal: Principal, request: Request, done: Done, error: BaseException) -> None:
+        """Account for what sources were asked before this ended the request without an answer."""
+        left = "LEFT" if isinstance(error, asyncio.CancelledError) else Internal.code
+        code = error.code if isinstance(error, ClientError) else left
+        self._afterwards.add(principal, request, done, code)
 
     async def close(self) -> None:
         """Write what is still to be accounted for, for some seconds at most."""

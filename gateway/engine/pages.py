@@ -19,6 +19,7 @@ from gateway.engine.search import COUNTED, Total, beyond, with_total
 from gateway.engine.search import page as found_page
 from gateway.engine.search import total as found_total
 from gateway.engine.values import Value
+from gateway.storage.catalogue import RELATIONS
 
 FEW = 200  # subjects of a region: their records are read, those of more are found in the order of all
 _OPPOSITE = {"asc": "desc", "desc": "asc"}
@@ -51,7 +52,8 @@ class Pages(Fields):
             own.overrides |= {"tier": f"{found}.tier", "suffix": f"{found}.suffix"}
         texts = [self._edge(item, page, own) for item in edges]
         region = next((c for c in rows.where if c.operator == "below" and not rows.match), None)
-        if region is None:
+        listed = RELATIONS[rows.relation].by_key and bool(rows.order) and not rows.match
+        if not listed:
             beside = [f"{own.column(page.order_column)} > {place}"] if place else self._between(page, own)
             where = self._where(rows, own, row, beside)
         size = self._parameter(page.size)
@@ -69,8 +71,8 @@ class Pages(Fields):
         # Of all rows there are. PostgreSQL takes a limit that it doesn't know for a tenth of these, and would sort all
         # that a filter leaves rather than read in the list's order until the page is full: 0.8 s, not 4 ms.
         bound = str(page.largest + 1) if page.largest and not rows.match else limit
-        if region is not None:
-            source, where = self._of_region(replace(field, rows=read), region, own, row, bound), ""
+        if listed:
+            source, where = self._listed(replace(field, rows=read), region, own, row, bound), ""
         else:
             if rows.search is not None and counts and not page.backward and with_total(rows.search):
                 total = found_total(self._schema, rows.search, self._parameter, self._alias, limit)
@@ -185,14 +187,28 @@ class Pages(Fields):
             f" where v.id = {alias}.subject_id limit 1) {own.alias}" + "".join(f" {join}" for join in own.joins)
         )
 
-    def _of_region(self, field: p.Connection, region: Condition, own: Row, row: Row, limit: str) -> str:
-        """A page of all records whose subjects are in a region, with exactly the columns used, in its order.
+    def _listed(self, field: p.Connection, region: Condition | None, own: Row, row: Row, limit: str) -> str:
+        """A page of all rows, with exactly the columns used, in its order: their keys, found in the order's index
+        alone, then the rows themselves. What a filter leaves out is not read (decision 0028)."""
+        page, rows, key = field.page, field.rows, Row(self._alias("v"), field.rows.relation)
+        if region is None:
+            where = self._where(rows, key, row, self._between(page, key))
+            keys = f"select {key.column('id')} from {self._from(rows, key)}{where} limit {limit}"
+        else:
+            keys = self._of_region(field, region, key, row, limit)
+        found, used = self._alias("k"), ", ".join(f"v.{name}" for name in own.used) or "1"
+        return (
+            f"({keys}) {found} cross join lateral (select {used} from {self._schema}.{rows.relation} v"
+            f" where v.id = {found}.id limit 1) {own.alias}" + "".join(f" {join}" for join in own.joins)
+        )
+
+    def _of_region(self, field: p.Connection, region: Condition, inner: Row, row: Row, limit: str) -> str:
+        """The keys of a page of all records whose subjects are in a region, in its order.
 
         Where few subjects are there, by them; else in the order of all records until the page is full. Which it is the
         statement finds out: a generic plan would begin with the region, and a large one has too many (decision 0025).
         """
-        page, rows = field.page, field.rows
-        few, inner = self._alias("few"), Row(self._alias("v"), rows.relation)
+        page, rows, few = field.page, field.rows, self._alias("few")
         others = replace(rows, where=tuple(condition for condition in rows.where if condition is not region))
         # A case is not strict: the join to the subject stays an outer one, which no plan begins with.
         inside = f"case when {self._condition(region, inner)} then true else false end"
@@ -209,14 +225,12 @@ class Pages(Fields):
         by_order = self._where(others, inner, row, [*conditions, f"not (select yes from {few})"])
         direction = rows.order.rpartition("_")[2]
         order = ", ".join(f"{inner.column(name)} {direction}" for name in (page.order_column, "external_id"))
-        used = ", ".join(f"{inner.alias}.{name}" for name in own.used) or "1"
-        view = f"{self._schema}.{rows.relation}"
+        key, view = inner.column("id"), f"{self._schema}.{rows.relation}"
         return (
-            f"(with {few} as materialized (select count(*) <= {FEW} as yes,"
+            f"with {few} as materialized (select count(*) <= {FEW} as yes,"
             f" case when count(*) <= {FEW} then array_agg(s.id) end as ids from ({subjects}) s)"
-            f" (select {used} from {view} {inner.alias}{by_subject} order by {order} limit {limit}) union all"
-            f" (select {used} from {view}_{rows.order} {inner.alias}{by_order} limit {limit})) {own.alias}"
-            + "".join(f" {join}" for join in own.joins)
+            f" (select {key} from {view} {inner.alias}{by_subject} order by {order} limit {limit}) union all"
+            f" (select {key} from {view}_{rows.order} {inner.alias}{by_order} limit {limit})"
         )
 
     def _total(self, field: p.Connection, row: Row) -> str:

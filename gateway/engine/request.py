@@ -100,6 +100,7 @@ class Done:
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
 # One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
 _ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+MOST_COSTS = 32  # that a plan remembers, by its sizes: there are thousands of plans, and sizes are what anybody likes
 _FOR_THE_BODY = 0.25  # of a client's deadline, kept for the statement after the sources; s at most
 
 
@@ -142,7 +143,7 @@ def check_sizes(compiled: Compiled, variables: Mapping[str, Any], principal: Pri
     if total is None:
         by_value = {value: size for (value, _), size in zip(compiled.sizes, found, strict=True)}
         total = cost(compiled.plan.fields, by_value.__getitem__)
-        if len(compiled.costs) < 1_000:
+        if len(compiled.costs) < MOST_COSTS:
             compiled.costs[key] = total
     if total > allowed.cost:
         raise QueryTooCostly(

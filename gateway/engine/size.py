@@ -43,11 +43,11 @@ MOST_ARGUMENTS = 50  # of a field or a directive; fields of an object
 MOST_DIRECTIVES = 10  # at one place
 MOST_ITEMS = 1_000  # of a list
 _WHAT = {
-    "tokens": ("tokens", "词法单元"),
-    "depth": ("levels", "层"),
-    "fields": ("fields, fragments included", "字段（含片段）"),
-    "aliases": ("aliases, fragments included", "别名（含片段）"),
-    "fragments": ("fragments", "片段"),
+    "tokens": ("tokens", "个词法单元"),
+    "depth": ("levels", "层嵌套"),
+    "fields": ("fields, fragments included", "个字段（含片段）"),
+    "aliases": ("aliases, fragments included", "个别名（含片段）"),
+    "fragments": ("fragments", "个片段"),
 }
 
 
@@ -104,7 +104,7 @@ def check_limits(size: Size, limits: QueryLimits) -> None:
         if count > most:
             error = QueryTooCostly(
                 f"the document has {count} {what}, {most} are allowed; ask in several requests",
-                f"查询文档包含 {count} 个{zh}，上限为 {most} 个，请分多次查询",
+                f"查询文档包含 {count} {zh}，上限为 {most} {zh[0]}，请分多次查询",
             )
             raise Refused([error])
 

@@ -91,6 +91,10 @@ class Answering(Protocol):
         """Disclose a refusal."""
         ...
 
+    def interrupted(self, principal: Principal, request: Request, done: Done, error: BaseException) -> None:
+        """Account for what sources were asked before it ended without an answer."""
+        ...
+
 
 def _name(value: Any) -> str:
     assert isinstance(value.origin, Fed)
@@ -149,11 +153,18 @@ class Subscription:
                 body = await self._engine.respond(
                     document, operation, variables, compiled, asking, request, done, {_name(AT): found}
                 )
-        except (StorageUnavailable, LedgerUnavailable):
+        except (StorageUnavailable, LedgerUnavailable) as error:
+            self._engine.interrupted(principal, request, done, error)
             raise
         except ClientError as error:
             await self._engine.account_for_refusal(principal, request, error.code, done)
             raise Refused([error]) from error
+        except Refused as refused:
+            await self._engine.account_for_refusal(principal, request, refused.code, done)
+            raise
+        except BaseException as error:  # the client has left, or a fault of ours
+            self._engine.interrupted(principal, request, done, error)
+            raise
         self._place = found
         if body.endswith(b":null}}") and body == b'{"data":{"%s":null}}' % compiled.plan.fields[0].key.encode():
             return None  # gone between the two statements: what has taken it away comes as an event of its own

@@ -104,8 +104,13 @@ def representations(entity: str) -> Callable[[Any], str | None]:
                 f'实体表示必须是对象，请给出 {{"__typename": "{entity}", "{KEY}": …}}',
             )
         name = value.get("__typename")
+        if not isinstance(name, str) or not name:
+            raise BadUserInput(
+                f"a representation has its type in __typename; give {entity}",
+                f"实体表示必须以 __typename 说明类型，请给出 {entity}",
+            )
         if name != entity:
-            said = masked(name)[:80] if isinstance(name, str) else ""
+            said = masked(name)[:80]
             raise BadUserInput(
                 f"__typename {said!r} is no entity in your view; it must be {entity}",
                 f"您的视图中没有实体 {said!r}，__typename 应为 {entity}",

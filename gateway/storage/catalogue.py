@@ -46,6 +46,7 @@ class Relation:
     `subject` is the base column with the subject that narrowing goes by, `s.id` where core.subject stands there as `s`;
     None where narrowing doesn't apply.
     `orders`: name of an order → its ORDER BY; each becomes a view of its own: a barrier keeps a sort outside.
+    `by_key`: its orders' indices have what it is mostly filtered by, so that a page's keys are found in them alone.
     `scoped`: rows depend on who asks in every view, so that an access without a scope has no such relation.
     """
 
@@ -56,6 +57,7 @@ class Relation:
     rows: Mapping[str, str] = field(default_factory=dict)
     subject: str | None = None
     orders: Mapping[str, str] = field(default_factory=dict)
+    by_key: bool = False
     group_by: str = ""
     shows: str = ""  # column with the UUID of the subject whose information a row is
     scoped: bool = False
@@ -276,6 +278,7 @@ RECORD = Relation(
         "published_desc": "r.published_from desc, r.external_id desc",
         "published_asc": "r.published_from, r.external_id",
     },
+    by_key=True,
     shows="subject_external_id",
 )
 

@@ -26,7 +26,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Ask: TypeAlias = "Callable[[str, Sequence[Any]], Awaitable[list[Record]]]"  # rows of a statement of a transaction
 T = TypeVar("T")
 
-_STATEMENTS: Final = 200  # prepared statements kept on a connection
+_STATEMENTS: Final = 100  # prepared statements kept on a connection
 _LEAVE: Final = 2.0  # s
 _MENDING: Final = 1.0  # s for the server to acknowledge a cancellation
 

@@ -30,6 +30,7 @@ from gateway.storage.lane import Connection
 logger = logging.getLogger(__name__)
 OnPayload: TypeAlias = Callable[[str], None]
 OnDoubt: TypeAlias = Callable[[], None]
+OnBack: TypeAlias = Callable[[bool], None]
 
 CHANNEL: Final = "credit"
 _CONNECTING: Final = 2.0  # s of an attempt
@@ -64,7 +65,7 @@ class Listener:
         self._wake = asyncio.Event()
         self._sent = 0  # number of the newest heartbeat
         self._back = 0  # of the newest one that came back
-        self._waiting: list[asyncio.Future[bool]] = []  # for the next one to be sent
+        self._waiting: list[OnBack] = []  # for the next one to be sent
         self._confirmed_until = -math.inf
         self._connected = False
         self.day = ""  # the database's, by the newest heartbeat: 2026-07-01
@@ -95,12 +96,24 @@ class Listener:
         if not self._connected:
             return False
         future: asyncio.Future[bool] = self._loop.create_future()
+
+        def back(known: bool) -> None:
+            if not future.done():  # who waited may have been cancelled
+                future.set_result(known)
+
+        return self.then(back, patience) and await future
+
+    def then(self, back: OnBack, patience: float = 0.1) -> bool:
+        """The same without a task that waits: `back` is called in the loop, once, with what `confirm` would return.
+        False, and it is never called, where nothing can be confirmed now."""
+        if not self._connected:
+            return False
         waiting = self._waiting
-        waiting.append(future)
+        waiting.append(back)
         if len(waiting) == 1:
             self._wake.set()
             self._loop.call_later(patience, self._give_up, waiting)  # one timer for all of them
-        return await future
+        return True
 
     def start(self) -> None:
         """Begin to listen."""
@@ -203,7 +216,7 @@ class Listener:
                 logger.exception("listener: %s: a payload that could not be taken", topic)
                 on_doubt()
 
-    def _give_up(self, waiting: list[asyncio.Future[bool]]) -> None:
+    def _give_up(self, waiting: list[OnBack]) -> None:
         if self._waiting is waiting:
             self._waiting = []
         _tell(waiting, False)
@@ -222,7 +235,12 @@ class Listener:
                 on_doubt()
 
 
-def _tell(waiting: list[asyncio.Future[bool]], known: bool) -> None:
-    for future in waiting:
-        if not future.done():
-            future.set_result(known)
+def _tell(waiting: list[OnBack], known: bool) -> None:
+    """Tell all who are still to be told; those who ask meanwhile wait for another one."""
+    told = waiting[:]
+    waiting.clear()
+    for back in told:
+        try:
+            back(known)
+        except Exception:
+            logger.exception("listener: somebody who waited for a heartbeat could not be told")

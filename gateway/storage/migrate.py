@@ -120,7 +120,14 @@ async def _apply(
                 migration.checksum,
             )
     except asyncpg.PostgresError as error:
-        raise MigrationError(f"migration {migration.name} failed and was rolled back: {error}") from error
+        told = f"migration {migration.name} failed and was rolled back: {error}"
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and "plpgsql" in str(error):
+            owner = roles.quote(await connection.fetchval("select current_user"))
+            told += (
+                "; its triggers are written in it: let an administrator run in this database"
+                f" `grant usage on language plpgsql to {owner}`, then migrate again"
+            )
+        raise MigrationError(told) from error
 
 
 def _month(day: dt.date, ahead: int) -> dt.date:

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as Metric
 
 from gateway.web.address import Peers, counted_as
+from gateway.web.again import Again
 from gateway.web.transport import PLAIN
 
 KIB: Final = 1_024
@@ -79,6 +80,7 @@ class Door:
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.again: Again | None = None  # answers requests that are known to their last byte
         self.stopping = False  # the server that it belongs to is shutting down
         self._expected = 0.0  # when the next sweep is due
         registry = registry or CollectorRegistry()

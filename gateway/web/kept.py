@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.engine.dependence import Basis
-from gateway.storage.listener import Listener
+from gateway.storage.listener import Listener, OnBack
 
 Key: TypeAlias = "bytes | str"  # the body of a POST, the query of a GET
 
@@ -31,12 +31,14 @@ ALL: Final = "*"
 _OVERHEAD: Final = 700  # bytes of an entry besides key and body
 _CODES: Final = 20_000  # changes of subjects that are remembered one by one
 _SHARE: Final = 16  # of the whole size, for one entry at most
+_SPELLINGS: Final = 4  # whole requests that are known of one entry
+_SPELLING: Final = 400  # bytes of one besides its own and its headers'
 
 
 class Entry:
     """One answer. `began`: number of the newest change that it has for sure; `day`: the database's when it began."""
 
-    __slots__ = ("began", "body", "codes", "day", "headers", "size", "tags", "until")
+    __slots__ = ("began", "body", "codes", "day", "headers", "size", "spellings", "tags", "until")
 
     def __init__(self, began: int, day: str) -> None:
         self.began = began
@@ -45,9 +47,23 @@ class Entry:
         self.codes: frozenset[str] | None = None
         self.until = 0.0
         self.size = 0
-        # By media type; web/graphql.py fills them.
+        self.spellings: list[bytes] = []  # whole requests that are known to lead here
+        # By media type; web/respond.py fills them.
         self.headers: dict[bytes, list[tuple[bytes, bytes]]] = {}
         self.tags: dict[bytes, bytes] = {}
+
+
+class Whole:
+    """What the bytes of a whole request lead to. `head`: of the response, after its date, to its end; `headers`: of
+    the request, which may say for whom a proxy asks."""
+
+    __slots__ = ("entry", "head", "headers", "key")
+
+    def __init__(self, key: Key, entry: Entry, head: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        self.key = key
+        self.entry = entry
+        self.head = head
+        self.headers = headers
 
 
 class Kept:
@@ -65,6 +81,8 @@ class Kept:
         self._limit = size
         self._clock = clock
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._wholes: dict[bytes, Whole] = {}
+        self.whole = self._wholes.get
         self._bytes = 0
         self._heard = 0  # number of the newest change
         self._all = 0  # of the newest one of everything
@@ -86,18 +104,32 @@ class Kept:
         if entry is None:
             self._missed.inc()
             return None
-        if not await self._listener.confirm():
+        return entry if self.is_now(key, entry, known=await self._listener.confirm()) else None
+
+    def is_now(self, key: Key, entry: Entry, *, known: bool) -> bool:
+        """Whether the entry is what would be answered to a request that came before a heartbeat was sent that has just
+        come back; `known`: whether it has."""
+        if not known:
             self._unconfirmed.inc()
-            return None
+            return False
         if entry.day == self._listener.day and entry.until > self._clock() and self._holds(entry):
             self._hit.inc()
             if self._entries.get(key) is entry:
                 self._entries.move_to_end(key)
-            return entry
+            return True
         self._old.inc()
         if self._entries.get(key) is entry:
             self._drop(key)
-        return None
+        return False
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can be confirmed now."""
+        return self._listener.confirmed
+
+    def then(self, back: OnBack) -> None:
+        """Call back with what `is_now` has to know of a request that has just arrived (Listener.then)."""
+        self._listener.then(back)
 
     def begin(self) -> Entry | None:
         """Called before a request that may be kept is answered; None where nothing can be kept now."""
@@ -114,9 +146,32 @@ class Kept:
         self._drop(key)
         self._entries[key] = entry
         self._bytes += entry.size
+        self._shrink()
+        return entry
+
+    def learn(self, raw: bytes, whole: Whole) -> None:
+        """That these bytes of a whole request lead to an entry: a few spellings of each, the newest."""
+        entry = whole.entry
+        if raw in self._wholes or self._entries.get(whole.key) is not entry:
+            return
+        if len(entry.spellings) >= _SPELLINGS:
+            self._forget(entry, entry.spellings.pop(0))
+        entry.spellings.append(raw)
+        self._wholes[raw] = whole
+        size = _size_of(raw)
+        entry.size += size
+        self._bytes += size
+        self._shrink()
+
+    def _forget(self, entry: Entry, raw: bytes) -> None:
+        del self._wholes[raw]
+        size = _size_of(raw)
+        entry.size -= size
+        self._bytes -= size
+
+    def _shrink(self) -> None:
         while self._bytes > self._limit:
             self._drop(next(iter(self._entries)))
-        return entry
 
     def _holds(self, entry: Entry) -> bool:
         """Whether nothing that was heard since it began is of what it stands on."""
@@ -147,9 +202,16 @@ class Kept:
         self._all = self._heard
         self._by_code.clear()
         self._entries.clear()
+        self._wholes.clear()
         self._bytes = 0
 
     def _drop(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
+            for raw in entry.spellings:
+                del self._wholes[raw]
             self._bytes -= entry.size
+
+
+def _size_of(raw: bytes) -> int:
+    return 3 * len(raw) + _SPELLING

@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.web.again import ADMITTED, LOOKED, MOST, RAW, TRIED, Waiting
 from gateway.web.door import NEVER, Door
 from gateway.web.transport import OneWrite
 from gateway.web.upgrade import websocket
@@ -70,6 +71,8 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self.headers = _TRAILERS
         self._door = door
+        self._again = door.again
+        self._waiting: Waiting | None = None  # a known request, for a heartbeat
         self._bounds = door.bounds
         self._key: str | None = None  # as it is counted; None: not taken in
         self._owes = _NOTHING
@@ -99,6 +102,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
+        if self._waiting is not None and self._again is not None:
+            self._waiting = None
+            self._again.left()
         super().connection_lost(exc)
         if self._key is not None:
             self._door.leave(self, self._key)
@@ -106,6 +112,8 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Called by the server when it stops: streams end, everything else is answered first."""
         self._door.stopping = True
+        if self._waiting is not None:
+            self._ordinary(self._waiting, ADMITTED)
         super().shutdown()
 
     def sweep(self, now: float) -> None:
@@ -137,6 +145,67 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        if self._waiting is not None:  # the client has not waited: one after the other, as always
+            self._ordinary(self._waiting, ADMITTED)
+        if self._again is None or len(data) > MOST or not self._idle():
+            self._read(data)
+            return
+        self._waiting = self._again.begin(self, data, self.client)
+        if self._waiting is not None:
+            self._deadline = NEVER
+            return
+        before = self.cycle
+        self._read(data)
+        # One whole request, and nothing else, after which the connection goes on.
+        if (
+            self._owes == _NOTHING
+            and self.headers is _TRAILERS
+            and self.cycle is not before
+            and not self.pipeline
+            and self.cycle.keep_alive
+            and not self.expect_100_continue
+        ):
+            self._note(RAW, data)
+
+    def _idle(self) -> bool:
+        """Whether nothing is under way in either direction: what comes now begins a request."""
+        return (
+            self._owes == _NOTHING
+            and self.headers is _TRAILERS
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self._door.stopping
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+        )
+
+    def told(self, waiting: Waiting, known: bool) -> None:
+        """The heartbeat is back that a known request waits for, or is not going to be."""
+        again = self._again
+        if self._waiting is not waiting or again is None:
+            return  # it went the ordinary way meanwhile, or the client is gone
+        transport = self.transport
+        if transport.is_closing():
+            return  # the end of the connection is under way
+        head = again.answer(waiting.whole, self.server_state.default_headers, known=known)
+        if not head:
+            self._ordinary(waiting, LOOKED)
+            return
+        self._waiting, self._first = None, False
+        transport.whole(head, waiting.whole.entry.body)
+        self.server_state.total_requests += 1
+        self._deadline = self.loop.time() + self._bounds.idle
+
+    def _ordinary(self, waiting: Waiting, tried: int) -> None:
+        """Read a request that waits here as any other."""
+        self._waiting = None
+        self._read(waiting.raw)
+        self._note(TRIED, tried)
+
+    def _note(self, name: str, value: object) -> None:
+        """For the app, which begins in the loop's next turn, in the scope of the newest request."""
+        cast("dict[str, object]", self.scope)[name] = value
+
+    def _read(self, data: bytes) -> None:
         self._chunk = len(data)
         self._size += self._chunk
         if self._owes == _END:
@@ -190,7 +259,7 @@ class Protocol(HttpToolsProtocol):
         bounds = self._bounds
         if self.headers is not _TRAILERS and self._owes != _HEADER:
             self._owes = _HEADER
-            if self.cycle is not None:  # the first header is awaited since the connection was made
+            if not self._first:  # the first header is awaited since the connection was made
                 self._deadline = _UNSET
         if self._deadline == _UNSET:
             self._deadline = self.loop.time() + bounds.seconds

@@ -58,6 +58,11 @@ class OneWrite:
             self._head = data[:-2] + self._headers[POLICY_NAME in data]
             self._call_soon(self._flush)
 
+    def whole(self, head: bytes, body: bytes) -> None:
+        """Write a whole response between two others, its head with the headers that all have."""
+        self.written += len(head) + len(body)
+        self._transport.writelines((head, body))
+
     def bare(self) -> asyncio.Transport:
         """The loop's transport, for what is no longer HTTP."""
         self._flush()

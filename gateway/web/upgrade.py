@@ -36,6 +36,19 @@ class WebSocket(WebSocketsSansIOProtocol):
         self._door.leave(self, self._key)
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        """Called by the transport: the client does not take what was written. It is not read either until it does:
+        pings are answered here, whether the app reads or not, and would pile up."""
+        super().pause_writing()
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Called by the transport."""
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def sweep(self, now: float) -> None:
         """Once a second: end it where the client takes nothing."""
         unsent = self.transport.get_write_buffer_size()

@@ -51,6 +51,10 @@ class Asked(Protocol):
         """Take one of a client's requests. Raises RateLimited."""
         ...
 
+    def stranger(self, scope: Scope) -> None:
+        """Take one of the requests that an address has without a token. Raises RateLimited."""
+        ...
+
     async def refused(self, error: ClientError, request: Request) -> None:
         """Account for a refusal of somebody who is known."""
         ...
@@ -240,6 +244,8 @@ class _Socket:
             assert self._who is not None
             principal = await self._who()
             try:
+                if principal.client_id is None:
+                    self._all.endpoint.stranger(self._scope)  # a socket is one request, and what is asked by it others
                 await self._all.endpoint.count(principal, request)
                 await self._answers(name, principal, request)
                 await self._say(f'{{"id":{name},"type":"complete"}}')

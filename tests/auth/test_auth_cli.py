@@ -301,3 +301,42 @@ def test_a_bound_token_is_printed_as_the_headers_of_a_request(database: Database
         dpop.write_text(json.dumps(private.as_dict(private=False)))
         refused = run(*arguments, "--dpop", str(dpop))
         assert (refused.exit_code, "private JWK" in refused.stderr) == (1, True)
+
+
+def test_tables_have_whole_cells(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    columns, row = ("id", "name"), ("9" * 60, "财政局 \x1b[2J")
+    common.show_table(columns, [row])
+    told = capsys.readouterr().out
+    assert "9" * 60 in told
+    assert len(told.splitlines()) == 5  # borders, heads, one line for the row
+    assert "\x1b" not in told
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # a terminal, too narrow: a cell a line
+    common.show_table(columns, [row, ("1", "2")])
+    assert capsys.readouterr().out == f"id    {'9' * 60}\nname  财政局 \ufffd[2J\n\nid    1\nname  2\n"
+
+
+def test_a_list_of_clients_tells_what_each_may_send(data: Path) -> None:
+    assert run(*ADD, "cli-sends", "--secret", "--documents", "registered", "--limit", "cost=77").exit_code == 0
+    (line,) = [line for line in run("clients", "list").stdout.splitlines() if "cli-sends" in line]
+    assert "REGISTERED" in line
+    assert "cost=77" in line
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("cost=99999999999", "from 1 to 10000000"),
+        ("cost=0", "from 1 to 10000000"),
+        ("cost=" + "9" * 5_000, "from 1 to 10000000"),
+        ("cost=x", "NAME=NUMBER"),
+        ("cost=²", "NAME=NUMBER"),
+        ("bogus=1", "limits are cost, subjects"),
+    ],
+)
+def test_a_limit_that_cannot_be(data: Path, limit: str, told: str) -> None:
+    result = run("clients", "update", "nobody", "--limit", limit)
+    assert result.exit_code == 1
+    assert told in result.stderr

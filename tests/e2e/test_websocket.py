@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as socketlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
 import pytest
-from e2e_stack import Stack
+from e2e_stack import Stack, serving
 from test_subscriptions import SUBSCRIBE, short_token, write
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
+from gateway.web.upgrade import WebSocket
 
 SETTINGS = {"client_timeout": 2.0, "public_subscriptions": 3}
 
@@ -270,3 +274,78 @@ async def test_limits_hold_over_both_ways(stack: Stack, usccs: list[str]) -> Non
         await one.subscribe("more", usccs=usccs)
         refused = await one.hear()
         assert (refused["id"], refused["payload"][0]["extensions"]["code"]) == ("more", "RATE_LIMITED")
+
+
+async def test_a_socket_is_no_way_around_the_rate_of_an_address(stack: Stack, world: Database) -> None:
+    """Questions without a token count for their address, by whatever way they come: not once for each socket."""
+    slow = stack.settings.model_copy(update={"public_rate": 0.1, "public_burst": 5})
+    async with (
+        serving(slow, world) as base,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{base}/graphql", protocols=("graphql-transport-ws",), autoping=False) as raw,
+    ):
+        socket = Socket(raw)
+        await socket.say(type="connection_init")
+        assert await socket.hear() == {"type": "connection_ack"}
+        codes = []
+        for number in range(10):
+            await socket.subscribe(str(number), "{ viewer { view } }")
+            found = await socket.hear()
+            if found["type"] == "next":
+                assert (await socket.hear())["type"] == "complete"
+                codes.append("")
+            else:
+                codes.append(found["payload"][0]["extensions"]["code"])
+        assert codes == [""] * 4 + ["RATE_LIMITED"] * 6  # the handshake was the first of the five
+
+
+def _masked_frame(opcode: int, payload: bytes) -> bytes:
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
+
+
+async def _flooded(base: str, most: int, seconds: float) -> bool:
+    """Whether a server takes so many bytes of pings from a client that reads nothing."""
+    parts = urlsplit(base)
+    connection = socket_of_little()
+    await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1_024)
+    writer.write(
+        b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.write(_masked_frame(1, b'{"type":"connection_init"}'))
+    pings = _masked_frame(9, b"x" * 125) * 1_000
+    sent = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while sent < most:
+                writer.write(pings)
+                await writer.drain()
+                sent += len(pings)
+    except (TimeoutError, ConnectionError):
+        pass
+    writer.transport.abort()
+    return sent >= most
+
+
+def socket_of_little() -> socketlib.socket:
+    """A client's, for which the kernel keeps little."""
+    made = socketlib.socket(socketlib.AF_INET, socketlib.SOCK_STREAM)
+    for side in (socketlib.SO_RCVBUF, socketlib.SO_SNDBUF):
+        made.setsockopt(socketlib.SOL_SOCKET, side, 16_384)
+    made.setblocking(False)
+    return made
+
+
+async def test_pings_of_who_does_not_read_are_not_piled_up(
+    stack: Stack, world: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernel holds for the server, and then no more is read; without the control all of it is taken."""
+    patient = stack.settings.model_copy(update={"client_timeout": 60.0})  # it is not cut off for not reading
+    async with serving(patient, world) as base:
+        assert not await _flooded(base, 12 * 2**20, 2.0)
+        monkeypatch.setattr(WebSocket, "pause_writing", WebSocketsSansIOProtocol.pause_writing)
+        assert await _flooded(base, 12 * 2**20, 30.0)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
 
 from gateway.auth.principal import ANONYMOUS, Principal
@@ -149,3 +150,68 @@ async def test_without_an_account_no_bank_is_asked(stage: Stage, world: World) -
     with pytest.raises(Refused) as caught:
         await ask(stage, world, BANK)
     assert (caught.value.code, stage.banks) == ("LEDGER_UNAVAILABLE", 0)
+
+
+@dataclass
+class Reached:
+    """Changes that reach so far."""
+
+    end: int
+
+    async def beyond(self, position: int) -> int:
+        return self.end
+
+
+EVENT = "subscription ($after: String) { recordChanged(after: $after) { subject { courts { answer { status } } } } }"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(None, "LEFT"), (StorageUnavailable("x", "x"), "STORAGE_UNAVAILABLE"), (KeyError(), "INTERNAL")],
+)
+async def test_an_event_that_nobody_got_is_accounted_for(
+    stage: Stage, world: World, database: Database, error: Exception | None, outcome: str
+) -> None:
+    """As for a query: what its sources were asked can't be taken back."""
+    owner = await asyncpg.connect(database.migrate_dsn)
+    while await owner.fetchval("select core.number_changes(100)") > 0:
+        pass
+    engine = Engine(
+        build_contracts(),
+        stage.engine.pools,
+        stage.ledger,
+        stage,  # type: ignore[arg-type]
+        Limits(50_000, 5_000),
+        changes=Reached(await owner.fetchval("select position from core.change_end")),
+    )
+    beginning = await owner.fetchval("select core.change_cursor(0)")
+    await owner.close()
+    principal = world.principal("restricted")
+    subscription = await engine.subscribe(principal, Request(EVENT, None, {"after": beginning}))
+    assert subscription is not None
+    began = asyncio.Event()
+
+    async def ends() -> None:
+        began.set()
+        if error is None:
+            await asyncio.Event().wait()
+        else:
+            stage.then = None  # the next attempt, if there is one, has its answer
+            raise error
+
+    async def who() -> Principal:
+        return principal
+
+    stage.then = ends
+    task = asyncio.ensure_future(anext(subscription.events(who)))
+    async with asyncio.timeout(5):
+        await began.wait()
+    if error is None:
+        task.cancel()
+    await asyncio.wait((task,), timeout=3)
+    task.cancel()
+    await asyncio.wait((task,), timeout=3)
+    await engine.close()
+    told = stage.ledger.told()
+    assert told, "sources were asked, and nobody knows"
+    assert (told[0][0], next(iter(told[0][1]["COURTS"].values()))["status"]) == (outcome, "INTERRUPTED")

@@ -54,7 +54,7 @@ def grown(schemas: dict[str, GraphQLSchema]) -> int:
 def test_large_documents_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     schemas = build_contracts()
     grown(schemas)  # what is made once
-    monkeypatch.setattr(documents, "MOST_KEPT", 20_000)  # a tenth; the documents have 95,000 characters
+    monkeypatch.setattr(documents, "MOST_KEPT", 20_000)  # a fifth; the documents have 95,000 characters
     bounded = grown(schemas)
     monkeypatch.setattr(documents, "MOST_KEPT", 10**9)
     assert grown(schemas) > 3 * bounded

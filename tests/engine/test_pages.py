@@ -17,6 +17,8 @@ import asyncpg
 import pytest
 
 from gateway.engine import pages
+from gateway.engine.execute import MOST_SQL
+from gateway.engine.kept import Kept
 from gateway.engine.pages import opposite
 from gateway.storage.catalogue import RELATIONS
 from gateway.storage.identifiers import node_id
@@ -196,7 +198,7 @@ async def test_records_of_a_region_by_its_subjects_or_in_the_order_of_all(
 ) -> None:
     """Where few subjects are in the region and where there are more, which is so of any with a bound of -1."""
     monkeypatch.setattr(pages, "FEW", few)
-    filled.engine._plans.clear()
+    monkeypatch.setattr(filled.engine, "_plans", Kept(100, MOST_SQL))
     letter, down = "d" if order["field"] == "DECIDED_ON" else "p", order["direction"] == "DESC"
     regions = OF_ALL.replace("node { id }", "node { id subject { region { code } } }")
     found, after = [], None
@@ -211,7 +213,6 @@ async def test_records_of_a_region_by_its_subjects_or_in_the_order_of_all(
         for given in ((20, None, None, None), (None, None, 20, None)) if inside else ():
             names = dict(zip(("first", "after", "last", "before"), given, strict=True))
             assert await ask(filled, OF_ALL, {**listed.variables, **names}) == relay(listed, *given)
-    filled.engine._plans.clear()
 
 
 async def test_first_and_last_are_not_given_together(filled: World) -> None:

@@ -124,6 +124,21 @@ async def test_without_superuser(server: str, tmp_path: Path) -> None:
         await discloses(database)
 
 
+async def test_without_plpgsql_it_says_what_to_grant(server: str, tmp_path: Path) -> None:
+    """An administrator who revoked the language from everybody, the owner included."""
+    dsn = await made(server, "bare", createrole=True)
+    superuser = await asyncpg.connect(server.replace("/postgres", "/bare"))
+    try:
+        await superuser.execute("revoke usage on language plpgsql from public")
+        with open_database(settings(dsn, tmp_path / "state")) as database:
+            with pytest.raises(StorageError, match=r"`grant usage on language plpgsql to \"bare_owner\"`"):
+                await prepare(database)
+            await superuser.execute('grant usage on language plpgsql to "bare_owner"')
+            assert "views" in await prepare(database)
+    finally:
+        await superuser.close()
+
+
 async def test_with_roles_made_by_an_administrator(server: str, tmp_path: Path) -> None:
     """`migrate --print-roles`, for a policy that lets nobody else make roles."""
     dsn = await made(server, "strict", createrole=False)

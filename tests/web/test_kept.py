@@ -26,7 +26,7 @@ from gateway.engine.execute import Engine
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
-from gateway.storage.listener import Listener
+from gateway.storage.listener import Listener, OnBack
 from gateway.web.kept import Entry, Kept
 from tests.e2e.e2e_stack import serving
 from tests.engine import small_world
@@ -212,10 +212,11 @@ async def test_what_was_not_heard_is_not_hidden(
     assert "荣誉一" not in await while_nothing_is_heard(world, pid)
     assert world.count("UNCONFIRMED") >= 1
 
-    async def held(listener: Listener, patience: float = 0.1) -> bool:
-        return listener.confirmed
+    def held(listener: Listener, back: OnBack, patience: float = 0.1) -> bool:
+        asyncio.get_running_loop().call_soon(back, listener.confirmed)
+        return True
 
-    monkeypatch.setattr(Listener, "confirm", held)
+    monkeypatch.setattr(Listener, "then", held)
     await asyncio.sleep(0.3)
     assert "荣誉一" in await while_nothing_is_heard(world, pid)
 
