@@ -54,7 +54,8 @@ class Page:
     absent; the first ones, or, `backward`, the last ones. Rows come in the list's order either way.
 
     `sealed`: of a feed, forward alone, whose cursors only the database can read and write: what stands behind this one,
-    null for the beginning. Its last page ends where all ends, so that its end is a bookmark where nothing was on it.
+    null for the beginning. A page reads no more than WINDOW places, and one that is not full ends where they end, or
+    where all ends: its end is a bookmark where nothing was on it.
     `largest`: what `size` is at most, where the statement must say so in advance.
     """
 
@@ -125,6 +126,7 @@ class Search:
         return tuple(value for value in found if value is not None)
 
 
+WINDOW = 20_000  # places of a feed that one statement looks at, whatever it finds there
 GAP = "-"  # what stands in a list of codes where there is none
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.engine import plan as p
+from gateway.engine.bindings import WINDOW
 from gateway.engine.search import COUNTED
 from gateway.engine.values import Value
 from gateway.errors import QueryTooCostly
 from gateway.limits import CEILINGS
 
 SECTION = 10  # a source's part counts as ten rows
+FEED = WINDOW // 40  # a page of a feed: so many places that it passes over take as long as a row that it shows
 LEAVES = 16  # so many values of a row count as one row more: each is copied for each row
 MOST_ROOT_FIELDS = CEILINGS["root_fields"]
 MOST_RELATIONS = 80  # PostgreSQL's planning grows faster than their number
@@ -63,7 +65,8 @@ def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
         case p.Connection(page=page, items=items):
             total = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in items)
             counted = COUNTED if field.rows.search is not None else 10
-            return size(page.size) * (1 + below) + (counted if total else 0)
+            passed = FEED if page.sealed is not None else 0
+            return size(page.size) * (1 + below) + (counted if total else 0) + passed
         case p.Many(rows=rows):
             return (size(rows.keys.usccs) if rows.keys is not None else rows.cost) * (1 + below)
         case p.One() | p.OneOf():

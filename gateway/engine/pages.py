@@ -12,7 +12,7 @@ import json
 from dataclasses import replace
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import Condition, Page
+from gateway.engine.bindings import WINDOW, Condition, Page
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
 from gateway.engine.search import COUNTED, Total, beyond, with_total
@@ -54,7 +54,7 @@ class Pages(Fields):
         region = next((c for c in rows.where if c.operator == "below" and not rows.match), None)
         listed = RELATIONS[rows.relation].by_key and bool(rows.order) and not rows.match
         if not listed:
-            beside = [f"{own.column(page.order_column)} > {place}"] if place else self._between(page, own)
+            beside = self._ahead(page, own, place) if place else self._between(page, own)
             where = self._where(rows, own, row, beside)
         size = self._parameter(page.size)
         limit = f"{size}{' + 1' if more else ''}"
@@ -82,7 +82,7 @@ class Pages(Fields):
             query = f"select * from ({query}) b limit {limit}"
         if page.backward:
             query = f"select * from ({query}) r order by r.n desc"
-        outer = self._outer(page, infos, len(edges), size, more=more, shown=bool(own.shown))
+        outer = self._outer(page, infos, len(edges), size, place, more=more, shown=bool(own.shown))
         outer += [f"{total.number} as total"] if total is not None else []
         before = f"{total.parts} " if total is not None else ""
         row.joins.append(f"left join lateral ({before}select {', '.join(outer)} from ({query}) q) {alias} on true")
@@ -91,8 +91,11 @@ class Pages(Fields):
             return Text().literal("null")
         return self._connection_text(field, alias, edges, row, f"{alias}.total" if total is not None else "")
 
-    def _outer(self, page: Page, infos: set[str], edges: int, size: str, *, more: bool, shown: bool) -> list[str]:
-        """A page's columns. `more` is whether it has read one row more than it shows, to know of it.
+    def _outer(
+        self, page: Page, infos: set[str], edges: int, size: str, place: str, *, more: bool, shown: bool
+    ) -> list[str]:
+        """A page's columns. `more` is whether it has read one row more than it shows, to know of it. A feed's page has
+        more behind it, too, where its window ends before all does: `place` is where it begins.
 
         No ORDER BY in the aggregates: the rows come in their order, and one order would reorder all of them.
         """
@@ -103,19 +106,28 @@ class Pages(Fields):
         if shown:
             outer.append(f"string_agg(q.i::text, ','){kept} as i")
         if more:
-            outer.append(f"(count(*) > {size})::text as more")
+            beyond = f" or {place} + {WINDOW} < {self._schema}.change_end()" if place else ""
+            outer.append(f"(count(*) > {size}{beyond})::text as more")
         # Rows are numbered as they are read: the first is that of the end from which the page is counted.
         near = "max(q.c) filter (where q.n = 1)"
         far = f"(array_agg(q.c))[{f'1 + (count(*) > {size})::int' if page.backward else f'least(count(*), {size})'}]"
         if page.sealed is not None:
             near = self._sealed(near)
-            far = f"case when count(*) > {size} then (array_agg(q.c))[{size}] else {self._schema}.change_end() end"
+            end = f"least({place} + {WINDOW}, {self._schema}.change_end())"
+            far = f"case when count(*) > {size} then (array_agg(q.c))[{size}] else {end} end"
             far = self._sealed(far)
         if "startCursor" in infos:
             outer.append(f"{far if page.backward else near} as sc")
         if "endCursor" in infos:
             outer.append(f"{near if page.backward else far} as ec")
         return outer
+
+    @staticmethod
+    def _ahead(page: Page, own: Row, place: str) -> list[str]:
+        """The conditions of a feed's page: a window, since what a view, a scope or a filter leaves out is read as well,
+        and may be all there is."""
+        column = own.column(page.order_column)
+        return [f"{column} > {place}", f"{column} <= {place} + {WINDOW}"]
 
     def _between(self, page: Page, own: Row) -> list[str]:
         """The conditions that keep a page between its cursors; those of a search are in search.py."""
@@ -138,7 +150,8 @@ class Pages(Fields):
             return Text().sql(f"coalesce((select 'true' from ({query}) q limit 1), 'false')")
         if page.sealed is not None:
             own = Row(self._alias("t"), rows.relation)
-            where = self._where(rows, own, row, [f"{own.column(page.order_column)} <= {self._places[field]}"])
+            begin, column = self._places[field], own.column(page.order_column)
+            where = self._where(rows, own, row, [f"{column} <= {begin}", f"{column} > {begin} - {WINDOW}"])
             return Text().sql(f"coalesce((select 'true' from {self._from(rows, own)}{where} limit 1), 'false')")
         place = page.before if page.backward else page.after
         if place is None:

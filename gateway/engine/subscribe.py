@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
-from gateway.engine.bindings import AT, BEYOND, UNTIL
+from gateway.engine.bindings import AT, BEYOND, UNTIL, WINDOW
 from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, bad_values, refuse_bad_values
 from gateway.engine.documents import Document, Operation
@@ -27,7 +27,6 @@ from gateway.errors import BadUserInput, ClientError, LedgerUnavailable, QueryTo
 from gateway.storage.pool import same
 
 CHECK: Final = 0.5  # s between two looks at who asks
-WINDOW: Final = 20_000  # places that one statement looks at
 _PAUSES: Final = (0.1, 0.25, 0.5, 1.0)  # s after a database that did not answer
 MOST_BYTES: Final = 1_048_576  # of one event
 

@@ -43,7 +43,8 @@ class RecordChangeEdge:
 
 
 @strawberry.type(
-    description="A page of changes, oldest first; endCursor is where to go on, also on a page that has nothing"
+    description="A page of changes, oldest first; endCursor is where to go on, also on a page that has nothing, which"
+    " may have others behind it (hasNextPage)"
 )
 class RecordChangeConnection:
     edges: list[RecordChangeEdge] = inherits("The changes of this page")

@@ -122,6 +122,16 @@ async def test_lists_inside_lists_multiply(world: World) -> None:
     assert found["extensions"] == {"cost": {"units": 2100, "limit": 50_000}}
 
 
+async def test_pages_of_changes_cost_what_they_pass_over(world: World) -> None:
+    """20 pages of one row each, whose filters may pass over 400,000 changes: nobody without a token asks for them."""
+    one = "c{}: recordChanges(first: 1, areas: [TOWNSHIP]) {{ pageInfo {{ endCursor }} }}"
+    asked = Request("{ " + one.format(0) + " }", None, {}, tells_cost=True)
+    found = json.loads(await world.engine.answer(world.principal("public"), asked))
+    assert found["extensions"]["cost"]["units"] == 501
+    twenty = "{ " + " ".join(map(one.format, range(20))) + " }"
+    assert await world.refused("public", twenty) == ["QUERY_TOO_COSTLY"]
+
+
 async def test_the_meter_is_told_of_each_request(world: World) -> None:
     told: list[tuple[str, int]] = []
     limits = Limits(50_000, 5_000)

@@ -4,11 +4,14 @@ content, and nothing that tells of what a view never had.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
 import pytest
 
+from gateway.engine import pages
+from gateway.engine.kept import Kept
 from tests.engine import small_world
 from tests.engine.conftest import World
 
@@ -137,6 +140,32 @@ async def test_of_some_subjects_in_some_areas(world: World, owner: Any) -> None:
     areas = await page(world, owner, "public", areas=["TENDERING", "PPP"], usccs=[small_world.FIRM])
     assert {"许可一\n二行", "判决一"} <= {title for _, _, title in told(areas)}
     assert told(await page(world, owner, "public", areas=[])) == []
+
+
+async def test_a_page_ends_with_its_window_and_its_bookmark_goes_on(
+    world: World, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of two places: the pages have all that a single one has, with empty ones between, of each filter."""
+    filters: tuple[dict[str, Any], ...] = ({}, {"usccs": [small_world.SHOP]}, {"areas": ["TENDERING"]}, {"areas": []})
+    whole = [await page(world, owner, "public", **each) for each in filters]
+    assert not any(each["pageInfo"]["hasNextPage"] for each in whole)
+    end = await owner.fetchval("select position from core.change_end")
+    begin = await owner.fetchval("select swept from core.change_end")
+    monkeypatch.setattr(pages, "WINDOW", 2)
+    monkeypatch.setattr(world.engine, "_plans", Kept(100, 10**7))  # made with other windows
+    for first, (more, expected) in itertools.product((1, 100), zip(filters, whole, strict=True)):
+        found, after, asked, empty = [], None, 0, 0
+        while True:
+            got = await page(world, owner, "public", after, first=first, **more)
+            found += told(got)
+            after, asked, empty = got["pageInfo"]["endCursor"], asked + 1, empty + (not got["edges"])
+            if not got["pageInfo"]["hasNextPage"]:
+                break
+        assert found == told(expected)
+        assert asked >= (end - begin + 1) // 2
+        assert empty or not more
+        # Where all ends is where what comes next is found.
+        assert told(await page(world, owner, "public", after, first=first, **more)) == []
 
 
 async def test_what_is_shown_is_disclosed(world: World, owner: Any) -> None:

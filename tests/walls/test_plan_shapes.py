@@ -2,6 +2,7 @@
 
 5,000 subjects and 50,000 records, analysed. EXPLAIN of the engine's own statements, as the view roles, with the generic
 plans that these roles have: no sequential scan of subjects or records, no sort of more than a page, the ordered index.
+Of changes no more than a window is read, whatever a filter, a view or a scope leaves of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pytest
 from walls_support import arguments, pairs, principal, with_scope
 
 from gateway.auth.principal import ANONYMOUS, Principal
+from gateway.engine import pages
+from gateway.engine.bindings import WINDOW
 from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
 from gateway.schema.contracts import build_contracts
@@ -327,3 +330,56 @@ async def test_a_plan_that_reads_everything_is_noticed(connections: dict[str, Co
         "select name from v_public.subject where legal_representative = 'x'",
     ):
         assert faults(await executed(connections["public"], ANONYMOUS, sql, [])), sql
+
+
+CHANGES = (
+    "query ($a: String, $u: [Uscc!], $f: [Area!]) { recordChanges(first: 1, after: $a, usccs: $u, areas: $f) {"
+    f" edges {{ node {{ kind recordId record {{ title }} }} }} pageInfo {{ {INFO} }} }} }}"
+)
+NOTHING_FOUND: dict[str, dict[str, Any]] = {"area": {"f": ["TOWNSHIP"]}, "subject": {"u": [code(SUBJECTS + 1)]}}
+
+
+@pytest.fixture(scope="module")
+async def middle(owner: Connection, filled: int) -> str:
+    """A cursor in the middle of 50,000 changes."""
+    while await owner.fetchval("select core.number_changes(10000)") > 0:
+        pass
+    await owner.execute("vacuum (analyze) core.record_change")
+    end = await owner.fetchval("select position from core.change_end")
+    assert end >= RECORDS > 2 * WINDOW
+    return str(await owner.fetchval("select core.change_cursor($1)", end // 2))
+
+
+def looked_at(plan: dict[str, Any]) -> int:
+    """Changes that a plan read, shown or not."""
+    found = 0
+    for node in nodes(plan):
+        if node.get("Relation Name") == "record_change":
+            removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+            found += (node["Actual Rows"] + removed) * node["Actual Loops"]
+    return found
+
+
+@pytest.mark.parametrize("name", ASKERS)
+@pytest.mark.parametrize("query", NOTHING_FOUND)
+async def test_changes_are_read_by_windows(
+    connections: dict[str, Connection], filled: int, middle: str, name: str, query: str
+) -> None:
+    """A page that finds nothing reads a window ahead, and one back to tell whether there is anything before it."""
+    asker = askers(filled)[name]
+    for after, most in ((None, WINDOW), (middle, 2 * WINDOW)):
+        plan = await explain(connections[name], asker, CHANGES, {**NOTHING_FOUND[query], "a": after})
+        assert looked_at(plan) <= most
+        assert not [node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"
+                    and node["Relation Name"] in (*BIG, "record_change")]  # fmt: skip
+    pairs.count("plan × role", 1)
+
+
+async def test_without_a_window_a_filter_reads_all_changes(
+    connections: dict[str, Connection], filled: int, middle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control removed."""
+    monkeypatch.setattr(pages, "WINDOW", 10**9)
+    for name in ("public", "restricted", "internal"):
+        plan = await explain(connections[name], askers(filled)[name], CHANGES, NOTHING_FOUND["area"])
+        assert looked_at(plan) >= RECORDS, name
