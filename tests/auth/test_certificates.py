@@ -97,7 +97,22 @@ def test_the_thumbprint() -> None:
         "-----BEGIN CERTIFICATE-----",
         "é",
     ],
-    ids=lambda text: text[:30] or "empty",
+    ids=[
+        *(
+            "empty",
+            "x",
+            "colons",
+            "short",
+            "no base64",
+            "bare",
+            "quoted",
+            "with a parameter",
+            "two",
+            "cut off",
+            "longer",
+        ),
+        *("zeros", "PEM", "no ASCII"),
+    ],
 )
 def test_what_is_no_certificate(text: str) -> None:
     with pytest.raises(InvalidCertificateError) as caught:
@@ -157,7 +172,7 @@ async def test_a_certificate_beside_another_method_binds_and_does_not_authentica
         {"certificates": None},
         {"bound": "BEARER"},
     ],
-    ids=repr,
+    ids=",".join,
 )
 async def test_what_cannot_be_registered(setting: Setting, changes: dict[str, Any]) -> None:
     given: dict[str, Any] = {"id": "no", "name": "no", "organisation_uscc": ORGAN, "certificates": (thumbprint(MINE),)}

@@ -164,7 +164,7 @@ def private(key: Any) -> dict[str, Any]:
         {"crit": ["jwk"]},
         {"b64": False},
     ],
-    ids=lambda header: str(header)[:60],
+    ids=",".join,
 )
 def test_headers_that_are_no_proofs(header: dict[str, Any]) -> None:
     assert private(KEY)["d"] not in refused(prove(KEY, NOW, header=header))

@@ -75,7 +75,7 @@ async def test_what_is_written_is_what_was_checked(setting: Setting) -> None:
         {"jwks": {"keys": []}},
         {"jwks": {"keys": [KEY.as_dict(private=True)]}},
     ],
-    ids=repr,
+    ids=",".join,
 )
 async def test_what_cannot_be_registered(setting: Setting, changes: dict[str, Any]) -> None:
     with pytest.raises(OperatorError):
@@ -118,7 +118,6 @@ def jwk(key: Any, **changes: Any) -> dict[str, Any]:
         [jwk(KEY), jwk(KEY)],
         [jwk(KEY, kid=str(number)) for number in range(11)],
     ],
-    ids=lambda keys: str(keys)[:70],
 )
 def test_keys_that_cannot_be_registered(keys: Any) -> None:
     with pytest.raises(OperatorError):

@@ -111,6 +111,7 @@ PRIVATE = str(ECKey.generate_key("P-256").as_dict(private=True)["d"])
         pem(ec.generate_private_key(ec.SECP384R1())),
         json.dumps(OKPKey.generate_key("X25519").as_dict(private=True)),
     ],
+    ids=["empty", "list", "deep", "kty", "no point", "oct", "alg", "public", "no PEM", "P-384", "X25519"],
 )
 def test_other_keys_are_refused_without_a_word_of_them(text: str) -> None:
     with pytest.raises(ValueError, match="signing key") as caught:
