@@ -23,7 +23,7 @@ from gateway.auth.clients import ClientStore
 from gateway.auth.documents import PUBLIC_OWNER, StoredDocuments
 from gateway.engine.persisted import Persisted
 from gateway.storage.pool import Pool
-from gateway.web import conditional, graphql
+from gateway.web import conditional, graphql, respond
 
 VIEW = "query View { viewer { view clientId } }"
 NAME = "query Name($uscc: Uscc!) { subject(uscc: $uscc) { name } }"
@@ -217,7 +217,7 @@ async def test_get_with_an_etag(stack: Stack, store: StoredDocuments, monkeypatc
         changed = await get(stack, {"if-none-match": tag}, **asked)
         assert (changed.status, changed.headers["etag"] != tag) == (200, True)
         # A tag that were not of the bytes would leave the old answer where it is.
-        monkeypatch.setattr(graphql, "etag", lambda *_: tag.encode())
+        monkeypatch.setattr(respond, "etag", lambda *_: tag.encode())
         assert (await get(stack, {"if-none-match": tag}, **asked)).status == 304
     finally:
         await stack.owner.execute("update core.subject set name = rtrim(name, '改') where uscc = $1", uscc)

@@ -40,8 +40,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if programs is None:
         pytest.skip("no PostgreSQL of the operating system's packages on this machine")
     folder = tmp_path_factory.mktemp("ordinary")
-    for parent in (folder, *folder.parents[:2]):
+    for parent in (folder, *folder.parents):  # down from the run's own root; each process of it has a folder more
         parent.chmod(0o755)
+        if parent.name.startswith("pytest-of-"):
+            break
     data = folder / "data"
     data.mkdir()
     if os.geteuid() == 0:
