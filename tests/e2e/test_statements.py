@@ -58,7 +58,7 @@ class Log:
         between = self.last = text[text.rindex(begin) : text.rindex(end)]
         found = [(int(pid), statement) for pid, statement in _LINE.findall(between)]
         # Run by the clock, whoever asks: registrations read anew, heartbeats, places of changes. Not this question's.
-        others = ("json_build_object", "credit_beat", "core.number_changes", "core.turn_day")
+        others = ("json_build_object", "credit_beat", "number_changes", "change_end", "sweep_changes")
         mine = [(pid, text) for pid, text in found if pid != own and not any(part in text for part in others)]
         return reply, [(roles[pid], text) for pid, text in mine]
 
