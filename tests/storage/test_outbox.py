@@ -121,12 +121,14 @@ async def test_a_reader_misses_nothing(database: Database, owner: Any, subject: 
                 connection.terminate()
 
     async def kill() -> None:
+        connection = await asyncpg.connect(database.migrate_dsn)  # the reader has the owner's own
         while not done.is_set():
             await asyncio.sleep(chance.random() * 0.05)
-            await owner.execute(
+            await connection.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity where usename like '%service'"
                 " and datname = current_database() and query like '%number_changes%'"
             )
+        await connection.close()
 
     async def read() -> None:
         connection = await asyncpg.connect(database.migrate_dsn)
