@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from xdist.scheduler import LoadScopeScheduling
 
 from gateway.storage.database import Database, prepare
@@ -54,6 +55,14 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def on_database(dsn: str, name: str) -> str:
     """The same DSN for another database of the server."""
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def ended() -> AsyncIterator[None]:
+    """What a module dropped is closed in its own loop's next turns, not by the collector in another module's test."""
+    yield
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="session")
