@@ -10,28 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class QueryLimits:
-    """Limits of one request. `cost` in rows that it may read, `subjects` that are asked for by their codes; the others
-    are of the document: `tokens` and `fragments` count what is written, else a fragment counts in each of its places.
-    """
-
-    cost: int
-    subjects: int
-    tokens: int = 1_500
-    depth: int = 40
-    fields: int = 2_000
-    aliases: int = 500
-    fragments: int = 100
-    root_fields: int = 20
-
-    def with_own(self, own: tuple[tuple[str, int], ...] | None) -> QueryLimits:
-        """These with a client's own in their place."""
-        return replace(self, **dict(own)) if own else self
-
-
-CONTRACTS: Final = ("PUBLIC", "RESTRICTED", "INTERNAL", "SELF")  # those of storage/levels.py, which is above settings
+CONTRACTS: Final = ("PUBLIC", "RESTRICTED", "INTERNAL", "SELF")
 
 CEILINGS: Final[Mapping[str, int]] = {
     "cost": 10_000_000,
@@ -43,6 +22,26 @@ CEILINGS: Final[Mapping[str, int]] = {
     "fragments": 100,
     "root_fields": 20,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """Limits of one request. `cost` in rows that it may read, `subjects` that are asked for by their codes; the others
+    are of the document: `tokens` and `fragments` count what is written, else a fragment counts in each of its places.
+    """
+
+    cost: int
+    subjects: int
+    tokens: int = CEILINGS["tokens"]
+    depth: int = CEILINGS["depth"]
+    fields: int = CEILINGS["fields"]
+    aliases: int = CEILINGS["aliases"]
+    fragments: int = CEILINGS["fragments"]
+    root_fields: int = CEILINGS["root_fields"]
+
+    def with_own(self, own: tuple[tuple[str, int], ...] | None) -> QueryLimits:
+        """These with a client's own in their place."""
+        return replace(self, **dict(own)) if own else self
 
 
 def checked(given: Mapping[str, object]) -> dict[str, int]:

@@ -139,3 +139,11 @@ async def owner(database: Database) -> AsyncIterator[asyncpg.Connection[asyncpg.
     connection = await asyncpg.connect(database.migrate_dsn)
     yield connection
     await connection.close()
+
+
+@pytest_asyncio.fixture
+async def root(postgres: RunningServer, database: Database) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """The superuser in the module's database, who sees and ends everybody's statements and backends."""
+    connection = await asyncpg.connect(postgres.dsn(database.name))
+    yield connection
+    await connection.close()

@@ -106,8 +106,9 @@ def remove(
         await _contract(pool, owner)
         store = StoredDocuments(pool)
         given = {id_.removeprefix("sha256:") for id_ in ids or ()}
-        gone = [d.id for d in await store.of(owner) if every or not given.isdisjoint((d.id, d.sha256))]
-        held = {name for d in await store.of(owner) for name in (d.id, d.sha256)}
+        documents = await store.of(owner)
+        gone = [d.id for d in documents if every or not given.isdisjoint((d.id, d.sha256))]
+        held = {name for d in documents for name in (d.id, d.sha256)}
         if not dry_run and gone:
             await store.remove(owner, gone)
         return len(gone), sorted(given - held)

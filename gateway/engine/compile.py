@@ -51,6 +51,17 @@ class Compiled:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A request as it is answered: what is asked, and by whom (under a scope, where it can't be answered otherwise)."""
+
+    document: Document
+    operation: Operation
+    variables: Mapping[str, Any]  # coerced
+    compiled: Compiled
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
     """What a feed's source is asked, and about whom: subjects from the arguments (`given`), else by a statement."""
 

@@ -20,7 +20,7 @@ from gateway.auth.principal import Principal
 from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account, with_new_ids
 from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
-from gateway.engine.compile import Compiled, bad_values, compile_operation, refuse_bad_values
+from gateway.engine.compile import Compiled, Planned, bad_values, compile_operation, refuse_bad_values
 from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
@@ -108,13 +108,14 @@ class Engine:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
         what a public answer stands on."""
         done = Done(basis=basis)
-        body = await self._accounted(principal, request, done, self._answer(principal, request, done))
+        body = await self._told(self.accounted(principal, request, done, self._answer(principal, request, done)))
         return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
 
     async def subscribe(self, principal: Principal, request: Request) -> Subscription | None:
         """A subscription that has begun; None for any other request: `answer` it. Raises Refused, disclosed."""
         done = Done()
-        return await self._accounted(principal, request, done, self._subscribe(principal, request, done))
+        work = self._subscribe(principal, request, done)
+        return await self._told(self.accounted(principal, request, done, work))
 
     async def _subscribe(self, principal: Principal, request: Request, done: Done) -> Subscription | None:
         _, operation = await self.operation(principal, request, done)
@@ -122,27 +123,32 @@ class Engine:
             return None
         return await begin(self, self._changes, principal, request, done, self._turns)
 
-    async def _accounted(self, principal: Principal, request: Request, done: Done, work: Awaitable[T]) -> T:
-        """What comes of the work, or Refused; whatever happens is accounted for."""
+    async def accounted(self, principal: Principal, request: Request, done: Done, work: Awaitable[T]) -> T:
+        """What comes of the work; whatever happens is accounted for. Raises Refused; where the database or the ledger
+        is away, StorageUnavailable or LedgerUnavailable, which may be over when it is tried again."""
         try:
             return await work
+        except (StorageUnavailable, LedgerUnavailable) as error:
+            self._afterwards.add(principal, request, done, error.code)
+            raise
         except ClientError as error:
-            if isinstance(error, StorageUnavailable | LedgerUnavailable):
-                self.interrupted(principal, request, done, error)
             await self.account_for_refusal(principal, request, error.code, done)
             raise Refused([error]) from error
         except Refused as refused:
             await self.account_for_refusal(principal, request, refused.code, done)
             raise
         except BaseException as error:  # the client has left, or a fault of ours
-            self.interrupted(principal, request, done, error)
+            left = isinstance(error, asyncio.CancelledError)
+            self._afterwards.add(principal, request, done, "LEFT" if left else Internal.code)
             raise
 
-    def interrupted(self, principal: Principal, request: Request, done: Done, error: BaseException) -> None:
-        """Account for what sources were asked before this ended the request without an answer."""
-        left = "LEFT" if isinstance(error, asyncio.CancelledError) else Internal.code
-        code = error.code if isinstance(error, ClientError) else left
-        self._afterwards.add(principal, request, done, code)
+    @staticmethod
+    async def _told(work: Awaitable[T]) -> T:
+        """What comes of the work, or Refused."""
+        try:
+            return await work
+        except ClientError as error:
+            raise Refused([error]) from error
 
     async def close(self) -> None:
         """Write what is still to be accounted for, for some seconds at most."""
@@ -162,8 +168,8 @@ class Engine:
             body = await self._mutations.answer(steps, coerced, principal, request, done)
             self._meter(document.contract, done.cost)
             return body
-        principal, variables, compiled = self.planned(document, operation, request, principal)
-        return await self.respond(document, operation, variables, compiled, principal, request, done, {})
+        planned = self._planned(document, operation, request, principal)
+        return await self.respond(planned, request, done, {})
 
     @property
     def pools(self) -> Mapping[str, Database]:
@@ -181,40 +187,33 @@ class Engine:
         operation = done.operation = document.operation(request.operation_name)
         return document, operation
 
-    def planned(
-        self, document: Document, operation: Operation, request: Request, principal: Principal
-    ) -> tuple[Principal, Mapping[str, Any], Compiled]:
-        """Who asks (under a scope, where it can't be answered otherwise), the variables, the plan."""
+    async def planned(self, principal: Principal, request: Request, done: Done) -> Planned:
+        """The request with its plan."""
+        document, operation = await self.operation(principal, request, done)
+        return self._planned(document, operation, request, principal)
+
+    def _planned(self, document: Document, operation: Operation, request: Request, principal: Principal) -> Planned:
         variables, shape = operation.coerce(request.variables)
         compiled = self._compiled(document, operation, variables, shape, principal)
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
             compiled = self._compiled(document, operation, variables, shape, principal)
-        return principal, variables, compiled
+        return Planned(document, operation, variables, compiled, principal)
 
-    async def respond(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        compiled: Compiled,
-        principal: Principal,
-        request: Request,
-        done: Done,
-        given: Mapping[str, Any],
-    ) -> bytes:
+    async def respond(self, planned: Planned, request: Request, done: Done, given: Mapping[str, Any]) -> bytes:
         """The response of a plan, disclosed; `given` is fed to its statement."""
+        variables, compiled, principal = planned.variables, planned.compiled, planned.principal
         try:
             rows = done.cost = check_sizes(compiled, variables, principal, self._limits)
             if compiled.plan.sources:
                 refuse_bad_values(compiled, variables, principal)  # before anybody is asked
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
-        self._meter(document.contract, rows)
-        await self.check_within(compiled, variables, principal, ends_at(request, self._limits, done))
+        self._meter(planned.document.contract, rows)
+        await self.check_within(planned, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {**given}
         for key in compiled.plan.introspection:
-            fed[f"introspection:{key}"] = introspect(document, operation, key, request.variables)
+            fed[f"introspection:{key}"] = introspect(planned.document, planned.operation, key, request.variables)
         if compiled.body is None:
             await self._account_for(principal, request, done)
             return b'{"data":' + without_rows(compiled.plan, fed) + b"}"
@@ -319,14 +318,13 @@ class Engine:
         self._plans.put(key, made, sum(step.payload.characters for step in made if step.payload is not None))
         return made
 
-    async def check_within(
-        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float
-    ) -> None:
+    async def check_within(self, planned: Planned, until: float) -> None:
         """Under a narrowing, a list of the changes of somebody outside it would read as if there were none. Raises
         Forbidden, the same for a code that is not on record."""
+        compiled, principal = planned.compiled, planned.principal
         if not compiled.within or not principal.narrowed:
             return
-        codes = {code for value in compiled.within for code in value.resolve(variables, principal, {})}
+        codes = {code for value in compiled.within for code in value.resolve(planned.variables, principal, {})}
         sql = (
             f"select count(*) as n from unnest({under_scope('$1::text[]', '$2::text')}) k(code) cross join lateral"
             f" (select from {principal.access.schema}.subject v where v.uscc = k.code limit 1) v"

@@ -147,12 +147,12 @@ class Pages(Fields):
             if (rows.search.before if page.backward else rows.search.after) is None:
                 return Text().literal("false")
             query = beyond(self._schema, rows.search, self._parameter, self._alias("few"), backward=page.backward)
-            return Text().sql(f"coalesce((select 'true' from ({query}) q limit 1), 'false')")
+            return _any(f"({query}) q")
         if page.sealed is not None:
             own = Row(self._alias("t"), rows.relation)
             begin, column = self._places[field], own.column(page.order_column)
             where = self._where(rows, own, row, [f"{column} <= {begin}", f"{column} > {begin} - {WINDOW}"])
-            return Text().sql(f"coalesce((select 'true' from {self._from(rows, own)}{where} limit 1), 'false')")
+            return _any(f"{self._from(rows, own)}{where}")
         place = page.before if page.backward else page.after
         if place is None:
             return Text().literal("false")
@@ -160,7 +160,7 @@ class Pages(Fields):
         sign = "<=" if page.backward == page.descending else ">="
         where = self._where(rows, own, row, [self._beside(page, own, place, sign)])
         read = rows if page.backward else replace(rows, order=opposite(rows.order))
-        return Text().sql(f"coalesce((select 'true' from {self._from(read, own)}{where} limit 1), 'false')")
+        return _any(f"{self._from(read, own)}{where}")
 
     def _connection_text(
         self, field: p.Connection, alias: str, edges: list[p.Edges], row: Row, total: str = ""
@@ -194,11 +194,7 @@ class Pages(Fields):
         else:
             query = found_page(self._schema, search, self._parameter, limit, self._alias("few"), backward=backward)
         own.used.setdefault("id")
-        used = ", ".join(f"v.{name}" for name in own.used)
-        return (
-            f"({query}) {alias} cross join lateral (select {used} from {self._schema}.{own.relation} v"
-            f" where v.id = {alias}.subject_id limit 1) {own.alias}" + "".join(f" {join}" for join in own.joins)
-        )
+        return f"({query}) {alias}{self._rows_of(own, f'{alias}.subject_id')}"
 
     def _listed(self, field: p.Connection, region: Condition | None, own: Row, row: Row, limit: str) -> str:
         """A page of all rows, with exactly the columns used, in its order: their keys, found in the order's index
@@ -209,11 +205,14 @@ class Pages(Fields):
             keys = f"select {key.column('id')} from {self._from(rows, key)}{where} limit {limit}"
         else:
             keys = self._of_region(field, region, key, row, limit)
-        found, used = self._alias("k"), ", ".join(f"v.{name}" for name in own.used) or "1"
-        return (
-            f"({keys}) {found} cross join lateral (select {used} from {self._schema}.{rows.relation} v"
-            f" where v.id = {found}.id limit 1) {own.alias}" + "".join(f" {join}" for join in own.joins)
-        )
+        found = self._alias("k")
+        return f"({keys}) {found}{self._rows_of(own, f'{found}.id')}"
+
+    def _rows_of(self, own: Row, key: str) -> str:
+        """The row of each key, with exactly the columns used, and what is joined to it."""
+        used = ", ".join(f"v.{name}" for name in own.used) or "1"
+        row = f"(select {used} from {self._schema}.{own.relation} v where v.id = {key} limit 1)"
+        return f" cross join lateral {row} {own.alias}" + "".join(f" {join}" for join in own.joins)
 
     def _of_region(self, field: p.Connection, region: Condition, inner: Row, row: Row, limit: str) -> str:
         """The keys of a page of all records whose subjects are in a region, in its order.
@@ -310,3 +309,8 @@ class Pages(Fields):
             return f"'{page.cursor}' || {own.column('tier')} || {ending} || {own.column('node_id')}"
         # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
         return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
+
+
+def _any(rows: str) -> Text:
+    """Whether there is one of these rows, in JSON."""
+    return Text().sql(f"coalesce((select 'true' from {rows} limit 1), 'false')")

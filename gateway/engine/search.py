@@ -142,7 +142,7 @@ class _Sql:
     def names(self, tier: int) -> str:
         """Subjects with a matching name or code, in the order of names, of one tier."""
         earlier = "o.tier = 0 and o.suffix < p.suffix" if tier == 0 else "(o.tier = 0 or o.suffix < p.suffix)"
-        conditions = [f"p.tier = {tier}", self._range("p"), self._maybe(), "d.earlier is null", *self._of_names()]
+        conditions = [*self._of_tier(tier), "d.earlier is null", *self._of_names()]
         for place, sign in self.between.places:
             ending, node = place.tiers[tier]
             conditions.append(f"(p.suffix, p.subject_id) {sign} ({self._parameter(ending)}, {self._id(place, node)})")
@@ -160,7 +160,7 @@ class _Sql:
         # Of the outer limit a plan knows nothing, of the inner ones it does: it reads the index in its order.
         branches = []
         for tier in _TIERS:
-            conditions = [f"p.tier = {tier}", self._range("p"), self._maybe(), *self._of_names()]
+            conditions = [*self._of_tier(tier), *self._of_names()]
             branches.append(
                 f"(select p.subject_id, p.tier, p.suffix from {self._schema}.name_part_ranked_asc p"
                 f" where {' and '.join(conditions)} limit {ENDINGS})"
@@ -172,9 +172,9 @@ class _Sql:
         """Whether no more is typed than `repeated` compares: then a subject's first match is the one without it."""
         return f"char_length({self._parameter(self.search.begin)}) = {LEAST}"
 
-    def _maybe(self) -> str:
-        """Whether the row may be its subject's first match."""
-        return f"(not p.repeated or not {self._short()})"
+    def _of_tier(self, tier: int) -> list[str]:
+        """The endings of a tier that match, and may be their subject's first match."""
+        return [f"p.tier = {tier}", self._range("p"), f"(not p.repeated or not {self._short()})"]
 
     def subjects(self, when: str) -> str:
         """The same from the other side: holders of the roles, each with its best match."""

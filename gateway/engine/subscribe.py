@@ -12,18 +12,17 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine.bindings import AT, BEYOND, UNTIL, WINDOW
 from gateway.engine.bookmarks import of_the_bookmark
-from gateway.engine.compile import Compiled, bad_values, refuse_bad_values
-from gateway.engine.documents import Document, Operation
+from gateway.engine.compile import Planned, bad_values, refuse_bad_values
 from gateway.engine.mutate import Database
 from gateway.engine.request import Done, Limits, Request, check_sizes
 from gateway.engine.values import Fed
-from gateway.errors import BadUserInput, ClientError, LedgerUnavailable, QueryTooCostly, Refused, StorageUnavailable
+from gateway.errors import BadUserInput, LedgerUnavailable, QueryTooCostly, Refused, StorageUnavailable
 from gateway.storage.pool import same
 
 CHECK: Final = 0.5  # s between two looks at who asks
@@ -31,6 +30,7 @@ _PAUSES: Final = (0.1, 0.25, 0.5, 1.0)  # s after a database that did not answer
 MOST_BYTES: Final = 1_048_576  # of one event
 
 Who = Callable[[], Awaitable[Principal]]
+T = TypeVar("T")
 
 
 class Changes(Protocol):
@@ -54,44 +54,21 @@ class Answering(Protocol):
         """Of one request."""
         ...
 
-    async def operation(self, principal: Principal, request: Request, done: Done) -> tuple[Document, Operation]:
-        """The document and its operation."""
+    async def planned(self, principal: Principal, request: Request, done: Done) -> Planned:
+        """The request with its plan."""
         ...
 
-    def planned(
-        self, document: Document, operation: Operation, request: Request, principal: Principal
-    ) -> tuple[Principal, Mapping[str, Any], Compiled]:
-        """Who asks, the variables, the plan."""
-        ...
-
-    async def respond(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        compiled: Compiled,
-        principal: Principal,
-        request: Request,
-        done: Done,
-        given: Mapping[str, Any],
-    ) -> bytes:
+    async def respond(self, planned: Planned, request: Request, done: Done, given: Mapping[str, Any]) -> bytes:
         """The response, disclosed."""
         ...
 
-    async def check_within(
-        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float
-    ) -> None:
+    async def check_within(self, planned: Planned, until: float) -> None:
         """Raises Forbidden where codes are outside the asker's scope."""
         ...
 
-    async def account_for_refusal(
-        self, principal: Principal, request: Request, code: str, done: Done | None = None
-    ) -> None:
-        """Disclose a refusal."""
-        ...
-
-    def interrupted(self, principal: Principal, request: Request, done: Done, error: BaseException) -> None:
-        """Account for what sources were asked before it ended without an answer."""
+    async def accounted(self, principal: Principal, request: Request, done: Done, work: Awaitable[T]) -> T:
+        """What comes of the work; whatever happens is accounted for. Raises Refused, StorageUnavailable,
+        LedgerUnavailable."""
         ...
 
 
@@ -138,36 +115,11 @@ class Subscription:
                 end = await self._changes.beyond(self._place)
         if end is None:
             return None
-        until = min(end, self._place + WINDOW)
         done = Done()
         request = replace(self._request, arrived=time.monotonic())
-        try:
-            async with self._turns:
-                document, operation = await self._engine.operation(principal, request, done)
-                asking, variables, compiled = self._engine.planned(document, operation, request, principal)
-                found = await self._look(compiled, variables, asking, until)
-                if found is None:
-                    self._place = until
-                    return None
-                body = await self._engine.respond(
-                    document, operation, variables, compiled, asking, request, done, {_name(AT): found}
-                )
-        except (StorageUnavailable, LedgerUnavailable) as error:
-            self._engine.interrupted(principal, request, done, error)
-            raise
-        except ClientError as error:
-            await self._engine.account_for_refusal(principal, request, error.code, done)
-            raise Refused([error]) from error
-        except Refused as refused:
-            await self._engine.account_for_refusal(principal, request, refused.code, done)
-            raise
-        except BaseException as error:  # the client has left, or a fault of ours
-            self._engine.interrupted(principal, request, done, error)
-            raise
-        self._place = found
-        if body.endswith(b":null}}") and body == b'{"data":{"%s":null}}' % compiled.plan.fields[0].key.encode():
-            return None  # gone between the two statements: what has taken it away comes as an event of its own
-        if len(body) > MOST_BYTES:
+        work = self._answer(principal, request, done, min(end, self._place + WINDOW))
+        body = await self._engine.accounted(principal, request, done, work)
+        if body is not None and len(body) > MOST_BYTES:
             raise Refused(
                 [
                     QueryTooCostly(
@@ -178,15 +130,27 @@ class Subscription:
             )
         return body
 
-    async def _look(
-        self, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: int
-    ) -> int | None:
+    async def _answer(self, principal: Principal, request: Request, done: Done, until: int) -> bytes | None:
+        """The response of the next row up to `until`; None where this asker has none."""
+        async with self._turns:
+            planned = await self._engine.planned(principal, request, done)
+            found = await self._look(planned, until)
+            if found is None:
+                self._place = until
+                return None
+            body = await self._engine.respond(planned, request, done, {_name(AT): found})
+        self._place = found
+        if body.endswith(b":null}}") and body == b'{"data":{"%s":null}}' % planned.compiled.plan.fields[0].key.encode():
+            return None  # gone between the two statements: what has taken it away comes as an event of its own
+        return body
+
+    async def _look(self, planned: Planned, until: int) -> int | None:
         """Where the next row is that this asker has."""
-        statement = compiled.next
+        statement = planned.compiled.next
         assert statement is not None
         fed = {_name(BEYOND): self._place, _name(UNTIL): until}
-        arguments = [value.resolve(variables, principal, fed) for value in statement.parameters]
-        place: int | None = await self._engine.pools[principal.access.name].fetch(
+        arguments = [value.resolve(planned.variables, planned.principal, fed) for value in statement.parameters]
+        place: int | None = await self._engine.pools[planned.principal.access.name].fetch(
             statement.text, arguments, read=_place, again=same
         )
         return place
@@ -201,8 +165,8 @@ async def begin(
     turns: asyncio.Semaphore,
 ) -> Subscription:
     """A subscription, checked as far as it can be before its first event. Raises ClientErrors, Refused."""
-    document, operation = await engine.operation(principal, request, done)
-    asking, variables, compiled = engine.planned(document, operation, request, principal)
+    planned = await engine.planned(principal, request, done)
+    asking, variables, compiled = planned.principal, planned.variables, planned.compiled
     (field,) = compiled.plan.fields
     if not isinstance(field, p.One) or field.rows.following is None:
         raise BadUserInput("a subscription needs its field; select it", "订阅必须选择其字段，请选择")
@@ -212,7 +176,7 @@ async def begin(
     except BadUserInput as error:
         raise bad_values(compiled, variables, asking, error) from None
     until = time.monotonic() + engine.limits.storage
-    await engine.check_within(compiled, variables, asking, until)
+    await engine.check_within(planned, until)
     schema, behind = asking.access.schema, field.rows.following.behind
     sql, arguments = f"select {schema}.change_end()::text as place", []
     if behind is not None:

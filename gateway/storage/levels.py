@@ -5,6 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from gateway.limits import CONTRACTS
+
+__all__ = ["ACCESSES", "CONTRACTS", "INTERNAL", "PUBLIC", "RESTRICTED", "RESTRICTED_SCOPED", "SELF", "Access", "Level"]
+
 
 class Level(enum.IntEnum):
     """Lowest view that has a field or a column: PUBLIC ⊂ RESTRICTED ⊂ INTERNAL."""
@@ -44,4 +48,3 @@ SELF = Access("self", "SELF", Level.RESTRICTED, scoped=True)
 INTERNAL = Access("internal", "INTERNAL", Level.INTERNAL, scoped=True)
 
 ACCESSES: tuple[Access, ...] = (PUBLIC, RESTRICTED, RESTRICTED_SCOPED, SELF, INTERNAL)
-CONTRACTS: tuple[str, ...] = ("PUBLIC", "RESTRICTED", "INTERNAL", "SELF")

@@ -242,13 +242,12 @@ class GraphQLEndpoint:
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket."""
         headers = Headers(scope["headers"])
-        wait = 0.0
-        if headers.get(b"authorization") is None:
-            wait = self._throttle.public_request(scope)
-        elif self._throttle.any_failed:
-            wait = self._throttle.suspect(scope, self._vouched_for(headers))
-        if wait or b"access_token" in scope["query_string"]:
-            await websocket.refuse(receive, send, wait)
+        try:
+            self._admit(scope, headers)
+            if b"access_token" in scope["query_string"]:
+                raise token_elsewhere()
+        except (RateLimited, NotHttp) as error:
+            await websocket.refuse(receive, send, error)
             return
         proofs = tuple(value.decode("latin-1") for value in headers.all(b"dpop"))
         shown = Shown("GET", self._url, proofs, lambda: self._certificates.thumbprint(scope))

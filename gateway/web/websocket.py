@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, Final, Protocol
@@ -21,11 +20,10 @@ from gateway.auth.possession import Shown
 from gateway.auth.principal import Principal
 from gateway.engine.execute import Engine, Request
 from gateway.engine.subscribe import CHECK, Who
-from gateway.errors import ClientError, Refused, StorageUnavailable, Unauthenticated
-from gateway.web.reading import NotHttp, json_object, parameters, token_elsewhere
+from gateway.errors import ClientError, RateLimited, Refused, StorageUnavailable, Unauthenticated
+from gateway.web.reading import NotHttp, json_object, parameters
 from gateway.web.sse import Receive, Scope, Send
 from gateway.web.streams import Stopping, Streams
-from gateway.web.throttle import too_many
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 INIT: Final = 3.0  # s until connection_init
@@ -319,14 +317,11 @@ async def _close(send: Send, closed: Closed) -> None:
     await send({"type": "websocket.close", "code": closed.code, "reason": reason})
 
 
-async def refuse(receive: Receive, send: Send, wait: float) -> None:
-    """Of a handshake: 429 where it is to wait so many seconds, else 400 for a token in the URL."""
+async def refuse(receive: Receive, send: Send, error: RateLimited | NotHttp) -> None:
+    """Refuse a handshake."""
     await receive()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-    if wait:
-        status, text = 429, too_many(wait).en
-        headers.append((b"retry-after", b"%d" % math.ceil(wait)))
-    else:
-        status, text = 400, token_elsewhere().en
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": text.encode() + b"\n"})
+    if isinstance(error, RateLimited):
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": error.en.encode() + b"\n"})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -20,6 +21,7 @@ from gateway.auth.keys import KeyStore
 from gateway.auth.possession import Possession
 from gateway.auth.server import AuthorizationServer
 from gateway.auth.tokens import Tokens
+from gateway.cli import common
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
 
@@ -79,3 +81,16 @@ async def setting(database: Database, auth_pool: Pool, keys: KeyStore, tokens: T
     await owner.execute("delete from auth.guess")
     await owner.execute("delete from auth.used_assertion where issuer = any ($1)", list(made.registered))
     await owner.close()
+
+
+@pytest.fixture
+def data(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a command that is run on the module's database."""
+
+    @contextmanager
+    def opened(_: object) -> Iterator[Database]:
+        yield database
+
+    monkeypatch.setattr(common, "open_database", opened)
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    return tmp_path

@@ -48,17 +48,6 @@ app.command("token")(token.token)
 ADD = ["clients", "add", "财政局", "--organisation", ORGAN, "--scope", "view:restricted", "--matter", "GRANT", "--id"]
 
 
-@pytest.fixture
-def data(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    @contextmanager
-    def opened(_: object) -> Iterator[Database]:
-        yield database
-
-    monkeypatch.setattr(common, "open_database", opened)
-    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
 def run(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 

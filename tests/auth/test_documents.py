@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from typer.testing import CliRunner
 from gateway.auth import documents as documents_module
 from gateway.auth.clients import ClientStore
 from gateway.auth.documents import PUBLIC_OWNER, StoredDocuments
-from gateway.cli import clients, common
+from gateway.cli import clients
 from gateway.cli import documents as commands
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
@@ -118,17 +116,6 @@ async def test_the_database_holds_hash_and_text_together(
 
 
 # Commands ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def data(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    @contextmanager
-    def opened(_: object) -> Iterator[Database]:
-        yield database
-
-    monkeypatch.setattr(common, "open_database", opened)
-    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
-    return tmp_path
 
 
 def run(*arguments: str) -> Any:

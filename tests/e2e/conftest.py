@@ -93,3 +93,18 @@ async def stack(
                 made.tokens[name] = await made.fetch_token(made.clients[name])
             yield made
             await made.owner.close()
+
+
+@pytest.fixture(scope="module")
+async def owner(world: Database) -> AsyncIterator[Any]:
+    """A connection of the role that owns the schemas of the module's world."""
+    connection = await asyncpg.connect(world.migrate_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def usccs(owner: Any) -> list[str]:
+    """Codes of three enterprises on record."""
+    rows = await owner.fetch("select uscc from core.subject where kind = 'ENTERPRISE' and uscc is not null limit 3")
+    return [row["uscc"] for row in rows]

@@ -39,19 +39,6 @@ INSERT = """insert into core.record (external_id, subject_id, subject_class, kin
 SETTINGS = {"public_subscriptions": 2, "client_subscriptions": 3}
 
 
-@pytest.fixture(scope="module")
-async def owner(world: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(world.migrate_dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def usccs(owner: Any) -> list[str]:
-    rows = await owner.fetch("select uscc from core.subject where kind = 'ENTERPRISE' and uscc is not null limit 3")
-    return [row["uscc"] for row in rows]
-
-
 async def write(owner: Any, uscc: str, area: str = "PPP", *, published: bool = True) -> str:
     title = f"变更 {uuid.uuid4()}"
     assert await owner.fetchval(INSERT, uscc, area, title, published)

@@ -27,19 +27,6 @@ from gateway.web.upgrade import WebSocket
 SETTINGS = {"client_timeout": 2.0, "public_subscriptions": 3}
 
 
-@pytest.fixture(scope="module")
-async def owner(world: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(world.migrate_dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture(scope="module")
-async def usccs(owner: Any) -> list[str]:
-    rows = await owner.fetch("select uscc from core.subject where kind = 'ENTERPRISE' and uscc is not null limit 3")
-    return [row["uscc"] for row in rows]
-
-
 class Socket:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket

@@ -18,7 +18,7 @@ import asyncpg
 import pytest_asyncio
 
 from gateway.storage.database import Database
-from gateway.storage.embedded import RunningServer, ensure_running
+from gateway.storage.embedded import ensure_running
 from gateway.storage.listener import CHANNEL, Listener
 from tests.ledger.relay import Relay
 
@@ -45,14 +45,6 @@ async def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool
             return False
         await asyncio.sleep(0.01)
     return True
-
-
-@pytest_asyncio.fixture
-async def root(postgres: RunningServer, database: Database) -> AsyncIterator[Connection]:
-    """The superuser, who sees and ends everybody's backends."""
-    connection = await asyncpg.connect(postgres.dsn(database.name))
-    yield connection
-    await connection.close()
 
 
 @pytest_asyncio.fixture

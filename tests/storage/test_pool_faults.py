@@ -20,7 +20,6 @@ import pytest_asyncio
 from gateway.errors import StorageUnavailable
 from gateway.storage import faults
 from gateway.storage.database import Database
-from gateway.storage.embedded import RunningServer
 from gateway.storage.lane import Ask, Lane
 from gateway.storage.pool import Pool, same
 from scripts.garbler import KINDS, Garbler
@@ -28,14 +27,6 @@ from scripts.garbler import KINDS, Garbler
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PID = "select pg_backend_pid()"
 SLEEP = "select pg_backend_pid() as pid from pg_sleep($1)"
-
-
-@pytest_asyncio.fixture
-async def root(postgres: RunningServer, database: Database) -> AsyncIterator[Connection]:
-    """The superuser, who sees and ends everybody's statements."""
-    connection = await asyncpg.connect(postgres.dsn(database.name))
-    yield connection
-    await connection.close()
 
 
 @pytest_asyncio.fixture
