@@ -22,7 +22,7 @@ from benchmarks.floor import create_floor
 from gateway.app import Parts, create_app
 from gateway.engine.account import Disclosure
 from gateway.storage.database import Database, open_database
-from gateway.web.server import config
+from gateway.web.server import config, settle
 
 
 class NullAccount:
@@ -82,6 +82,7 @@ def main() -> None:
         listener.bind(("127.0.0.1", 0))
         print(listener.getsockname()[1], flush=True)
         app = STACKS[given.stack].app(database, given.data_dir)
+        settle()
         # The same of uvicorn for all, apart from its protocol: the gateway has its own.
         found = config(app, app.door) if STACKS[given.stack].kind == "gateway" else config(app, http="httptools")
         uvicorn.Server(found).run(sockets=[listener])

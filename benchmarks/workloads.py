@@ -75,7 +75,8 @@ class Asked:
 class Workload:
     """One row of the table. `floor` makes the floor's request out of a view and the variables of the gateway's.
 
-    `fresh`: each request has a document of its own, in another operation name and with another alias of its root field.
+    `fresh`: each request has a document of its own, in another operation name and with other aliases of its root field
+    and of one below, so that PostgreSQL has not seen its statement either.
     `stacks`: those it is measured on, where it is not all that have one of its `views`.
     """
 
@@ -94,6 +95,7 @@ class Workload:
         if self.fresh:
             document = document.replace("Profile", f"Profile{(number := next(_NEW))}", 1)
             document = document.replace("subject(", f"s{number}: subject(", 1)
+            document = document.replace("records(", f"r{number}: records(", 1)
         return json.dumps({"query": document, "variables": variables}).encode()
 
     def wants(self, stack: str, view: str) -> bool:
@@ -102,7 +104,11 @@ class Workload:
 
     def plain(self, data: Any) -> Any:
         """The data of an answer without what is new in its document."""
-        return dict(zip(("subject",), data.values(), strict=True)) if self.fresh and data else data
+        if not self.fresh or not data:
+            return data
+        (subject,) = data.values()
+        names = {name: "records" if name[1:].isdecimal() else name for name in subject}
+        return {"subject": {names[name]: value for name, value in subject.items()}}
 
 
 def _by_code(path: str) -> Callable[[str, Variables], Asked]:

@@ -25,7 +25,7 @@ from gateway.storage import roles
 from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database, prepare
 from gateway.web.front import Front
 from gateway.web.health import metrics_app
-from gateway.web.server import allow_files, config, join, listen, reserve, shares_port
+from gateway.web.server import allow_files, config, join, listen, reserve, settle, shares_port
 
 _RESTART_SECONDS = 1.0
 
@@ -72,6 +72,7 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
     if files < settings.max_connections:
         note(f"only {files} open files are allowed, for {settings.max_connections} connections; raise `ulimit -n`")
     app: Front = create_app(settings, database)
+    settle()
     admin_port = settings.admin_port + place if settings.admin_port else 0
     admin = _Quiet(
         config(

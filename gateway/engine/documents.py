@@ -132,16 +132,29 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
         raise Refused([_syntax_error(error)]) from None
     except RecursionError:
         raise Refused([nested_too_deeply()]) from None
-    size = check_size(node)
-    if limits is not None:
-        check_limits(size, limits)
     try:
-        errors = errors_of(schema, node, text, MOST_ERRORS)
-    except RecursionError:
-        raise Refused([nested_too_deeply()]) from None
-    if errors:
-        raise Refused([_validation_error(error, schema, contract) for error in errors])
-    return _document(contract, schema, text, node, size)
+        size = check_size(node)
+        if limits is not None:
+            check_limits(size, limits)
+        try:
+            errors = errors_of(schema, node, text, MOST_ERRORS)
+        except RecursionError:
+            raise Refused([nested_too_deeply()]) from None
+        if errors:
+            raise Refused([_validation_error(error, schema, contract) for error in errors])
+        return _document(contract, schema, text, node, size)
+    finally:
+        _unlink(node)
+
+
+def _unlink(node: DocumentNode) -> None:
+    """Take the tokens of a document apart. Each knows the one before and the one after: a tree that holds them is never
+    free of circles, and only the collector could clear it away, which looks at everything there is."""
+    token = node.loc.start_token if node.loc else None
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following
 
 
 def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNode, size: Size) -> Document:

@@ -218,11 +218,11 @@ class Fields:
         field: p.One | p.Many,
         keys: SubjectKeys,
         row: Row,
-        around: tuple[str, str] | None = None,
+        *,
+        rows: bool = False,
     ) -> tuple[str, str]:
-        """One row for each code asked for, on record or not. `around` it where the rows are the statement's own: then
-        the codes are always a list, which several requests may share."""
-        rows = around is not None
+        """One row for each code asked for, on record or not. `rows`: they are the statement's own; then the codes are
+        always a list, which several requests may share."""
         body, ids, denied = ("body", "shown", "denied") if rows else ("j", "i", "d")
         many = keys.many or rows
         own = Row(self._alias("s"), field.rows.relation)
@@ -242,8 +242,6 @@ class Fields:
             text = self._wrapped(text, own)
         if keys.gaps:
             text = Text().sql(f"case when {k}.uscc is null then 'null' else {text.render()} end")
-        if around is not None:
-            text = Text().literal(around[0]).extend(text).literal(around[1])
         columns = self._columns(text.render(), own, field.shown, body, ids)
         if self._how.reports_denied and self._mode != "keys":
             gap = f" and {k}.uscc is not null" if keys.gaps else ""

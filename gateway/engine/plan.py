@@ -71,6 +71,11 @@ class Body:
     variants: tuple[Variant, ...]
     discriminator: str = ""
 
+    def __hash__(self) -> int:
+        # Of the outside alone: a plan is compared with others at each level, and whole trees take long to hash. Equal
+        # ones are told by comparing them, which ends early where they share what lies below.
+        return hash((self.discriminator, *[(variant.values, len(variant.fields)) for variant in self.variants]))
+
 
 @dataclass(frozen=True, slots=True)
 class Same:

@@ -117,9 +117,9 @@ class _Builder(Pages):
         """
         begin, end = f'{{"data":{{{json.dumps(field.key)}:', "}}"
         root = Row("root", "")
-        alias, inner = self._keyed(field, keys, root, ("", "") if keys.many else (begin, end))
+        alias, inner = self._keyed(field, keys, root, rows=True)
         if not keys.many:
-            return self._shared(alias, inner, keys, shown=bool(root.shown))
+            return self._shared(alias, inner, keys, (begin.encode(), end.encode()), shown=bool(root.shown))
         columns = [f"string_agg({alias}.body, ',' order by {alias}.n) as body"]
         if self._mode == "shown":
             columns.append(f"{self._all_shown(alias, root)} as shown")
@@ -133,8 +133,11 @@ class _Builder(Pages):
         around = (f"{begin}[".encode(), f"]{end}".encode())
         return Statement(found, tuple(self._parameters), around, True, accounts=self._accounts)
 
-    def _shared(self, alias: str, inner: str, keys: SubjectKeys, *, shown: bool) -> Statement:
-        """The statement of `subject`, whose row may have the answers of several requests."""
+    def _shared(
+        self, alias: str, inner: str, keys: SubjectKeys, around: tuple[bytes, bytes], *, shown: bool
+    ) -> Statement:
+        """The statement of `subject`, whose row may have the answers of several requests. Names of operations and the
+        root's own key are not in it: documents that differ in these have one statement, planned once."""
         ids = f"coalesce({alias}.shown::text, '')" if shown else "''"
         inner, body = self._permitted(inner, alias, f"string_to_array({ids}, ',')")
         columns = [f"string_agg({body}, '' order by {alias}.n) as body"]
@@ -153,7 +156,7 @@ class _Builder(Pages):
         taken = [value for value in (keys.texts, keys.hashes) if value in parameters]
         places = tuple(self._first - 1 + parameters.index(value) for value in taken)
         text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
-        return Statement(text, parameters, None, True, places, accounts=self._accounts)
+        return Statement(text, parameters, around, True, places, accounts=self._accounts)
 
     # The account -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from graphql import DocumentNode, GraphQLError, GraphQLSchema, validate
 from graphql.validation import specified_rules
 from graphql.validation.rules import ASTValidationRule
 
+from gateway.engine.plain import is_plainly_valid
+
 # Any of the texts → rules that find something only where one of them stands.
 _ONLY_WITH: Final[tuple[tuple[tuple[str, ...], frozenset[str]], ...]] = (
     (
@@ -50,6 +52,8 @@ _ONLY_WITH: Final[tuple[tuple[tuple[str, ...], frozenset[str]], ...]] = (
 
 def errors_of(schema: GraphQLSchema, document: DocumentNode, text: str, most: int) -> list[GraphQLError]:
     """Errors of a document, `most` of them, without suggestions. Raises RecursionError where it is too deep."""
+    if is_plainly_valid(schema, document):
+        return []
     present = tuple(any(part in text for part in parts) for parts, _ in _ONLY_WITH)
     return validate(schema, document, _rules(present), max_errors=most, hide_suggestions=True)
 
