@@ -34,7 +34,7 @@ class Database:
     embedded: bool = False
 
     def dsn(self, role: str) -> str:
-        """The DSN of one of roles.ROLES (public, restricted, …, import, service, ledger)."""
+        """The DSN of one of roles.ROLES (public, restricted, …, import, service, ledger, log)."""
         name = roles.role_name(self.prefix, role)
         parts = urlsplit(self.migrate_dsn)
         host = parts.netloc.rpartition("@")[2]

@@ -135,7 +135,7 @@ def _month(day: dt.date, ahead: int) -> dt.date:
     return dt.date(index // 12, index % 12 + 1, 1)
 
 
-async def ensure_partitions(connection: asyncpg.Connection[asyncpg.Record], months: int = 3) -> None:
+async def ensure_partitions(connection: asyncpg.Connection[asyncpg.Record], months: int = 4) -> None:
     """Partitions of this month and the next ones; the default partition takes what nobody foresaw."""
     today = await connection.fetchval("select core.today()")
     for table, parameters in PARTITIONED.items():

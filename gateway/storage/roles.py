@@ -15,7 +15,7 @@ from gateway.errors import StorageError
 from gateway.storage.levels import ACCESSES
 from gateway.storage.secrets import scram_verifier
 
-SERVICE_ROLES = ("import", "service", "ledger")
+SERVICE_ROLES = ("import", "service", "ledger", "log")
 ROLES: tuple[str, ...] = (*(access.name for access in ACCESSES), *SERVICE_ROLES)
 
 # Generic plans and index-driven joins: a view's plan must not flip with the parameters (measured, decision 0003).
@@ -36,6 +36,8 @@ _OF_SERVICE = {
     "import": {"statement_timeout": "0"},
     "service": {},
     "ledger": {"synchronous_commit": "on"},
+    # What it has published must not be lost. The first leaves of an old ledger take their time.
+    "log": {"synchronous_commit": "on", "statement_timeout": "0"},
 }
 # What writes large objects, which any role may by default; nothing here needs them.
 LARGE_OBJECTS = (

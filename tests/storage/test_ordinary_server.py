@@ -20,7 +20,7 @@ from gateway.errors import StorageError
 from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.pool import Pool
-from gateway.storage.roles import role_name, script
+from gateway.storage.roles import ROLES, role_name, script
 from gateway.storage.views import CELLS
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
@@ -148,7 +148,7 @@ async def test_with_roles_made_by_an_administrator(server: str, tmp_path: Path) 
         with pytest.raises(StorageError, match="--print-roles"):
             await prepare(database)
         text = script("strict", "strict")
-        for role in ("public", "restricted", "restricted_scoped", "self", "internal", "import", "service", "ledger"):
+        for role in ROLES:
             name = role_name("strict", role)
             text = text.replace(f"‹{name}›", database.secrets.secret(name))
         superuser = await asyncpg.connect(server.replace("/postgres", "/strict"))

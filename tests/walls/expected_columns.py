@@ -114,7 +114,7 @@ WRITING = {
 }
 
 ROLES = {"public": P, "restricted": R, "restricted_scoped": R, "self": R, "internal": I}
-SERVICE_ROLES = ("import", "service", "ledger")
+SERVICE_ROLES = ("import", "service", "ledger", "log")
 
 # Base tables: what a service role may do, and why. View roles: nothing at all. `*` stands for the tables of the import.
 _IMPORTED = (
@@ -167,7 +167,15 @@ GRANTS: dict[tuple[str, str], str] = {
     ("service", "core.pending_request"): "SELECT INSERT UPDATE DELETE",
     ("service", "core.idempotent_reply"): "SELECT DELETE",
     # the ledger writes and reads nothing back: what was disclosed is for the sequencer, another role's
-    ("ledger", "ledger.disclosure"): "INSERT",
+    ("ledger", "ledger.disclosure"): "INSERT",  # not its time, transaction and salt (test_second_wall)
+    ("ledger", "ledger.told"): "INSERT",
+    # the log reads the account and signs; leaves and their places come from functions alone
+    **{
+        ("log", f"ledger.{table}"): "SELECT"
+        for table in ("disclosure", "told", "event", "leaf", "log_state", "subject_entry", "erased", "kept_salt")
+    },
+    ("log", "ledger.tile"): "SELECT INSERT",
+    ("log", "ledger.checkpoint"): "SELECT INSERT",
 }
 
 
