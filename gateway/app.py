@@ -38,6 +38,7 @@ from gateway.engine.persisted import Persisted, shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
+from gateway.ledger.published import Published
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
 from gateway.sharing.following import Following
@@ -63,6 +64,7 @@ from gateway.web.graphiql import ASSETS, Assets, graphiql_page
 from gateway.web.graphql import GraphQLEndpoint
 from gateway.web.health import health_routes, schema_routes
 from gateway.web.kept import Kept
+from gateway.web.log import log_routes
 from gateway.web.oauth import oauth_routes
 from gateway.web.refusals import refuse
 from gateway.web.seats import Seats
@@ -164,6 +166,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     listener = Listener(database.dsn("service"), registry)
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
+    log_pool = Pool(database.dsn("log"), size=2, timeout=settings.database_timeout)
     pending = PendingRequests(service, BANKS)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings, pending)
     # Whose statements carry what sources say.
@@ -210,6 +213,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     )
 
     keys = KeyStore(settings.data_dir / "keys")
+    log = Published(log_pool, keys)
     clients = ClientStore(service)
     tokens = Tokens(keys, issuer=settings.issuer, audience=settings.audience, seconds=settings.token_seconds)
     proofs, issuers = UsedProofs(service), ExternalIssuers(settings.trusted_issuers)
@@ -284,7 +288,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             await issuers.close()
             await engine.close()
             await ledger.close()
-            await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool)])
+            await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool, log_pool)])
 
     checks = {name: pool.ping for name, pool in (*pools.items(), ("ledger", ledger_pool), ("service", service))}
 
@@ -296,11 +300,13 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         known = await service.fetchrow(working_days.YEARS, ())
         if BANKS in connectors and (logs := await statement_log.found()):
             told.append(f"banks are not asked while PostgreSQL logs parameters of statements: {logs}")
+        told += await log.warnings()
         return told + working_days.warnings_of(known["years"].decode(), known["today"].decode())
 
     routes: list[Route | Mount] = [
         *oauth_routes(server, certificates, lambda scope: counted_as(peers.client_address(scope))),
         *health_routes(checks, warnings),
+        *log_routes(log),
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]
     if ASSETS.is_dir():

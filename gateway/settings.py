@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     issuer: str = Field(
         "http://127.0.0.1:8000", description="Our own name as authorization server: iss of tokens, aud of assertions"
     )
+    log_origin: str = Field(
+        "",
+        description="Name of the transparency log, which it keeps for ever (origin of its checkpoints); unset: the "
+        "issuer without its scheme, and /log (docs/ledger.md)",
+    )
     audience: str = Field("credit-gateway", description="aud that access tokens must carry (RFC 9068)")
     token_seconds: int = Field(300, gt=0, le=900, description="Lifetime of access tokens in seconds")
     require_bound_tokens: bool = Field(

@@ -27,7 +27,7 @@ from gateway.errors import OperatorError
 
 # Measured with joserfc 1.8, µs to verify / to sign: ES256 130 / 82, EdDSA 160 / 70, RS256 65 / 720, PS256 71 / 740.
 # Tokens are verified once and issued once, so the sum counts: ES256. Receipts and checkpoints are EdDSA by contract.
-JOBS: dict[str, str] = {"tokens": "ES256", "receipts": "EdDSA", "checkpoints": "EdDSA"}
+JOBS: dict[str, str] = {"tokens": "ES256", "receipts": "EdDSA", "checkpoints": "EdDSA", "cosignatures": "EdDSA"}
 
 _RACY_NS = 100_000_000  # two changes within one tick of the file system's clock have the same time
 _FORCED_NS = 1_000_000_000  # an unknown kid makes us look again, but not more often than this

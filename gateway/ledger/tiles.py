@@ -152,25 +152,24 @@ class Edge:
         """Another one, which may grow while this one stays."""
         return Edge(self.size, self.rows)
 
-    def extend(self, hashes: Iterable[bytes]) -> dict[tuple[int, int], list[bytes]]:
-        """More leaf hashes. Returns, for each tile of level 1 and above that has grown, by level and number, what is
-        in it now: a full one too."""
-        grown: dict[tuple[int, int], list[bytes]] = {}
+    def extend(self, hashes: Iterable[bytes]) -> list[tuple[int, int, bytes]]:
+        """More leaf hashes. Returns the tiles that have become full, as level, number and root: what was in them is
+        not kept here."""
+        full: list[tuple[int, int, bytes]] = []
+        rows = self.rows
         for found in hashes:
+            rows[0].append(found)
             self.size += 1
-            self._put(0, found, grown)
-        return grown
-
-    def _put(self, level: int, found: bytes, grown: dict[tuple[int, int], list[bytes]]) -> None:
-        if level == len(self.rows):
-            self.rows.append([])
-        row = self.rows[level]
-        row.append(found)
-        if level:
-            grown[level, ((self.size >> HEIGHT * level) - 1) // WIDTH] = row
-        if len(row) == WIDTH:
-            self.rows[level] = []
-            self._put(level + 1, whole(row), grown)
+            level = 0
+            while len(rows[level]) == WIDTH:
+                made = whole(rows[level])
+                rows[level] = []
+                full.append((level, (self.size >> HEIGHT * (level + 1)) - 1, made))
+                level += 1
+                if level == len(rows):
+                    rows.append([])
+                rows[level].append(made)
+        return full
 
     def root(self) -> bytes:
         """The root of the tree."""

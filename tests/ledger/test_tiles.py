@@ -117,10 +117,13 @@ def test_an_edge_grows_as_the_tree_does(steps: list[int], start: int) -> None:
     for step in steps:
         end = min(edge.size + step, 66_100)
         before, copy = [*map(len, edge.rows)], edge.copy()
-        grown = edge.extend(HASHES[edge.size : end])
-        for (level, number), row in grown.items():
-            assert row == ROWS[level][number * WIDTH : number * WIDTH + len(row)]
-            assert len(row) == width_in(level, number, end)
+        start = edge.size
+        full = edge.extend(HASHES[edge.size : end])
+        assert sorted(full) == [
+            (level, number, ROWS[level + 1][number])
+            for level in range(len(ROWS) - 1)
+            for number in range(start >> 8 * level + 8, end >> 8 * level + 8)
+        ]
         assert [len(row) for row in edge.rows] == widths(end)
         assert [*map(len, copy.rows)] == before
     assert edge.root() == root_of(HASHES[: edge.size])

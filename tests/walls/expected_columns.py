@@ -176,6 +176,8 @@ GRANTS: dict[tuple[str, str], str] = {
     },
     ("log", "ledger.tile"): "SELECT INSERT",
     ("log", "ledger.checkpoint"): "SELECT INSERT",
+    ("log", "ledger.cosignature"): "SELECT INSERT",
+    ("log", "ledger.witnessed"): "SELECT INSERT",
 }
 
 

@@ -1,0 +1,113 @@
+"""What the log shows to everybody: its checkpoints, tiles and entries, and what it has cosigned for others.
+
+In: a pool of the role `log`. Out: bytes as C2SP tlog-tiles has them, or None where there is nothing of that name.
+Nothing beyond the last signed checkpoint is shown, so whatever is shown can be verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.auth.keys import KeyStore
+from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, read_head, verifiers
+from gateway.ledger.notes import checkpoint_of, read_note
+from gateway.ledger.tiles import WIDTH, Tile, width_in
+from gateway.storage.pool import Pool, same
+
+MOST_COSIGNATURES: Final = 32  # of one checkpoint that are shown
+_FRESH: Final = 0.2  # s for which the last checkpoint is not asked for again
+_LINES: Final = f"""(select string_agg(s.line, '' order by s.at, s.line) from (
+    select line, at from ledger.cosignature s where s.size = c.size and s.root = c.root
+    order by at limit {MOST_COSIGNATURES}) s)"""
+_LAST: Final = f"""select c.size, c.note || coalesce({_LINES}, '') as note
+    from ledger.checkpoint c order by c.size desc, c.at desc limit 1"""
+_COSIGNED: Final = f"""select c.size, c.note || {_LINES} as note from ledger.checkpoint c
+    where c.size = (select max(size) from ledger.cosignature) order by c.at desc limit 1"""
+_WITNESSED: Final = """select size, note from ledger.witnessed
+    where encode(sha256(convert_to(origin, 'UTF8')), 'hex') = $1 order by size desc, at desc limit 1"""
+_ENTRIES: Final = """select count(*) as count,
+    string_agg(int2send(octet_length(entry)::int2) || entry, '' order by index) as found
+    from ledger.leaf where index >= $1 and index < $2"""
+_LEAVES: Final = """select string_agg(hash, '' order by index) as found, count(*) as count
+    from ledger.leaf where index >= $1 and index < $2"""
+_TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
+    from ledger.tile where level = $3 and n >= $1 and n < $2"""
+
+
+class Published:
+    """The public side of our log."""
+
+    def __init__(self, pool: Pool, keys: KeyStore) -> None:
+        self._pool = pool
+        self._keys = keys
+        self._last: tuple[float, int, bytes] | None = None
+        self._asking = asyncio.Lock()
+
+    async def checkpoint(self) -> bytes | None:
+        """The last checkpoint with its cosignatures; None before the first."""
+        return (await self._latest())[1]
+
+    async def cosigned(self) -> bytes | None:
+        """The last checkpoint that another region has cosigned."""
+        return await self._note(_COSIGNED)
+
+    async def witnessed(self, origin: str) -> bytes | None:
+        """The last checkpoint of another log that we have cosigned, by the SHA-256 of its origin in hex."""
+        return await self._note(_WITNESSED, origin)
+
+    async def tile(self, tile: Tile) -> bytes | None:
+        """A tile or a bundle of entries; None where the last checkpoint has none of that width."""
+        size = self._last[1] if self._last else 0
+        if width_in(tile.level, tile.number, size) < tile.width:
+            size = (await self._latest())[0]
+            if width_in(tile.level, tile.number, size) < tile.width:
+                return None
+        begin = tile.number * WIDTH
+        end = begin + tile.width
+        if tile.level > 0:
+            rows = await self._pool.fetch(_TILE, (begin, end, tile.level - 1), again=same)
+        else:
+            rows = await self._pool.fetch(_ENTRIES if tile.level < 0 else _LEAVES, (begin, end), again=same)
+        found: bytes | None = rows[0]["found"]
+        return found if rows[0]["count"] == tile.width else None
+
+    async def verifiers(self) -> bytes | None:
+        """The verifier keys, one a line: those that sign checkpoints, then those that cosign others', each newest first
+        and with those that are retired; None before the first checkpoint."""
+        note = await self.checkpoint()
+        if note is None:
+            return None
+        origin = checkpoint_of(read_note(note).text).origin
+        found = verifiers(self._keys, origin, (CHECKPOINTS, COSIGNATURES))
+        return "".join(f"{key}\n" for key in found).encode()
+
+    async def warnings(self) -> list[str]:
+        """What an operator should look at: rows that do not give what was signed."""
+
+        async def fetch(sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+            return await self._pool.fetch(sql, arguments, again=same)
+
+        try:
+            await read_head(fetch, self._keys)
+        except Tampered as error:
+            return [f"the log: {error}; nothing more is signed, run: credit-gateway ledger verify"]
+        return []
+
+    async def _latest(self) -> tuple[int, bytes | None]:
+        """Size and note of the last checkpoint. Asked for by one at a time, five times a second at most."""
+        async with self._asking:
+            last = self._last
+            if last is not None and time.monotonic() - last[0] < _FRESH:
+                return last[1], last[2]
+            rows = await self._pool.fetch(_LAST, (), again=same)
+            if not rows:
+                return 0, None
+            self._last = time.monotonic(), rows[0]["size"], bytes(rows[0]["note"])
+            return self._last[1], self._last[2]
+
+    async def _note(self, sql: str, *arguments: str) -> bytes | None:
+        rows = await self._pool.fetch(sql, arguments, again=same)
+        return bytes(rows[0]["note"]) if rows and rows[0]["note"] is not None else None
