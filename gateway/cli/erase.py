@@ -1,0 +1,62 @@
+"""`credit-gateway erase`: what is stored of a natural person, and their place in disclosures; the log stays whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import asdict
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from gateway.cli.common import note, reported, show_json
+from gateway.errors import OperatorError
+from gateway.ledger.erasure import Erased, erase
+from gateway.settings import load
+from gateway.storage.database import open_database
+from gateway.storage.identifiers import parse_node_id
+
+MOST_BASIS = 500
+
+
+def erase_command(
+    subject: Annotated[str, typer.Argument(help="The person's id in answers, or its UUID; never an identity number")],
+    basis: Annotated[str, typer.Option(help="The basis in law, or the decision; it is kept in the log: name nobody")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be erased, and change nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask; nothing here can be undone")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False,
+) -> None:
+    """Erase a natural person: identity number and data key, names, what records say, and their place in disclosures.
+
+    The log stays whole: tombstones stand where the person was, and an event in the log names them
+    (docs/ledger.md). What backups have is beyond its reach; their retention is yours. Try --dry-run first.
+    """
+    with reported():
+        found = _subject(subject)
+        given = basis.strip()
+        if not 0 < len(given) <= MOST_BASIS:
+            raise OperatorError(f"--basis takes 1 to {MOST_BASIS} characters")
+        if not dry_run and not yes:
+            typer.confirm("This can't be undone. Erase?", abort=True, err=True)
+        with open_database(load()) as database:
+            made = asyncio.run(erase(database, found, given, dry_run=dry_run))
+        if as_json:
+            show_json(asdict(made))
+        note(_said(made, dry_run=dry_run))
+
+
+def _subject(text: str) -> UUID:
+    with contextlib.suppress(ValueError):
+        letter, found = parse_node_id(text)
+        if letter == "S":
+            return found
+    with contextlib.suppress(ValueError):
+        return UUID(text)
+    raise OperatorError("SUBJECT is the id of a subject as answers have it, or its UUID")
+
+
+def _said(made: Erased, *, dry_run: bool) -> str:
+    verb = "would be" if dry_run else "were"
+    person = "" if made.on_record else "; the person was no longer on record"
+    return f"{made.records} records and {made.disclosures} disclosures {verb} emptied{person}"
