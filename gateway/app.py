@@ -38,7 +38,9 @@ from gateway.engine.persisted import Persisted, shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
+from gateway.ledger.publish import Publisher
 from gateway.ledger.published import Published
+from gateway.ledger.sequencer import Sequencer
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
 from gateway.sharing.following import Following
@@ -95,6 +97,7 @@ class Parts:
     account: Account | None = None
     connectors: Mapping[str, Connector] | None = None
     registry: CollectorRegistry | None = None
+    sequences: bool = True
 
 
 def lock_timeout_of(settings: Settings) -> float:
@@ -214,6 +217,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
 
     keys = KeyStore(settings.data_dir / "keys")
     log = Published(log_pool, keys)
+    publisher = Publisher(keys, registry, issuer=settings.issuer, origin=settings.log_origin)
+    sequencer = Sequencer(database.dsn("log"), registry, publisher.publish)
     clients = ClientStore(service)
     tokens = Tokens(keys, issuer=settings.issuer, audience=settings.audience, seconds=settings.token_seconds)
     proofs, issuers = UsedProofs(service), ExternalIssuers(settings.trusted_issuers)
@@ -276,12 +281,15 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
                 await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
             outbox.start()
+            if parts.sequences:
+                sequencer.start()
             if following is not None:
                 following.start()
             yield
         finally:
             if following is not None:
                 await following.close()
+            await sequencer.close()
             await listener.close()
             await outbox.close()
             await sources.close()

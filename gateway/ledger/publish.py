@@ -35,7 +35,7 @@ from gateway.ledger.tiles import Edge
 logger = logging.getLogger(__name__)
 
 LOCK: Final = 0x6372656469746C67  # "creditlg": one publishes at a time, whoever believes to lead
-_CHUNK: Final = 50_000  # leaves that are read at once
+_CHUNK: Final = 1_000  # leaves that are read at once: the loop serves answers between them
 _SAID: Final = 60.0  # s between two lines of the log about the same
 _SIZE: Final = "select size from ledger.log_state"
 _TILES: Final = (

@@ -172,7 +172,10 @@ GRANTS: dict[tuple[str, str], str] = {
     # the log reads the account and signs; leaves and their places come from functions alone
     **{
         ("log", f"ledger.{table}"): "SELECT"
-        for table in ("disclosure", "told", "event", "leaf", "log_state", "subject_entry", "erased", "kept_salt")
+        for table in (
+            *("disclosure", "told", "event", "leaf", "log_state", "subject_entry", "erased", "kept_salt"),
+            "retention",
+        )
     },
     ("log", "ledger.tile"): "SELECT INSERT",
     ("log", "ledger.checkpoint"): "SELECT INSERT",

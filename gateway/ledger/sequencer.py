@@ -1,0 +1,188 @@
+"""Disclosures become leaves, leaves a signed log, and entries of their subjects: the ledger's runner.
+
+In: a DSN of the role `log`, and what publishes (tiles, checkpoints). Out: rows of ledger.leaf and ledger.subject_entry.
+Every process runs one, and one leads at a time: whose connection has the advisory lock. If it dies another one has it
+within a second. All work is done by functions of the database, each one transaction: nobody who is killed leaves half
+of anything. Without a database it waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import asyncpg
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.storage.lane import Connection
+
+logger = logging.getLogger(__name__)
+
+Publish: TypeAlias = Callable[[Connection], Awaitable[object]]
+
+LEADS: Final = 0x6372656469746C64  # "creditld": the lock of who leads
+_LOOK: Final = 0.5  # s between two looks whether somebody leads
+_INTERVAL: Final = 1.0  # s between two sequencings: a disclosure is under a checkpoint within two
+_AT_ONCE: Final = 5_000  # disclosures of one transaction
+_BUSY: Final = 100  # disclosures a second from which on answers go first
+_SHARE: Final = 0.05  # of the time that fan-out then takes
+_SPELL: Final = 0.05  # s that one call of fan-out should take at most
+_MOST, _LEAST = 5_000, 20  # leaves of one call
+_CARE: Final = 3_600.0  # s between two looks at partitions
+_MONTHS: Final = 4  # this one and those ahead
+_LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
+_CONNECTING: Final = 2.0  # s of an attempt
+_FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
+# A server that has lost us must let go of the lock, and not in two hours.
+_SETTINGS: Final = {
+    "application_name": "credit-gateway sequencer",
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+}
+
+
+class Sequencer:
+    """`publish` is called after leaves were made, with the connection, outside of a transaction. `share`: of the time
+    that fan-out takes while many disclosures come; with few it takes all it needs."""
+
+    def __init__(
+        self,
+        dsn: str,
+        registry: CollectorRegistry,
+        publish: Publish,
+        *,
+        interval: float = _INTERVAL,
+        share: float = _SHARE,
+    ) -> None:
+        self._dsn = dsn
+        self._publish = publish
+        self._interval = interval
+        self._share = share
+        self._task: asyncio.Task[None] | None = None
+        self._at_once = _LEAST  # leaves of the next call of fan-out
+        self._done_at = -math.inf  # when the last complete look began
+        self._cared_at = -math.inf
+        self.leads = False
+        self._metrics(registry)
+
+    def _metrics(self, registry: CollectorRegistry) -> None:
+        Gauge("credit_log_leads", "1 in the process that sequences", registry=registry).set_function(
+            lambda: float(self.leads)
+        )
+        Gauge(
+            "credit_log_lag_seconds",
+            "Age that a disclosure outside the log can have at most; of the process that leads, elsewhere NaN",
+            registry=registry,
+        ).set_function(lambda: time.monotonic() - self._done_at if self.leads else math.nan)
+        self._size = Gauge("credit_log_size", "Leaves of the log, where this process leads", registry=registry)
+        self._backlog = Gauge(
+            "credit_log_fan_out_backlog", "Leaves whose subjects have no entry yet, where it leads", registry=registry
+        )
+        self._fanned = Counter("credit_log_fan_out_leaves", "Leaves that fan-out has done", registry=registry)
+        self._spent = Counter("credit_log_fan_out_seconds", "Time that fan-out took for them", registry=registry)
+        self._made = Counter("credit_log_leaves", "Leaves that this process has made", registry=registry)
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """End, whatever is under way: it is done or undone. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _run(self) -> None:
+        pause, said = _FIRST, ""
+        while True:
+            connection: Connection | None = None
+            try:
+                async with asyncio.timeout(_CONNECTING):
+                    connection = await asyncpg.connect(self._dsn, timeout=_CONNECTING, server_settings=_SETTINGS)
+                await self._wait_for_lead(connection)
+                pause, said = _FIRST, ""
+                while True:
+                    await self.once(connection)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                if told != said:
+                    logger.warning("sequencer: %s; trying again", told)
+                said = told
+            finally:
+                self.leads = False
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _AGAIN)
+
+    async def _wait_for_lead(self, connection: Connection) -> None:
+        while True:
+            if await connection.fetchval("select pg_try_advisory_lock($1)", LEADS, timeout=_LONGEST):
+                break
+            await asyncio.sleep(_LOOK)
+        if await connection.fetchval("select ledger.adopt()", timeout=_LONGEST):
+            logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
+        self._done_at = time.monotonic()  # how old the oldest row is nobody knows yet
+        self.leads = True
+        logger.info("sequencer: leading")
+
+    async def once(self, connection: Connection) -> None:
+        """One look, and the rest of the interval: all leaves, a checkpoint, some of the fan-out."""
+        began = time.monotonic()
+        made = 0
+        while True:
+            found = await connection.fetchval("select ledger.sequence($1)", _AT_ONCE, timeout=_LONGEST)
+            made += max(found, 0)
+            if found < _AT_ONCE:
+                break
+        self._made.inc(made)
+        await self._publish(connection)
+        self._done_at = began
+        if began - self._cared_at > _CARE:
+            self._cared_at = began
+            await self._care(connection)
+        busy = made > _BUSY * self._interval
+        await self._fan_out(connection, began + self._interval, self._share * self._interval if busy else math.inf)
+        await asyncio.sleep(began + self._interval - time.monotonic())
+
+    async def _fan_out(self, connection: Connection, until: float, budget: float) -> None:
+        """Fan out until a moment, for `budget` seconds at most; with a budget, evenly over the time."""
+        state = await connection.fetchrow("select size, fanned from ledger.log_state", timeout=_LONGEST)
+        assert state is not None
+        backlog = state["size"] - state["fanned"]
+        self._size.set(state["size"])
+        self._backlog.set(backlog)
+        while backlog > 0 and budget > 0 and (began := time.monotonic()) < until:
+            done = await connection.fetchval("select ledger.fan_out($1)", self._at_once, timeout=_LONGEST)
+            if done <= 0:
+                break
+            spent = time.monotonic() - began
+            budget -= spent
+            backlog -= done
+            self._fanned.inc(done)
+            self._spent.inc(spent)
+            self._backlog.set(backlog)
+            if spent < _SPELL / 2:
+                self._at_once = min(2 * self._at_once, _MOST)
+            elif spent > _SPELL:
+                self._at_once = max(self._at_once // 2, _LEAST)
+
+    async def _care(self, connection: Connection) -> None:
+        """Partitions ahead, months that are over. What does not work now is tried again in an hour."""
+        try:
+            if made := await connection.fetchval("select ledger.add_partitions($1)", _MONTHS, timeout=_LONGEST):
+                logger.info("sequencer: %d partitions made", made)
+            while gone := await connection.fetchval("select ledger.let_go()", timeout=_LONGEST):
+                logger.info("sequencer: %d disclosures are no longer kept", gone)
+        except asyncpg.PostgresError as error:
+            if connection.is_closed():
+                raise
+            logger.warning("sequencer: partitions: %s", error)

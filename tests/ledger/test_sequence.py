@@ -1,0 +1,282 @@
+"""ledger.sequence takes each committed row exactly once, whatever runs beside it; ledger.fan_out numbers each subject's
+entries without gaps; months are made ahead and let go of, which the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from gateway.storage.database import Database
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+INSERT = (
+    "insert into ledger.disclosure (id, client_id, organisation_uscc, view, matter, case_number, outcome, subject_ids,"
+    " sources, withheld) select x, 'c', 'o', 'RESTRICTED', 'GRANT', 'n', 'ANSWERED', $2, '{}', '{}'"
+    " from unnest($1::uuid[]) x"
+)
+NOBODY: list[UUID] = []
+
+
+@pytest_asyncio.fixture
+async def log(database: Database, owner: Connection) -> AsyncIterator[Connection]:
+    """The role that sequences, on an empty ledger."""
+    await owner.execute(
+        "truncate ledger.disclosure, ledger.leaf, ledger.event, ledger.subject_entry, ledger.log_state;"
+        " insert into ledger.log_state default values"
+    )
+    connection = await asyncpg.connect(database.dsn("log"))
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def writers(database: Database) -> AsyncIterator[list[Connection]]:
+    made = [await asyncpg.connect(database.dsn("ledger")) for _ in range(4)]
+    yield made
+    for one in made:
+        await one.close()
+
+
+async def write(connection: Connection, count: int = 1, subjects: list[UUID] = NOBODY) -> list[UUID]:
+    ids = [uuid4() for _ in range(count)]
+    await connection.execute(INSERT, ids, subjects)
+    return ids
+
+
+async def sequence(log: Connection, most: int = 1000) -> int:
+    return int(await log.fetchval("select ledger.sequence($1)", most))
+
+
+async def leaves(log: Connection) -> list[UUID]:
+    rows = await log.fetch("select index, id from ledger.leaf order by index")
+    assert [row["index"] for row in rows] == [*range(len(rows))]
+    assert await log.fetchval("select size from ledger.log_state") == len(rows)
+    return [row["id"] for row in rows]
+
+
+async def test_what_commits_late_is_taken_late_and_once(log: Connection, writers: list[Connection]) -> None:
+    early, late, undone, quick = writers
+    begun = [one.transaction() for one in (early, late, undone)]
+    for one in begun:
+        await one.start()
+    first, second, third = await write(early), await write(late), await write(undone)
+    now = await write(quick, 3)
+    assert await sequence(log) == 3
+    await begun[0].commit()
+    assert await sequence(log) == 1
+    now += await write(quick, 2)
+    assert await sequence(log) == 2
+    await begun[2].rollback()
+    await begun[1].commit()
+    assert await sequence(log) == 1
+    assert await sequence(log) == 0
+    found = await leaves(log)
+    assert (set(found[:3]), [found[3]], set(found[4:6]), [found[6]]) == (set(now[:3]), first, set(now[3:]), second)
+    assert third[0] not in found
+
+
+async def test_a_savepoint_belongs_to_its_transaction(log: Connection, writers: list[Connection]) -> None:
+    writer, other = writers[:2]
+    async with writer.transaction():
+        await write(other)
+        async with writer.transaction():
+            await write(writer, 2)
+        assert await sequence(log) == 1
+        undone = writer.transaction()
+        await undone.start()
+        await write(writer, 5)
+        await undone.rollback()
+    assert (await sequence(log), await sequence(log)) == (2, 0)
+
+
+async def test_at_most_so_many_but_a_transaction_is_taken_whole(log: Connection, writers: list[Connection]) -> None:
+    written = [*await write(writers[0], 50)]
+    for _ in range(7):
+        written += await write(writers[1], 4)
+    taken = [await sequence(log, 10) for _ in range(7)]
+    assert taken[0] == 50
+    assert all(0 < count <= 10 for count in taken[1:4])
+    assert sum(taken) == 78
+    assert taken[-1] == 0
+    assert set(await leaves(log)) == set(written)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_each_row_once_with_writers_at_random(log: Connection, writers: list[Connection], seed: int) -> None:
+    chance = random.Random(seed)
+    kept: set[UUID] = set()
+    done = asyncio.Event()
+
+    async def at_work(connection: Connection) -> None:
+        for _ in range(25):
+            transaction = connection.transaction()
+            await transaction.start()
+            ids: list[UUID] = []
+            for _ in range(chance.randrange(1, 4)):
+                ids += await write(connection, chance.randrange(1, 9))
+                await asyncio.sleep(chance.random() / 100)
+            if chance.random() < 0.2:
+                await transaction.rollback()
+            else:
+                await transaction.commit()
+                kept.update(ids)
+
+    async def sequencing() -> None:
+        while not done.is_set():
+            await sequence(log, chance.choice([1, 5, 1000]))
+        while await sequence(log, 5):
+            pass
+
+    task = asyncio.create_task(sequencing())
+    await asyncio.gather(*[at_work(writer) for writer in writers])
+    done.set()
+    await task
+    found = await leaves(log)
+    assert len(found) == len(kept)
+    assert set(found) == kept
+
+
+async def test_who_comes_second_does_nothing(log: Connection, owner: Connection, writers: list[Connection]) -> None:
+    await write(writers[0])
+    async with owner.transaction():
+        await owner.fetch("select * from ledger.log_state for update")
+        assert await sequence(log) == -1
+        assert await log.fetchval("select ledger.fan_out(10)") == -1
+    assert await sequence(log) == 1
+
+
+async def test_rows_of_its_own_transaction_are_not_lost(owner: Connection, log: Connection) -> None:
+    """Whoever sequences in a transaction that writes, too: what it wrote after is still to come."""
+    async with owner.transaction():
+        await write(owner)
+        await owner.fetchval("select ledger.sequence(10)")
+        await write(owner, 2)
+    while await sequence(log):
+        pass
+    assert await log.fetchval("select count(*) from ledger.leaf") == await log.fetchval(
+        "select count(*) from ledger.disclosure"
+    )
+
+
+async def test_a_ledger_put_back_into_another_server(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    """A dump has the transactions of another cluster: some of them are still to come here."""
+    assert await log.fetchval("select ledger.adopt()") is False
+    written = await write(writers[0], 4)
+    assert await sequence(log) == 4
+    written += await write(writers[0], 3)
+    await owner.execute(
+        "update ledger.disclosure set xid = ((xid::text)::bigint + 100000)::text::xid8;"
+        " update ledger.log_state set cluster = 1,"
+        " snapshot = (select format('%s:%s:', n, n)::pg_snapshot from (select max(xid) n from ledger.disclosure) x)"
+    )
+    written += await write(writers[0], 2)
+    assert await sequence(log) == 0  # without the look that is made by who begins to lead
+    assert await log.fetchval("select ledger.adopt()") is True
+    assert await log.fetchval("select ledger.adopt()") is False
+    while await sequence(log, 3):
+        pass
+    assert set(await leaves(log)) == set(written)
+    await write(writers[0])
+    assert await sequence(log) == 1
+
+
+# Subjects ------------------------------------------------------------------------------------------------------------
+
+
+async def test_numbers_of_a_subject_have_no_gap_and_follow_the_leaves(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    chance = random.Random(7)
+    people = [uuid4() for _ in range(5)]
+    for _ in range(60):
+        shown = chance.sample(people, chance.randrange(4))
+        await write(writers[0], chance.randrange(1, 3), [*shown, *shown[:1], UUID(int=0)])
+        await sequence(log)
+        await log.fetchval("select ledger.fan_out(2)")
+    killed = owner.transaction()
+    await killed.start()
+    await owner.fetchval("select ledger.fan_out(100)")
+    await killed.rollback()
+    while await log.fetchval("select ledger.fan_out(7)"):
+        pass
+    expected: dict[UUID, list[tuple[int, int, UUID]]] = {}
+    for row in await log.fetch(
+        "select l.index, l.id, d.subject_ids from ledger.leaf l join ledger.disclosure d using (id) order by l.index"
+    ):
+        for subject in dict.fromkeys(row["subject_ids"]):
+            if subject.int:
+                own = expected.setdefault(subject, [])
+                own.append((len(own) + 1, row["index"], row["id"]))
+    found: dict[UUID, list[tuple[int, int, UUID]]] = {}
+    for row in await log.fetch("select * from ledger.subject_entry order by number"):
+        found.setdefault(row["subject_id"], []).append((row["number"], row["leaf_index"], row["disclosure_id"]))
+    assert found == expected
+    assert len(found) == 5
+
+
+# Months --------------------------------------------------------------------------------------------------------------
+
+PARTITIONS = (
+    "select count(*) from pg_inherits where inhparent = 'ledger.disclosure'::regclass"
+    " and inhrelid::regclass::text not like '%_rest'"
+)
+
+
+async def test_months_ahead_are_made_while_writers_write(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    month, last = await owner.fetchrow(
+        "select min(n), max(n) from (select inhrelid::regclass::text n from pg_inherits"
+        " where inhparent = 'ledger.disclosure'::regclass) x where n not like '%_rest'"
+    ) or ("", "")
+    before = await owner.fetchval(PARTITIONS)
+    await owner.execute(f"drop table {last}")
+    async with writers[0].transaction():
+        await write(writers[0])
+        assert await log.fetchval("select ledger.add_partitions(4)") == 1
+    assert await owner.fetchval("select count(*) from pg_index where indrelid = $1::text::regclass", last) == 1
+    assert await owner.fetchval(PARTITIONS) == before
+    await owner.execute(f"drop table {month}")
+    await write(writers[0])
+    assert await log.fetchval("select ledger.add_partitions(4)") == 0  # its rows came before it: left to migrate
+    await owner.execute("truncate ledger.disclosure")
+    assert await log.fetchval("select ledger.add_partitions(4)") == 1
+
+
+async def test_a_month_that_is_over_goes_when_the_log_has_it_and_the_log_says_so(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    await owner.execute(
+        "create table ledger.disclosure_2020_01 partition of ledger.disclosure"
+        " for values from ('2020-01-01 00:00+08') to ('2020-02-01 00:00+08')"
+    )
+    shown = uuid4()
+    await write(owner, 3, [shown])
+    await owner.execute("update ledger.disclosure set at = '2020-01-31 23:59:59+08'")
+    kept = await write(owner, 2, [shown])
+    await sequence(log)
+    assert await log.fetchval("select ledger.let_go()") == 0  # nobody has said that anything goes
+    await owner.execute("update ledger.retention set months = 24")
+    assert await log.fetchval("select ledger.let_go()") == 0  # its subjects have no numbers yet
+    await log.fetchval("select ledger.fan_out(10)")
+    assert await log.fetchval("select ledger.let_go()") == 3
+    assert await log.fetchval("select ledger.let_go()") == 0
+    await owner.execute("update ledger.retention set months = null")
+    assert {row["id"] for row in await log.fetch("select id from ledger.disclosure")} == set(kept)
+    assert await sequence(log) == 1
+    go = json.loads(await log.fetchval("select content from ledger.event"))
+    assert go == {
+        "kind": "RETENTION", "disclosures": 3, "from": "2019-12-31T16:00:00Z", "until": "2020-01-31T16:00:00Z"
+    }  # fmt: skip
+    numbers = [row["number"] for row in await log.fetch("select number from ledger.subject_entry order by number")]
+    assert numbers == [1, 2, 3, 4, 5]

@@ -1,0 +1,149 @@
+"""Of any number of runners one leads; when it dies another has the lead within two seconds; what was written is under a
+checkpoint within two; nothing that fails ends the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from log_support import TestLog, emptied, open_log
+from prometheus_client import CollectorRegistry
+from relay import Relay
+
+from gateway.ledger.sequencer import Sequencer
+from gateway.storage.database import Database
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest_asyncio.fixture
+async def log(database: Database, owner: Connection, tmp_path: Path) -> AsyncIterator[TestLog]:
+    made = await open_log(database, owner, tmp_path)
+    await emptied(owner)
+    yield made
+    await made.log.close()
+
+
+class Runner:
+    """One process's runner, behind a relay that a test can cut or silence."""
+
+    def __init__(self, relay: Relay, log: TestLog, **more: Any) -> None:
+        self.relay = relay
+        self.registry = CollectorRegistry()
+        self.published: list[float] = []
+        self.log = log.restarted()
+        self.fault: Exception | None = None
+        self.sequencer = Sequencer(relay.dsn, self.registry, self._publish, **more)
+
+    async def _publish(self, connection: Any) -> None:
+        if self.fault is not None:
+            raise self.fault
+        await self.log.publisher.publish(connection)
+
+    def metric(self, name: str) -> float:
+        found = self.registry.get_sample_value(name)
+        assert found is not None
+        return found
+
+
+@pytest_asyncio.fixture
+async def runners(database: Database, log: TestLog) -> AsyncIterator[list[Runner]]:
+    relays = [Relay(database.dsn("log")) for _ in range(3)]
+    made = []
+    for relay in relays:
+        await relay.restore()
+        made.append(Runner(relay, log, interval=0.2))
+    yield made
+    for one in made:
+        await one.sequencer.close()
+        await one.relay.__aexit__(None, None, None)
+
+
+async def leader(runners: list[Runner], within: float = 2.0) -> Runner:
+    """The one that leads; fails where two do."""
+    began = time.monotonic()
+    while not any(one.sequencer.leads for one in runners):
+        assert time.monotonic() - began < within, "nobody leads"
+        await asyncio.sleep(0.02)
+    (found,) = [one for one in runners if one.sequencer.leads]
+    return found
+
+
+async def signed(log: TestLog, size: int, within: float = 2.0) -> None:
+    began = time.monotonic()
+    while await log.owner.fetchval("select max(size) from ledger.checkpoint") != size:
+        assert time.monotonic() - began < within, "no checkpoint"
+        await asyncio.sleep(0.02)
+
+
+async def test_one_leads_and_another_takes_over(log: TestLog, runners: list[Runner]) -> None:
+    for one in runners:
+        one.sequencer.start()
+    left, size = [*runners], 0
+    while left:
+        found = await leader(left)
+        await log.write(30)
+        size += 30
+        await signed(log, size)
+        assert found.metric("credit_log_leads") == 1
+        assert found.metric("credit_log_lag_seconds") < 2
+        assert all(math.isnan(one.metric("credit_log_lag_seconds")) for one in left if one is not found)
+        left.remove(found)
+        if len(left) == 2:
+            await found.relay.cut()  # as kill -9 of its process
+        elif left:
+            await found.sequencer.close()
+    await asyncio.sleep(0.1)
+    state = await log.owner.fetchrow("select size, fanned from ledger.log_state")
+    assert tuple(state or ()) == (90, 90)
+
+
+async def test_a_leader_whose_database_goes_away_comes_back(log: TestLog, runners: list[Runner]) -> None:
+    one = runners[0]
+    one.sequencer.start()
+    await leader([one])
+    await one.relay.cut()
+    await asyncio.sleep(0.5)
+    assert not one.sequencer.leads
+    await log.write(5)
+    await one.relay.restore()
+    await signed(log, 5, within=4)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), asyncpg.DiskFullError("no room")])
+async def test_what_can_not_be_published_now_is_published_later(
+    log: TestLog, runners: list[Runner], fault: Exception
+) -> None:
+    one = runners[0]
+    one.fault = fault
+    one.sequencer.start()
+    await log.write(5)
+    await asyncio.sleep(0.5)
+    assert await log.owner.fetchval("select count(*) from ledger.checkpoint where size > 0") == 0
+    one.fault = None
+    await signed(log, 5, within=4)
+
+
+async def test_fan_out_steps_back_while_many_answers_are_written(
+    database: Database, log: TestLog, runners: list[Runner]
+) -> None:
+    """Its time is bounded then; afterwards it takes what it needs."""
+    busy = runners[0] = Runner(runners[0].relay, log, interval=1.0, share=0.0)
+    await log.write(3_000)
+    busy.sequencer.start()
+    await signed(log, 3_000, within=5)
+    await asyncio.sleep(0.1)
+    assert await log.owner.fetchval("select fanned from ledger.log_state") == 0
+    assert busy.metric("credit_log_fan_out_backlog") == 3_000
+    began = time.monotonic()
+    while await log.owner.fetchval("select fanned from ledger.log_state") < 3_000:
+        assert time.monotonic() - began < 5
+        await asyncio.sleep(0.05)
+    assert busy.metric("credit_log_fan_out_leaves_total") == 3_000
