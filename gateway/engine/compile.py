@@ -85,12 +85,12 @@ def compile_operation(
     made = Planner(collected, variables).plan(operation.node)
     check_shape(made)
     if principal.access is not RESTRICTED:  # it alone can be asked both ways
-        return compile_plan(made, principal, accounts=accounts)
+        return compile_plan(made, principal, accounts=accounts, together=True)
     unscoped = without_scope(made)
     if unscoped is None:
         return Compiled(made, None, (), {}, 0, (), scoped=True)
     whole, (made, scoped_if) = made, unscoped
-    compiled = compile_plan(made, principal, accounts=accounts)
+    compiled = compile_plan(made, principal, accounts=accounts, together=True)
     compiled.scoped_if = scoped_if
     if made is not whole:  # what is left out is selected all the same: its values are refused like all others
         compiled.checks = tuple(
@@ -99,13 +99,13 @@ def compile_operation(
     return compiled
 
 
-def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool) -> Compiled:
-    """The SQL of a plan, and what its request is checked for."""
+def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool, together: bool = False) -> Compiled:
+    """The SQL of a plan, and what its request is checked for. `together`: see sql.body_statement."""
     how = reading(principal, accounts=accounts)
     keys = {feed: _keys(made, how, feed) for feed in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
-    body = sql.body_statement(made, how) if needs_rows else None
-    taken = body.parameters if body is not None else ()
+    body = sql.body_statement(made, how, together=together) if needs_rows else None
+    taken = [value.own for value in body.parameters] if body is not None else ()
     checks = tuple(value for value in p.values(made) if value not in taken)
     follows = any(isinstance(f, p.One) and f.rows.following is not None for f in made.fields)
     following = sql.next_statement(made, how) if follows else None

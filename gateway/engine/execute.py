@@ -262,7 +262,7 @@ class Engine:
         """What the body statement found, and the response; None where it shows more subjects than the token allows."""
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
-        if statement.keys and not compiled.plan.sources:
+        if (statement.keys or statement.apiece) and not compiled.plan.sources:
             row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
             return _answered(compiled, principal, request.language, (row,))
         found: tuple[Found, bytes] | None = await pool.fetch(

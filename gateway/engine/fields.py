@@ -42,6 +42,8 @@ class Fields:
         self._mode = mode  # shown: UUIDs for the disclosure; refresh, keys: USCCs at sections
         self._feed = feed
         self._parameters: dict[Value, int] = {}
+        self._apiece: dict[int, Value] = {}  # by number: what each of several requests has of its own
+        self._together = False  # several requests may share the statement
         self._aliases = 0
         self._places: dict[p.Connection, str] = {}  # where a feed's page begins (pages.py)
         self._denied: list[tuple[str, str]] = []
@@ -51,7 +53,11 @@ class Fields:
         return f"{letter}{self._aliases}"
 
     def _parameter(self, value: Value) -> str:
-        number = self._parameters.setdefault(value, self._first + len(self._parameters))
+        own = self._together and value.varies
+        number = self._parameters.setdefault(value.apiece if own else value, self._first + len(self._parameters))
+        if own:
+            self._apiece[number] = value
+            return f"root.c{number}"
         return f"${number}::{value.type}"
 
     def _under_scope(self, sql: str) -> str:

@@ -10,8 +10,9 @@ view it writes the disclosure of its answer, too, and returns as `disclosed` how
 account that takes it by itself it returns `shown` (UUIDs of the subjects shown, comma separated) and `snapshot`
 (pg_current_snapshot) instead. In the public view `shown` has the USCCs whose sources could be refreshed.
 
-Where the only root field is `subject`, the row may have the answers of several requests: `body` one after the other,
-`lengths` and `keys` for each, comma separated, the rest separated by semicolons (together.py).
+Where the only root field is `subject`, or all of them are lists and searches, the row may have the answers of several
+requests: `body` one after the other, `lengths` for each, comma separated, `keys` (what was asked, as it was given), the
+rest separated by semicolons (together.py).
 """
 
 from __future__ import annotations
@@ -43,12 +44,27 @@ class Statement:
     around: tuple[bytes, bytes] | None = None
     keyed: bool = False  # one root field, asked for by code: `denied` has places of its key list, comma separated
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
+    apiece: tuple[int, ...] = ()  # the same of those that take a text of each request, whatever it asks
     accounts: bool = False  # takes account.CELLS before its parameters, and writes the disclosure
 
 
-def body_statement(plan: p.Plan, how: Reading) -> Statement:
-    """The one statement that answers a plan."""
-    return _Builder(how, "shown" if how.access.disclosed else "refresh").body(plan.fields)
+def body_statement(plan: p.Plan, how: Reading, *, together: bool = False) -> Statement:
+    """The one statement that answers a plan. `together`: requests of this plan may share it, if it is of that kind."""
+    builder = _Builder(how, "shown" if how.access.disclosed else "refresh")
+    return builder.body(plan.fields, together=together and _shareable(plan))
+
+
+def _shareable(plan: p.Plan) -> bool:
+    """Whether the plan is of lists and searches alone: a page of each, read in the order of an index. Not of a feed,
+    whose bookmarks may fail."""
+    lists = [field for field in plan.fields if not isinstance(field, p.TypeName)]
+    walked = p.walk(plan.fields)
+    return (
+        bool(lists)
+        and not plan.sources
+        and all(isinstance(field, p.Connection) for field in lists)
+        and not any(isinstance(field, p.Connection) and field.page.sealed is not None for field in walked)
+    )
 
 
 def keys_statement(plan: p.Plan, how: Reading, feed: str) -> Statement:
@@ -72,7 +88,8 @@ class _Builder(Pages):
 
     # The statement ---------------------------------------------------------------------------------------------------
 
-    def body(self, fields: tuple[p.Field, ...]) -> Statement:
+    def body(self, fields: tuple[p.Field, ...], *, together: bool = False) -> Statement:
+        self._together = together
         if self._mode != "keys" and len(fields) == 1:
             only = fields[0]
             if isinstance(only, p.One | p.Many) and only.rows.keys is not None:
@@ -82,7 +99,7 @@ class _Builder(Pages):
         whole = Text().literal('{"data":').extend(text).literal("}")
         columns = [] if self._mode == "keys" else [f"{whole.render()} as body"]
         ids = joined(root.shown)
-        ids = _uuids(ids) if self._mode == "shown" else f"coalesce({ids}, '')"
+        ids = _uuids(ids) if self._mode == "shown" and not self._apiece else f"coalesce({ids}, '')"
         columns.append(f"{ids} as shown")
         if self._how.reports_denied and self._mode != "keys":
             denied = Text().literal("{")
@@ -91,6 +108,10 @@ class _Builder(Pages):
                 denied.literal("]")
             columns.append(f"{denied.literal('}').render()} as denied")
         joins = "".join(f"\n{join}" for join in root.joins)
+        if self._apiece:
+            columns += ["root.n", "root.key"]
+            inner = f"select {', '.join(columns)}\nfrom {self._requests()}{joins}"
+            return self._shared("q", inner, None, shown=bool(root.shown), apiece=tuple(self._apiece))
         listed = ",\n  ".join(columns)
         found = f"select {listed}\nfrom (values ({self._under_scope('0')})) root(root){joins}"
         if self._mode == "shown":
@@ -119,7 +140,10 @@ class _Builder(Pages):
         root = Row("root", "")
         alias, inner = self._keyed(field, keys, root, rows=True)
         if not keys.many:
-            return self._shared(alias, inner, keys, (begin.encode(), end.encode()), shown=bool(root.shown))
+            taken = (keys.texts, keys.hashes)
+            places = tuple(number for value, number in self._parameters.items() if value in taken)
+            around = begin.encode(), end.encode()
+            return self._shared(alias, inner, around, shown=bool(root.shown), keys=places)
         columns = [f"string_agg({alias}.body, ',' order by {alias}.n) as body"]
         if self._mode == "shown":
             columns.append(f"{self._all_shown(alias, root)} as shown")
@@ -133,18 +157,39 @@ class _Builder(Pages):
         around = (f"{begin}[".encode(), f"]{end}".encode())
         return Statement(found, tuple(self._parameters), around, True, accounts=self._accounts)
 
+    def _requests(self) -> str:
+        """What each of several requests has of its own, a row for each. Not pulled up: a condition on an array would
+        make it anew out of its text for every row it is asked about."""
+        given = ", ".join(f"${number}::text[]" for number in self._apiece)
+        names = ", ".join(f"p{number}" for number in self._apiece)
+        columns = [f"k.p{n}{'' if v.type == 'text' else f'::{v.type}'} as c{n}" for n, v in self._apiece.items()]
+        key = " || e'\\x1f' || ".join(f"coalesce(k.p{number}, e'\\x1e')" for number in self._apiece)
+        columns += [f"{self._under_scope('k.n')} as n", f"{key} as key"]
+        return f"(select {', '.join(columns)} from unnest({given}) with ordinality k({names}, n) offset 0) root"
+
     def _shared(
-        self, alias: str, inner: str, keys: SubjectKeys, around: tuple[bytes, bytes], *, shown: bool
+        self,
+        alias: str,
+        inner: str,
+        around: tuple[bytes, bytes] | None,
+        *,
+        shown: bool,
+        keys: tuple[int, ...] = (),
+        apiece: tuple[int, ...] = (),
     ) -> Statement:
-        """The statement of `subject`, whose row may have the answers of several requests. Names of operations and the
-        root's own key are not in it: documents that differ in these have one statement, planned once."""
+        """The statement whose row may have the answers of several requests: of `subject`, or of lists and searches.
+        `keys` and `apiece`: the numbers of what they have of their own.
+
+        Of `subject` names of operations and the root's own key are not in it: documents that differ in these have one
+        statement, planned once."""
         ids = f"coalesce({alias}.shown::text, '')" if shown else "''"
         inner, body = self._permitted(inner, alias, f"string_to_array({ids}, ',')")
         columns = [f"string_agg({body}, '' order by {alias}.n) as body"]
         if self._how.reports_denied:
             columns.append(f"string_agg(coalesce({alias}.denied, ''), ';' order by {alias}.n) as denied")
         columns.append(f"string_agg(octet_length({body})::text, ',' order by {alias}.n) as lengths")
-        columns.append(f"string_agg({alias}.key, ',' order by {alias}.n) as keys")
+        between = "','" if keys else "e'\\x1d'"
+        columns.append(f"string_agg({alias}.key, {between} order by {alias}.n) as keys")
         if self._how.limited:
             ids = f"case when {alias}.permitted then {ids} else '{NOT_SHOWN}' end"
         ids = f"string_agg({ids}, ';' order by {alias}.n)"
@@ -152,11 +197,9 @@ class _Builder(Pages):
             columns += self._account("disclose", ids, ids)
         elif shown:
             columns.append(f"{ids} as shown")
-        parameters = tuple(self._parameters)
-        taken = [value for value in (keys.texts, keys.hashes) if value in parameters]
-        places = tuple(self._first - 1 + parameters.index(value) for value in taken)
         text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
-        return Statement(text, parameters, around, True, places, accounts=self._accounts)
+        keyed, own = (tuple(number - 1 for number in numbers) for numbers in (keys, apiece))
+        return Statement(text, tuple(self._parameters), around, bool(keys), keyed, own, accounts=self._accounts)
 
     # The account -----------------------------------------------------------------------------------------------------
 

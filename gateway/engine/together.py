@@ -1,16 +1,19 @@
 """Many requests, one statement: what the ledger's group commit is for writing, for reading.
 
-In: requests that ask the same for one code each, in the same view and under the same scope, which is a parameter like
-any other. Out: each one's own row, cut out of the statement's only one. While statements of a group are under way the
-next requests gather, and the next statement answers all of them: no request waits that would not have waited for a
-connection, and start-up, round trip and wake-ups are paid once (decision 0010).
+In: requests with the same statement, each for a code or for a page of a list or search, in the same view and under the
+same scope, which is a parameter like any other. Out: each one's own row, cut out of the statement's only one. While
+statements of a group are under way the next requests gather, and the next statement answers all of them: no request
+waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
+
+How long a list takes is known when it has been read. A statement of several that takes too long is given up, and each
+of them asks by itself, as do those that come in the next seconds: a slow one holds nobody up for longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -32,6 +35,8 @@ _COST = 8_000  # rows that one statement may read: many requests must not make a
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
 _LOOK: Final = 0.25  # s between two looks at who has left and whose time is over
+_APART: Final = 5.0  # s for which requests of a group ask by themselves after one of them was slow
+_MOST_APART: Final = 1_000  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
 _FOREVER: Final = float("inf")
@@ -64,19 +69,23 @@ class _Waiter:
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """A statement under way. `left`: nobody waits for it any more."""
+    """A statement under way. `left`: nobody waits for it any more. `apart`: its requests are to ask by themselves."""
 
     batch: Sequence[_Waiter]
     task: asyncio.Task[None]
     since: float
     left: bool = False
+    apart: bool = False
 
 
 class _Group:
-    __slots__ = ("asked", "begin", "most", "running", "waiting")
+    __slots__ = ("asked", "begin", "key", "lists", "most", "running", "waiting", "width")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, key: tuple[Any, ...], most: int, width: int, *, lists: bool) -> None:
+        self.key = key
         self.most = most  # requests of one statement
+        self.width = width
+        self.lists = lists
         self.running = 0  # tasks, some of which have a statement under way
         self.asked: set[_Asked] = set()
         self.waiting: list[_Waiter] = []
@@ -84,11 +93,13 @@ class _Group:
 
 
 class Together:
-    """Groups of requests. `width` statements of a group are under way at most, not counting slow ones."""
+    """Groups of requests. `width` statements of a group are under way at most, not counting slow ones; of lists, which
+    keep PostgreSQL busy for longer than they do us, one more."""
 
     def __init__(self, *, width: int) -> None:
         self._width = width
         self._groups: dict[tuple[Any, ...], _Group] = {}
+        self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -103,36 +114,52 @@ class Together:
     ) -> Any:
         """The row of one request that may read `cost` rows, by `until` (time.monotonic(), s). Raises what the pool
         raises, for each request of the statement. A statement that all its requests have left is cancelled."""
-        if cost > _COST // _LEAST:
+        own = len(CELLS) if statement.accounts else 0
+        apiece = statement.keys or statement.apiece
+        others = [value for place, value in enumerate(arguments) if place >= own and place not in apiece]
+        key = (access, statement.text, repr(others))
+        if cost > _COST // _LEAST or (self._apart and self._asks_apart(key)):
             again = with_new_ids if statement.accounts else same
             return await pool.fetch(statement.text, arguments, until=until, read=_alone, again=again)
-        own = len(CELLS) if statement.accounts else 0
-        others = [value for place, value in enumerate(arguments) if place >= own and place not in statement.keys]
-        key = (access, statement.text, repr(others))
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(_COST // max(cost, 1))
-            group.begin = partial(self._begin, key, group, pool, statement)
+            lists = bool(statement.apiece)
+            group = _Group(key, _COST // max(cost, 1), self._width + lists, lists=lists)
+            self._groups[key] = group
+            group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
-        if group.running < self._width:
+        if group.running < group.width:
             group.begin()
         return await future
 
-    def _begin(self, key: tuple[Any, ...], group: _Group, pool: Reader, statement: Statement) -> None:
+    def _asks_apart(self, key: tuple[Any, ...]) -> bool:
+        until = self._apart.get(key)
+        if until is not None and until <= time.monotonic():
+            del self._apart[key]
+            until = None
+        return until is not None
+
+    def _begin(self, group: _Group, pool: Reader, statement: Statement) -> None:
         # A task runs in the next turn of the loop: who asks in this turn is in the same statement.
         loop = asyncio.get_running_loop()
-        group.running += 1
-        task = loop.create_task(self._run(key, group, pool, statement))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(group, self._run(group, pool, statement))
         if self._timer is None:
             self._timer = loop.call_later(_LOOK, self._look)
 
-    async def _run(self, key: tuple[Any, ...], group: _Group, pool: Reader, statement: Statement) -> None:
+    def _start(self, group: _Group, work: Coroutine[Any, Any, None]) -> None:
+        group.running += 1
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _ended(self, group: _Group) -> None:
+        group.running -= 1
+        if not group.running and not group.waiting:
+            self._groups.pop(group.key, None)
+
+    async def _run(self, group: _Group, pool: Reader, statement: Statement) -> None:
         """Answer what has gathered until nothing has."""
-        task = asyncio.current_task()
-        assert task is not None
         try:
             while group.waiting and self._may_ask(group):
                 size = min(group.most, _size(len(group.waiting), group.running - len(group.asked)))
@@ -140,17 +167,7 @@ class Together:
                 batch = [entry for entry in taken if not entry.row.done()]  # who has left needs no row
                 if not batch:
                     continue
-                asked = _Asked(batch, task, time.monotonic())
-                group.asked.add(asked)
-                try:
-                    fault = await _answer(pool, statement, batch)
-                except asyncio.CancelledError:
-                    if not asked.left:
-                        raise
-                    task.uncancel()
-                    fault = None
-                finally:
-                    group.asked.discard(asked)
+                fault = await self._ask(group, pool, statement, batch)
                 if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
                     group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
                 elif fault is not None and isinstance(fault.__cause__, NoLane):
@@ -159,17 +176,43 @@ class Together:
                     waiting, group.waiting = group.waiting, []
                     _refuse(waiting, fault)
         finally:
-            group.running -= 1
-            if not group.running and not group.waiting:
-                self._groups.pop(key, None)
+            self._ended(group)
+
+    async def _ask(
+        self, group: _Group, pool: Reader, statement: Statement, batch: Sequence[_Waiter]
+    ) -> StorageUnavailable | None:
+        """One statement; its fault. Where it was given up, its requests ask by themselves from here on."""
+        task = asyncio.current_task()
+        assert task is not None
+        asked = _Asked(batch, task, time.monotonic())
+        group.asked.add(asked)
+        try:
+            return await _answer(pool, statement, batch, asked)
+        except asyncio.CancelledError:
+            if not asked.left and not asked.apart:
+                raise
+            task.uncancel()
+        finally:
+            group.asked.discard(asked)
+        if asked.apart:
+            for entry in batch:
+                if not entry.row.done():
+                    self._start(group, self._by_itself(group, pool, statement, entry))
+        return None
+
+    async def _by_itself(self, group: _Group, pool: Reader, statement: Statement, entry: _Waiter) -> None:
+        try:
+            await self._ask(group, pool, statement, [entry])
+        finally:
+            self._ended(group)
 
     def _may_ask(self, group: _Group) -> bool:
         """Whether a task of the group's may go on: there may be more of them only while others are slow."""
-        if group.running <= self._width:
+        if group.running <= group.width:
             return True
         now = time.monotonic()
         slow = sum([now - asked.since > _SLOW for asked in group.asked])
-        return group.running <= self._width + min(slow, _BESIDE)
+        return group.running <= group.width + min(slow, _BESIDE)
 
     def _look(self) -> None:
         """Tell those whose time is over, cancel what nobody waits for, and pass by what is slow.
@@ -183,12 +226,22 @@ class Together:
                 if not asked.left and all(entry.row.done() for entry in asked.batch):
                     asked.left = True
                     asked.task.cancel()
+                elif group.lists and len(asked.batch) > 1 and now - asked.since > _SLOW and not asked.apart:
+                    asked.apart = True
+                    asked.task.cancel()
+                    self._keep_apart(group.key, now)
             _expire(group.waiting, now)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             slow = sum([now - asked.since > _SLOW for asked in group.asked])
-            if group.waiting and group.running < self._width + min(slow, _BESIDE):
+            if group.waiting and group.running < group.width + min(slow, _BESIDE):
                 group.begin()
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
+
+    def _keep_apart(self, key: tuple[Any, ...], now: float) -> None:
+        if len(self._apart) >= _MOST_APART:
+            self._apart = {known: until for known, until in self._apart.items() if until > now}
+        if len(self._apart) < _MOST_APART:
+            self._apart[key] = now + _APART
 
 
 def _expire(waiting: Sequence[_Waiter], now: float) -> None:
@@ -214,8 +267,11 @@ def width(processors: int, workers: int) -> int:
     return max(1, min(3, processors // workers - 1))
 
 
-async def _answer(pool: Reader, statement: Statement, batch: Sequence[_Waiter]) -> StorageUnavailable | None:
-    """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer."""
+async def _answer(
+    pool: Reader, statement: Statement, batch: Sequence[_Waiter], asked: _Asked
+) -> StorageUnavailable | None:
+    """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer. Whoever
+    gives it up to ask otherwise (`asked.apart`) has its requests wait on."""
     try:
         merged = _merged(statement, [entry.arguments for entry in batch])
         latest = max([entry.until for entry in batch])
@@ -223,7 +279,7 @@ async def _answer(pool: Reader, statement: Statement, batch: Sequence[_Waiter]) 
             statement.text,
             merged,
             until=None if latest == _FOREVER else latest,
-            read=partial(_apart, merged[statement.keys[0]]),
+            read=partial(_apart, _keys(statement, merged)),
             again=with_new_ids if statement.accounts else same,
         )
         for entry, own in zip(batch, rows, strict=True):
@@ -232,11 +288,13 @@ async def _answer(pool: Reader, statement: Statement, batch: Sequence[_Waiter]) 
     except StorageUnavailable as error:
         if len(batch) > 1 and isinstance(error.__cause__, _REFUSED):
             for entry in batch:
-                await _answer(pool, statement, [entry])
+                await _answer(pool, statement, [entry], asked)
             return None
         _refuse(batch, error)
         return error
     except BaseException as error:
+        if asked.apart and isinstance(error, asyncio.CancelledError):
+            raise
         _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
         if not isinstance(error, Exception):
             raise
@@ -256,16 +314,26 @@ def _merged(statement: Statement, batch: Sequence[Sequence[Any]]) -> list[Any]:
         merged[: len(CELLS)] = [BETWEEN.join([ABSENT if c is None else c for c in column]) for column in own]
     for place in statement.keys:
         merged[place] = ",".join([arguments[place] for arguments in batch])
+    for place in statement.apiece:
+        merged[place] = [text for arguments in batch for text in arguments[place]]
     return merged
 
 
-def _apart(codes: str, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The row of several codes as a row for each. Raises RuntimeError where its columns do not agree, and whatever
+def _keys(statement: Statement, merged: Sequence[Any]) -> str:
+    """What the statement says of what it was asked, as sql.py puts it together."""
+    if statement.keys:
+        return str(merged[statement.keys[0]])
+    rows = zip(*[merged[place] for place in statement.apiece], strict=True)
+    return "\x1d".join(["\x1f".join(["\x1e" if text is None else text for text in row]) for row in rows])
+
+
+def _apart(keys: str, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The row of several requests as a row for each. Raises RuntimeError where its columns do not agree, and whatever
     else a reply does that is not the statement's."""
     (row,) = found
-    # Twice sure that an answer goes to who asked for it: by its place and by its code.
-    if row["keys"].decode() != codes:
-        raise RuntimeError("answers about other codes than were asked")
+    # Twice sure that an answer goes to who asked for it: by its place and by what it says it was asked.
+    if row["keys"].decode() != keys:
+        raise RuntimeError("answers to other questions than were asked")
     columns = dict(row.items())
     body, lengths = columns.pop("body"), [int(length) for length in columns.pop("lengths").split(b",")]
     if sum(lengths) != len(body):

@@ -73,17 +73,32 @@ class Value:
         """The same value as another type, converted."""
         return Value(self.origin, type, convert, self.places)
 
+    @property
+    def varies(self) -> bool:
+        """Whether two requests of one plan, by the same asker, may have it differently."""
+        if isinstance(self.origin, ListOf):
+            return any(isinstance(item, FromVariable) for item in self.origin.items)
+        return isinstance(self.origin, FromVariable)
+
+    @property
+    def apiece(self) -> Value:
+        """The same as a parameter of a statement that answers several requests: a text for each."""
+        return self.typed("text[]", Apiece(self.type, self.convert))
+
+    @property
+    def own(self) -> Value:
+        """The value of one request, where this has one for each."""
+        if isinstance(self.convert, Apiece):
+            return self.typed(self.convert.type, self.convert.convert)
+        return self
+
     def resolve(self, variables: Variables, principal: Principal, fed: Mapping[str, Any]) -> Any:
         """What the statement gets. Raises BadUserInput where the conversion refuses it."""
         if isinstance(self.origin, Fed):
             return fed[self.origin.name]
         found = _origin(self.origin, variables, principal)
         if isinstance(found, str) and not _storable(found):
-            raise BadUserInput(
-                "text must not have NUL or half of a surrogate pair; take it out",
-                "文本不得含有 NUL 或孤立代理字符，请去掉",
-                locations=self.places,
-            )
+            raise _bad_text(self.places)
         if self.convert is None:
             return found
         try:
@@ -91,6 +106,36 @@ class Value:
         except BadUserInput as error:
             error.locations = error.locations or self.places
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class Apiece:
+    """The conversion of a parameter that has a text for each of several requests: of one alone, a list of one. The
+    statement makes `type` of each, after `convert`."""
+
+    type: str
+    convert: Convert | None
+
+    def __call__(self, found: Any) -> list[str | None]:
+        text = _as_text(found if self.convert is None else self.convert(found))
+        if text is not None and not _storable(text):
+            raise _bad_text()  # it would fail on its way, and all that share the statement with it
+        return [text]
+
+
+def _as_text(found: Any) -> str | None:
+    """A value as PostgreSQL reads it out of text, in any setting of its own."""
+    if found is None or isinstance(found, str):
+        return found
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if isinstance(found, list | tuple):
+        return "{" + ",".join(["NULL" if each is None else _quoted(_as_text(each)) for each in found]) + "}"
+    return str(found)  # numbers, dates (ISO 8601), UUIDs
+
+
+def _quoted(text: str | None) -> str:
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _origin(
@@ -108,6 +153,14 @@ def _origin(
             return [_origin(item, variables, principal) for item in items]
         case FromPrincipal(attribute):
             return getattr(principal, attribute)
+
+
+def _bad_text(places: Places = ()) -> BadUserInput:
+    return BadUserInput(
+        "text must not have NUL or half of a surrogate pair; take it out",
+        "文本不得含有 NUL 或孤立代理字符，请去掉",
+        locations=places,
+    )
 
 
 def _storable(text: str) -> bool:

@@ -238,7 +238,8 @@ def literal(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, list):
-        value = "{" + ",".join(json.dumps(str(each), ensure_ascii=False) for each in value) + "}"
+        texts = ["NULL" if each is None else json.dumps(str(each), ensure_ascii=False) for each in value]
+        value = f"{{{','.join(texts)}}}"
     return "'" + str(value).replace("'", "''") + "'"
 
 
