@@ -40,6 +40,7 @@ from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.ledger.publish import Publisher
 from gateway.ledger.published import Published
+from gateway.ledger.receipts import Receipts
 from gateway.ledger.sequencer import Sequencer
 from gateway.schema.contracts import build_contracts, sdl
 from gateway.settings import Settings
@@ -68,6 +69,7 @@ from gateway.web.health import health_routes, schema_routes
 from gateway.web.kept import Kept
 from gateway.web.log import log_routes
 from gateway.web.oauth import oauth_routes
+from gateway.web.receipts import receipt_routes
 from gateway.web.refusals import refuse
 from gateway.web.seats import Seats
 from gateway.web.security_headers import security_headers
@@ -203,6 +205,9 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
     )
+    keys = KeyStore(settings.data_dir / "keys")
+    log = Published(log_pool, keys)
+    receipts = Receipts(log_pool, keys, log, issuer=settings.issuer, origin=settings.log_origin)
     engine = Engine(
         contracts,
         pools,
@@ -213,10 +218,9 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         meter=costs.add,
         sweep=sweep,
         changes=outbox,
+        receipts=receipts,
     )
 
-    keys = KeyStore(settings.data_dir / "keys")
-    log = Published(log_pool, keys)
     publisher = Publisher(keys, registry, issuer=settings.issuer, origin=settings.log_origin)
     sequencer = Sequencer(database.dsn("log"), registry, publisher.publish)
     clients = ClientStore(service)
@@ -315,6 +319,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         *oauth_routes(server, certificates, lambda scope: counted_as(peers.client_address(scope))),
         *health_routes(checks, warnings),
         *log_routes(log),
+        *receipt_routes(receipts),
         *schema_routes({name: sdl(contract) for name, contract in contracts.items()}),
     ]
     if ASSETS.is_dir():

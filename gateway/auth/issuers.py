@@ -21,7 +21,7 @@ from gateway.auth import jose
 from gateway.auth.clients import SCOPES, valid_client_id
 from gateway.auth.jose import PRIVATE_MEMBERS, JwtError, Key
 from gateway.auth.purpose import TYPE, Purpose, parse_details
-from gateway.auth.tokens import AccessToken, bad_token, check_times, confirmation
+from gateway.auth.tokens import JOB, AccessToken, bad_token, check_times, confirmation
 from gateway.errors import BadUserInput
 from gateway.settings import TrustedIssuer
 
@@ -109,6 +109,8 @@ def _usable(jwks: Any) -> dict[str, Key]:
     times = Counter(data["kid"] for data in named)
     found = {}
     for data in named:
+        if data.get("job", JOB) != JOB:
+            continue  # another gateway's for receipts or checkpoints
         if times[data["kid"]] > 1 or data.get("use", "sig") != "sig" or PRIVATE_MEMBERS & set(data):
             continue
         try:

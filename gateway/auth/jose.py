@@ -78,7 +78,17 @@ class _ProofRegistry(_Registry):
     }
 
 
+MOST_SIGNED = 4 * 1024 * 1024  # characters of what sign_bytes makes: a receipt about a thousand subjects
+
+
+class _LongRegistry(_Registry):
+    """The same for what is long: receipts."""
+
+    max_payload_length = MOST_SIGNED
+
+
 _REGISTRIES = {name: _Registry(algorithms=(name,)) for name in ALGORITHMS}
+_LONG_REGISTRIES = {name: _LongRegistry(algorithms=(name,)) for name in ALGORITHMS}
 _PROOF_REGISTRIES = {name: _ProofRegistry(algorithms=(name,)) for name in PROOF_ALGORITHMS}
 
 
@@ -151,13 +161,22 @@ def read_unverified(text: str) -> dict[str, Any]:
 
 def verify(text: str, key: Key, algorithm: str) -> dict[str, Any]:
     """The claims of `text` if `key` signed it with `algorithm`. Raises JwtError."""
+    return _claims(_payload(text, key, algorithm, _REGISTRIES))
+
+
+def verify_bytes(text: str, key: Key, algorithm: str) -> bytes:
+    """The payload of `text`, which may be long, if `key` signed it with `algorithm`. Raises JwtError."""
+    return _payload(text, key, algorithm, _LONG_REGISTRIES)
+
+
+def _payload(text: str, key: Key, algorithm: str, registries: Mapping[str, JWSRegistry]) -> bytes:
     if algorithm not in algorithms_of(key):
         raise JwtError("algorithm not allowed for this key")
     try:
-        signed = jws.deserialize_compact(text.encode("ascii"), key, registry=_REGISTRIES[algorithm])
+        signed = jws.deserialize_compact(text.encode("ascii"), key, registry=registries[algorithm])
     except (JoseError, ValueError, TypeError, RecursionError) as error:
         raise JwtError("signature does not hold") from error
-    return _claims(signed.payload)
+    return signed.payload or b""
 
 
 def read_proof(text: str) -> tuple[dict[str, Any], Key]:
@@ -221,6 +240,12 @@ def sign(claims: Mapping[str, Any], key: Key, *, algorithm: str, typ: str, kid: 
     header = {"alg": algorithm, "typ": typ} | ({"kid": kid} if kid is not None else {})
     payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()
     return jws.serialize_compact(header, payload, key, registry=_REGISTRIES[algorithm])
+
+
+def sign_bytes(payload: bytes, key: Key, *, algorithm: str, typ: str, kid: str) -> str:
+    """Compact JWS over bytes that stay as they are; its header is canonical JSON (RFC 8785)."""
+    header = {"alg": algorithm, "kid": kid, "typ": typ}
+    return jws.serialize_compact(header, payload, key, registry=_LONG_REGISTRIES[algorithm])
 
 
 def number(claims: Mapping[str, Any], name: str) -> float | None:

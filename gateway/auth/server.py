@@ -22,10 +22,10 @@ from gateway.auth.certificate import Certificate, InvalidCertificateError, parse
 from gateway.auth.clients import DPOP, MTLS, SCOPES, SUBJECT_SELF, Client, ClientStore
 from gateway.auth.dpop import InvalidProofError, Proof, UsedProofs, comparable, read_proof
 from gateway.auth.guesses import Guesses
-from gateway.auth.keys import KeyStore
+from gateway.auth.keys import JOBS, KeyStore
 from gateway.auth.possession import bound_enough
 from gateway.auth.purpose import TYPE, Purpose, parse_details
-from gateway.auth.tokens import JOB, Tokens
+from gateway.auth.tokens import Tokens
 from gateway.errors import BadUserInput, MatterNotGranted, StorageUnavailable
 
 MAX_BODY = 65_536  # bytes
@@ -123,9 +123,13 @@ class AuthorizationServer:
             return _answer(503, {"error": "temporarily_unavailable", "error_description": "try again later"})
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public keys of access tokens (RFC 7517), retired ones included."""
-        self._keys.current(JOB)  # made now if need be: published before it first signs
-        return self._keys.public(JOB)
+        """The public keys of access tokens, receipts and checkpoints (RFC 7517), retired ones included: what they
+        signed can be verified as long as anybody has it. `job` says what a key signs, and it signs nothing else."""
+        found: list[dict[str, Any]] = []
+        for job in JOBS:
+            self._keys.current(job)  # made now if need be: published before it first signs
+            found += [{**key, "job": job} for key in self._keys.public(job)["keys"]]
+        return {"keys": found}
 
     def metadata(self) -> dict[str, Any]:
         """Authorization server metadata (RFC 8414 §2, RFC 9396 §10, RFC 9449 §5.1, RFC 8705 §3.3)."""

@@ -93,6 +93,12 @@ def with_new_ids(arguments: Sequence[Any]) -> list[Any]:
     return again
 
 
+def id_in(arguments: Sequence[Any]) -> str:
+    """The id of the one disclosure that these parameters of a body statement write."""
+    found: bytes = arguments[_ID]
+    return found.decode()
+
+
 _ID: Final = CELLS.index("id")
 _HASH: Final = CELLS.index("document_hash")
 _UNSAFE: Final = (BETWEEN, ABSENT, b"\0")

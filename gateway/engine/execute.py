@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account, with_new_ids
+from gateway.engine.account import Account, cells, id_in, ledger_unavailable, of_the_account, with_new_ids
 from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, Planned, bad_values, compile_operation, refuse_bad_values
@@ -28,6 +28,7 @@ from gateway.engine.introspection import introspect
 from gateway.engine.kept import Kept
 from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
 from gateway.engine.persisted import Persisted
+from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
 from gateway.engine.request import (
     Done,
     Limits,
@@ -38,7 +39,7 @@ from gateway.engine.request import (
     disclosure,
     ends_at,
     too_many,
-    with_cost,
+    with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
 from gateway.engine.subscribe import Changes, Subscription, begin
@@ -89,12 +90,14 @@ class Engine:
         meter: Callable[[str, int], None] | None = None,
         sweep: Callable[[], Awaitable[None]] | None = None,
         changes: Changes | None = None,
+        receipts: Receipts | None = None,
     ) -> None:
         self._documents = Documents(contracts, limits=limits.contracts)
         self._pools = pools
         self._changes = changes
         self._turns = asyncio.Semaphore(_TURNS)
         self._account = account
+        self._receipts = receipts
         self._sources = sources
         self._limits = limits
         self._together = Together(width=limits.statements)
@@ -108,8 +111,11 @@ class Engine:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
         what a public answer stands on."""
         done = Done(basis=basis)
-        body = await self._told(self.accounted(principal, request, done, self._answer(principal, request, done)))
-        return with_cost(body, done, self._limits.of(principal)) if request.tells_cost else body
+        answer = self._with_receipt if request.wants_receipt else self._answer
+        body = await self._told(self.accounted(principal, request, done, answer(principal, request, done)))
+        if request.tells_cost or done.receipt:
+            return with_extensions(body, request, done, self._limits.of(principal))
+        return body
 
     async def subscribe(self, principal: Principal, request: Request) -> Subscription | None:
         """A subscription that has begun; None for any other request: `answer` it. Raises Refused, disclosed."""
@@ -121,6 +127,8 @@ class Engine:
         _, operation = await self.operation(principal, request, done)
         if not operation.subscription or self._changes is None:
             return None
+        if request.wants_receipt:
+            raise of_events()
         return await begin(self, self._changes, principal, request, done, self._turns)
 
     async def accounted(self, principal: Principal, request: Request, done: Done, work: Awaitable[T]) -> T:
@@ -153,6 +161,14 @@ class Engine:
     async def close(self) -> None:
         """Write what is still to be accounted for, for some seconds at most."""
         await self._afterwards.close()
+
+    async def _with_receipt(self, principal: Principal, request: Request, done: Done) -> bytes:
+        """The answer, where its receipt can be made."""
+        if not principal.access.disclosed:
+            raise in_public()
+        asked = await self.operation(principal, request, done)
+        answer = partial(self._answer, principal, request, done)
+        return await with_receipt(self._receipts, asked, answer, request, self._limits, done)
 
     async def _answer(self, principal: Principal, request: Request, done: Done) -> bytes:
         document, operation = await self.operation(principal, request, done)
@@ -228,7 +244,7 @@ class Engine:
         if accounts:
             arguments[:0] = cells(disclosure(principal, request, done))
         try:
-            read = await self._read(compiled, arguments, principal, request, ends_at(request, self._limits, done), rows)
+            read = await self._read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:
             if refusal := of_the_bookmark(error):
                 raise refusal from None
@@ -256,13 +272,19 @@ class Engine:
         arguments: Sequence[Any],
         principal: Principal,
         request: Request,
-        until: float,
+        done: Done,
         rows: int,
     ) -> tuple[Found, bytes] | None:
         """What the body statement found, and the response; None where it shows more subjects than the token allows."""
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
-        if (statement.keys or statement.apiece) and not compiled.plan.sources:
+        until = ends_at(request, self._limits, done)
+        again = with_new_ids if statement.accounts else same
+        if request.wants_receipt and statement.accounts:
+            # Alone, so that it is known which row was written.
+            again = partial(_with_known_id, done)
+            done.disclosure = id_in(arguments)
+        elif (statement.keys or statement.apiece) and not compiled.plan.sources:
             row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
             return _answered(compiled, principal, request.language, (row,))
         found: tuple[Found, bytes] | None = await pool.fetch(
@@ -270,7 +292,7 @@ class Engine:
             arguments,
             until=until,
             read=partial(_answered, compiled, principal, request.language),
-            again=with_new_ids if statement.accounts else same,
+            again=again,
         )
         return found
 
@@ -424,7 +446,9 @@ class Engine:
         if principal.access.disclosed:
             try:
                 async with asyncio.timeout(ends_at(request, self._limits, done) - time.monotonic()):
-                    await self._account.record(disclosure(principal, request, done, outcome))
+                    told = disclosure(principal, request, done, outcome)
+                    done.disclosure = told.id
+                    await self._account.record(told)
             except TimeoutError:
                 raise ledger_unavailable() from None
 
@@ -475,6 +499,12 @@ def _answered(
         raise RuntimeError("an answer without its disclosure")  # durable otherwise: the transaction has ended
     found = read_row(compiled, row, principal)
     return found, response(found, language)
+
+
+def _with_known_id(done: Done, arguments: Sequence[Any]) -> Sequence[Any]:
+    again = with_new_ids(arguments)
+    done.disclosure = id_in(again)
+    return again
 
 
 def _first(rows: Sequence[Any]) -> Any:

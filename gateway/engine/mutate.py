@@ -26,6 +26,7 @@ from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
 from gateway.engine.cost import check_shape
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
+from gateway.engine.receipted import of_several
 from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many, too_many_roots
 from gateway.engine.response import read_row
 from gateway.engine.selection import Document as Collected
@@ -145,6 +146,8 @@ class Mutations:
                 f"the payloads may read {total} rows, {allowed.cost} are allowed; send several requests",
                 f"答复可能读取 {total} 行，上限为 {allowed.cost} 行，请分多次提交",
             )
+        if request.wants_receipt and sum(step.change is not None for step in steps) > 1:
+            raise of_several()
         if len(steps) > allowed.root_fields:
             raise too_many_roots(len(steps), allowed.root_fields)
         done.cost = total
@@ -307,6 +310,7 @@ class _Run:
         for subjects, seen in shown:
             done = replace(self._done, shown=subjects.encode(), snapshot=None if seen is None else seen.encode())
             made = disclosure(self._principal, self._request, done)
+            self._done.disclosure = made.id
             if not self._account.in_statement:
                 await self._account.record(made)
                 continue

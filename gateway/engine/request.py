@@ -46,6 +46,7 @@ class Request:
     idempotency_key: str | None = None
     deadline: float | None = None
     tells_cost: bool = False
+    wants_receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class Done:
     waited: float = 0.0  # for sources, s
     cost: int = 0  # rows that it may read
     basis: Basis | None = None  # where somebody wants to keep the answer
+    disclosure: str = ""  # the id of its row, which was written last
+    receipt: str = ""
 
     @property
     def asked_sources(self) -> bool:
@@ -163,9 +166,15 @@ def too_many_roots(count: int, most: int) -> QueryTooCostly:
     )
 
 
-def with_cost(body: bytes, done: Done, limits: QueryLimits) -> bytes:
-    """The response with `extensions.cost`: units of the request, and how many it might have had."""
-    return b'%b,"extensions":{"cost":{"units":%d,"limit":%d}}}' % (body[:-1], done.cost, limits.cost)
+def with_extensions(body: bytes, request: Request, done: Done, limits: QueryLimits) -> bytes:
+    """The response with `extensions.cost`, units of the request and how many it might have had, and
+    `extensions.receipt`, as far as they were asked for."""
+    parts = []
+    if request.tells_cost:
+        parts.append(b'"cost":{"units":%d,"limit":%d}' % (done.cost, limits.cost))
+    if done.receipt:
+        parts.append(b'"receipt":"%b"' % done.receipt.encode())
+    return b'%b,"extensions":{%b}}' % (body[:-1], b",".join(parts)) if parts else body
 
 
 def too_many(principal: Principal) -> BadUserInput:

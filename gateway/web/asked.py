@@ -1,4 +1,4 @@
-"""What headers ask of one request beside who asks: Credit-Hops, Credit-Deadline-Ms, Credit-Cost,
+"""What headers ask of one request beside who asks: Credit-Hops, Credit-Deadline-Ms, Credit-Cost, Credit-Receipt,
 Idempotency-Key.
 
 In: the one value of each header, None where it is not there. Out: what it means, or BadUserInput. Read as strictly as

@@ -52,7 +52,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 _MOST_SEEN, _MOST_SEEN_BYTES = 1_000, 2_048  # sets of headers that are remembered, and of each
-_ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms", b"credit-cost")
+_ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms", b"credit-cost", b"credit-receipt")
 _ERRORS = b'{"errors"'  # how an answer begins that has some: its words depend on the asker's language
 
 
@@ -312,7 +312,7 @@ class GraphQLEndpoint:
         if not headers.any_of(_ASKING):
             return principal, request
         try:
-            hops, key, deadline, cost = (headers.only(name) for name in _ASKING)
+            hops, key, deadline, cost, receipt = (headers.only(name) for name in _ASKING)
             if hops is not None:
                 principal = replace(principal, hops=asked.hops(hops))
             return principal, replace(
@@ -320,6 +320,7 @@ class GraphQLEndpoint:
                 idempotency_key=None if key is None else asked.idempotency_key(key),
                 deadline=None if deadline is None else asked.deadline(deadline),
                 tells_cost=cost is not None and asked.requested("Credit-Cost", cost),
+                wants_receipt=receipt is not None and asked.requested("Credit-Receipt", receipt),
             )
         except BadUserInput as error:
             await self._engine.account_for_refusal(principal, request, error.code)

@@ -1,0 +1,245 @@
+"""Receipts: what a signed one says, how it is written, read and verified. No I/O (docs/ledger.md, Receipts).
+
+In: what was disclosed and the key to sign with; or texts and public keys, from anywhere. Out: a compact JWS (EdDSA,
+`typ` credit-receipt+jws) whose payload is canonical JSON (RFC 8785); or what it says, or Unproven with the step that
+failed. Whatever is read may have been made by somebody who wants us to believe it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway.auth import jose
+from gateway.auth.jose import JwtError, Key
+from gateway.auth.keys import SigningKey
+from gateway.ledger.head import CHECKPOINTS
+from gateway.ledger.merkle import ProofError, leaf_hash, verify_inclusion
+from gateway.ledger.notes import ED25519, Checkpoint, NoteError, Verifier, checkpoint_of, read_note
+
+JOB: Final = "receipts"
+TYP: Final = "credit-receipt+jws"
+ALGORITHM: Final = "EdDSA"
+PROMISE: Final = 2  # seconds after which a receipt's entry is in the log
+MOST: Final = jose.MOST_SIGNED  # characters of a receipt; one about a thousand subjects has some hundred thousand
+MOST_PROOF: Final = 256 * 1024  # bytes of a proof; one has some thousand
+_MOST_PATH: Final = 64
+LEEWAY: Final = 300  # seconds between the clocks of who signs and who verifies
+_HEADER: Final = {"alg", "kid", "typ"}
+_COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CLAIMS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "iss": str,
+    "iat": int,
+    "disclosure": str,
+    "entry": str,
+    "request": str,
+    "view": str,
+    "subjects": list,
+    "purpose": dict,
+    "sources": dict,
+    "fields": dict,
+    "withheld": dict,
+    "verdicts": list,
+    "policy": (dict, type(None)),
+    "log": dict,
+}
+
+
+class Unproven(Exception):
+    """What was to be verified does not hold. `step`: where; the text is ours and repeats no input."""
+
+    def __init__(self, step: str, text: str) -> None:
+        super().__init__(text)
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt whose signature and form hold."""
+
+    claims: Mapping[str, Any]
+    kid: str
+
+    @property
+    def disclosure(self) -> str:
+        """The id of the disclosure, a UUID."""
+        return str(self.claims["disclosure"])
+
+    @property
+    def entry(self) -> bytes:
+        """The log entry's bytes."""
+        return _unbase64url(self.claims["entry"])
+
+    @property
+    def origin(self) -> str:
+        """The origin of the log that has it."""
+        return str(self.claims["log"]["origin"])
+
+
+def request_digest(document_hash: bytes, operation_name: str | None, variables: Mapping[str, Any]) -> bytes:
+    """SHA-256 over canonical JSON of document (SHA-256, hex), operationName and variables: whoever has the question can
+    hold it against a receipt. Raises ValueError for numbers that canonical JSON does not have."""
+    asked = {"document": document_hash.hex(), "operationName": operation_name, "variables": dict(variables)}
+    try:
+        return sha256(rfc8785.dumps(asked)).digest()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def signed(claims: Mapping[str, Any], key: SigningKey) -> str:
+    """The receipt."""
+    payload = rfc8785.dumps(dict(claims))
+    return jose.sign_bytes(payload, key.key, algorithm=ALGORITHM, typ=TYP, kid=key.kid)
+
+
+def base64url(data: bytes) -> str:
+    """Without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+# Verification --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """The public keys of a gateway by job and kid: of receipts, and of its log's checkpoints."""
+
+    receipts: Mapping[str, Key]
+    checkpoints: Sequence[bytes]
+
+
+def public_keys(jwks: Any) -> PublicKeys:
+    """Those of a JWKS as /oauth/jwks has it: Ed25519 with a `job`. Others are passed over. Raises Unproven."""
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    if not isinstance(keys, list) or len(keys) > 10_000:
+        raise Unproven("keys", "not a JWKS: save what /oauth/jwks answers")
+    receipts: dict[str, Key] = {}
+    checkpoints: list[bytes] = []
+    for data in keys:
+        if not isinstance(data, dict) or data.get("kty") != "OKP" or jose.PRIVATE_MEMBERS & set(data):
+            continue
+        try:
+            key = jose.import_key(data)
+        except JwtError:
+            continue
+        if data.get("job") == JOB:
+            # By the key itself (RFC 7638): whatever else calls itself so is not it.
+            receipts[key.thumbprint()] = key
+        elif data.get("job") == CHECKPOINTS:
+            public = key.public_key
+            if isinstance(public, Ed25519PublicKey):
+                checkpoints.append(public.public_bytes_raw())
+    return PublicKeys(receipts, checkpoints)
+
+
+def read(text: str, keys: PublicKeys, *, now: float) -> Receipt:
+    """The receipt, if one of these keys signed it and it says what a receipt must. Raises Unproven."""
+    if len(text) > MOST:
+        raise Unproven("file", f"too long: a receipt has at most {MOST} characters")
+    if not _COMPACT.fullmatch(text):
+        raise Unproven("file", "not a receipt: it must be a compact JWS of three parts, the last of 64 bytes")
+    header = _json(_unbase64url(text.partition(".")[0], "header"), "header")
+    if set(header) != _HEADER or not all(isinstance(value, str) for value in header.values()):
+        raise Unproven("header", "the header must have alg, kid and typ, and nothing else")
+    if header["alg"] != ALGORITHM:
+        raise Unproven("header", f"alg must be {ALGORITHM}; nothing else is taken for a signature")
+    if header["typ"] != TYP:
+        raise Unproven("header", f"typ must be {TYP}: it was signed for another use")
+    key = keys.receipts.get(header["kid"])
+    if key is None:
+        raise Unproven("key", "no key for receipts has this kid; take the keys of the gateway that signed it")
+    try:
+        payload = jose.verify_bytes(text, key, ALGORITHM)
+    except JwtError:
+        raise Unproven("signature", "the signature does not hold: the receipt was changed, or never signed") from None
+    return Receipt(_checked(_json(payload, "claims"), now), header["kid"])
+
+
+def _json(data: bytes, step: str) -> dict[str, Any]:
+    """An object in canonical JSON: there are no two ways to read it."""
+    try:
+        found = json.loads(data)
+        canonical = rfc8785.dumps(found)
+    except (ValueError, RecursionError):
+        raise Unproven(step, f"the {step} can't be read as JSON") from None
+    if not isinstance(found, dict) or canonical != data:
+        raise Unproven(step, f"the {step} must be one object in canonical JSON (RFC 8785), no member twice")
+    return found
+
+
+def _checked(claims: dict[str, Any], now: float) -> dict[str, Any]:
+    for name, kind in _CLAIMS.items():
+        if name not in claims or not isinstance(claims[name], kind) or isinstance(claims[name], bool):
+            raise Unproven("claims", f"claim {name} is missing, or of another type")
+    log = claims["log"]
+    if not isinstance(log.get("origin"), str) or log.get("promise") != {"seconds": PROMISE}:
+        raise Unproven("claims", "log must have an origin and the promise of 2 seconds")
+    if not _UUID.fullmatch(claims["disclosure"]):
+        raise Unproven("claims", "disclosure must be a UUID")
+    for name in ("entry", "request"):
+        if len(_unbase64url(claims[name], "claims")) != 32:
+            raise Unproven("claims", f"{name} must be a SHA-256")
+    if not 0 < claims["iat"] <= now + LEEWAY:
+        raise Unproven("claims", "iat lies in the future: look at the clock")
+    return claims
+
+
+def prove(receipt: Receipt, proof: bytes, keys: PublicKeys) -> Checkpoint:
+    """The signed checkpoint of the log in which the receipt's entry is, by a proof as /receipts/{id} gives it. Raises
+    Unproven."""
+    if len(proof) > MOST_PROOF:
+        raise Unproven("proof", f"too long: a proof has at most {MOST_PROOF} bytes")
+    try:
+        found = json.loads(proof)
+    except (ValueError, RecursionError):
+        raise Unproven("proof", "not JSON: save what /receipts/{id} answers") from None
+    if not isinstance(found, dict) or found.get("disclosure") != receipt.disclosure:
+        raise Unproven("proof", "the proof is of another receipt; ask for /receipts/{id} by its own disclosure")
+    index, size, path, note = found.get("index"), found.get("size"), found.get("path"), found.get("checkpoint")
+    if type(index) is not int or type(size) is not int or not isinstance(path, list) or not isinstance(note, str):
+        raise Unproven("proof", "a proof must have index, size, path and checkpoint")
+    checkpoint = _checkpoint(note, receipt.origin, keys)
+    if checkpoint.size != size:
+        raise Unproven("checkpoint", "the checkpoint is of another size than the proof")
+    try:
+        steps = [base64.b64decode(step, validate=True) for step in path[:_MOST_PATH]]
+        if len(path) > _MOST_PATH or any(len(step) != 32 for step in steps):
+            raise ProofError
+        verify_inclusion(index, size, leaf_hash(receipt.entry), steps, checkpoint.root)
+    except (ProofError, ValueError, TypeError):
+        text = "the path does not lead from the receipt's entry to the checkpoint's root"
+        raise Unproven("inclusion", text) from None
+    return checkpoint
+
+
+def _checkpoint(text: str, origin: str, keys: PublicKeys) -> Checkpoint:
+    try:
+        note = read_note(text.encode())
+        note.held_by([Verifier(origin, ED25519, public) for public in keys.checkpoints])
+        checkpoint = checkpoint_of(note.text)
+    except (NoteError, UnicodeEncodeError) as error:
+        raise Unproven("checkpoint", str(error) if isinstance(error, NoteError) else "not a signed note") from None
+    if checkpoint.origin != origin:
+        raise Unproven("checkpoint", "the checkpoint is of another log than the receipt names")
+    return checkpoint
+
+
+def _unbase64url(text: str, step: str = "claims") -> bytes:
+    """The bytes of canonical base64url. Raises Unproven."""
+    try:
+        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        found = b""
+    if not found or base64url(found) != text:
+        raise Unproven(step, f"the {step} has what is not base64url")
+    return found

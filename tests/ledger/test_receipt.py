@@ -1,0 +1,314 @@
+"""Promises: a receipt holds only as it was signed, by a key for receipts, in one reading; a proof only for its own
+receipt, in the log that it names, up to a signed root. Whatever else comes is refused at the step that it fails, in
+words of ours; without that step it would have been taken."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from joserfc.jwk import OKPKey
+from typer.testing import CliRunner
+
+from gateway.auth import jose
+from gateway.auth.keys import KeyStore
+from gateway.cli import app
+from gateway.ledger import receipt
+from gateway.ledger.head import signer
+from gateway.ledger.merkle import inclusion_parts, leaf_hash, root_of
+from gateway.ledger.notes import ED25519, Checkpoint, Signer
+from gateway.ledger.receipt import PublicKeys, Unproven
+
+ORIGIN = "gateway.example/log"
+ENTRIES = [bytes([n]) * 32 for n in range(11)]
+
+
+def claims(place: int = 6, **more: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "iss": "https://gateway.example",
+        "iat": int(time.time()),
+        "disclosure": f"00000000-0000-4000-8000-{place:012d}",
+        "entry": receipt.base64url(ENTRIES[place]),
+        "request": receipt.base64url(bytes(32)),
+        "view": "RESTRICTED",
+        "purpose": {"matter": "GRANT", "case_number": "博州〔2026〕1号"},
+        "subjects": [],
+        "sources": {},
+        "fields": {},
+        "withheld": {},
+        "verdicts": [],
+        "policy": None,
+        "log": {"origin": ORIGIN, "promise": {"seconds": 2}},
+    }
+    return made | more
+
+
+def proof_of(keys: KeyStore, place: int = 6, **more: Any) -> dict[str, Any]:
+    hashes = [leaf_hash(entry) for entry in ENTRIES]
+    note = Checkpoint(ORIGIN, len(ENTRIES), root_of(hashes)).signed([signer(keys, "checkpoints", ORIGIN)])
+    path = [root_of(hashes[start:end]) for start, end in inclusion_parts(place, len(ENTRIES))]
+    found = {
+        "disclosure": claims(place)["disclosure"],
+        "index": place,
+        "size": len(ENTRIES),
+        "path": [b64encode(step).decode() for step in path],
+        "checkpoint": str(note),
+        "status": "VALID",
+    }
+    return found | more
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
+    return KeyStore(tmp_path_factory.mktemp("keys") / "keys")
+
+
+def jwks(keys: KeyStore) -> dict[str, Any]:
+    return {"keys": [{**key, "job": job} for job in keys_of_jobs for key in keys.public(job)["keys"]]}
+
+
+keys_of_jobs = ("tokens", "receipts", "checkpoints")
+
+
+@pytest.fixture
+def public(keys: KeyStore) -> PublicKeys:
+    for job in keys_of_jobs:
+        keys.current(job)
+    return receipt.public_keys(jwks(keys))
+
+
+def sign(keys: KeyStore, payload: bytes, header: bytes | None = None) -> str:
+    """Signed with the right key, whatever it is."""
+    key = keys.current("receipts")
+    head = header or rfc8785.dumps({"alg": "EdDSA", "kid": key.kid, "typ": receipt.TYP})
+    text = f"{receipt.base64url(head)}.{receipt.base64url(payload)}"
+    private = key.key.private_key
+    return f"{text}.{receipt.base64url(private.sign(text.encode()))}"  # type: ignore[union-attr, call-arg]
+
+
+def test_a_receipt_holds_and_its_proof_leads_to_a_signed_root(keys: KeyStore, public: PublicKeys) -> None:
+    text = receipt.signed(claims(), keys.current("receipts"))
+    read = receipt.read(text, public, now=time.time())
+    assert read.claims == claims(iat=read.claims["iat"])
+    assert text.split(".")[1] == receipt.base64url(rfc8785.dumps(dict(read.claims)))
+    for place in range(len(ENTRIES)):
+        read = receipt.read(receipt.signed(claims(place), keys.current("receipts")), public, now=time.time())
+        checkpoint = receipt.prove(read, json.dumps(proof_of(keys, place)).encode(), public)
+        assert checkpoint.size == len(ENTRIES)
+
+
+def test_old_receipts_hold_when_keys_were_rotated(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys")
+    text, proof = receipt.signed(claims(), store.current("receipts")), json.dumps(proof_of(store)).encode()
+    for job in ("receipts", "checkpoints"):
+        store.rotate(job)
+    public = receipt.public_keys(jwks(store))
+    receipt.prove(receipt.read(text, public, now=time.time()), proof, public)
+    newer = receipt.public_keys({"keys": [*jwks(store)["keys"][:1], jwks(store)["keys"][-1]]})
+    with pytest.raises(Unproven, match="kid"):
+        receipt.read(text, newer, now=time.time())
+
+
+def _changed(text: str, part: int, change: Callable[[str], str]) -> str:
+    parts = text.split(".")
+    parts[part] = change(parts[part])
+    return ".".join(parts)
+
+
+def _header(keys: KeyStore, **more: Any) -> bytes:
+    return rfc8785.dumps({"alg": "EdDSA", "kid": keys.current("receipts").kid, "typ": receipt.TYP, **more})
+
+
+def _es256(keys: KeyStore) -> str:
+    key = keys.current("tokens")
+    return jose.sign_bytes(rfc8785.dumps(claims()), key.key, algorithm="ES256", typ=receipt.TYP, kid=key.kid)
+
+
+def _foreign(keys: KeyStore) -> str:
+    return jose.sign_bytes(
+        rfc8785.dumps(claims()), OKPKey.generate_key("Ed25519"), algorithm="EdDSA", typ=receipt.TYP,
+        kid=keys.current("receipts").kid,
+    )  # fmt: skip
+
+
+def _of_checkpoints(keys: KeyStore) -> str:
+    return receipt.signed(claims(), keys.current("checkpoints"))
+
+
+PAYLOAD = rfc8785.dumps(claims())
+HOSTILE: dict[str, tuple[str, Callable[[KeyStore], str]]] = {
+    "ten megabytes": ("file", lambda k: "A" * 10_000_000),
+    "no JWS": ("file", lambda k: "hello"),
+    "five parts": ("file", lambda k: sign(k, PAYLOAD) + ".a.b"),
+    "NUL": ("file", lambda k: sign(k, PAYLOAD) + "\0"),
+    "alg none": ("file", lambda k: sign(k, PAYLOAD, _header(k, alg="none")).rpartition(".")[0] + "."),
+    "alg none with a signature": ("header", lambda k: sign(k, PAYLOAD, _header(k, alg="none"))),
+    "alg HS256": ("header", lambda k: sign(k, PAYLOAD, _header(k, alg="HS256"))),
+    "ES256 with the key of tokens": ("header", _es256),
+    "typ of a token": ("header", lambda k: sign(k, PAYLOAD, _header(k, typ="at+jwt"))),
+    "a key of its own": ("header", lambda k: sign(k, PAYLOAD, _header(k, jwk={}))),
+    "crit": ("header", lambda k: sign(k, PAYLOAD, _header(k, crit=["b64"], b64=False))),
+    "kid no text": ("header", lambda k: sign(k, PAYLOAD, _header(k, kid=1))),
+    "a member of the header twice": (
+        "header", lambda k: sign(k, PAYLOAD, _header(k).replace(b'{"alg"', b'{"alg":"none","alg"')),
+    ),
+    "a header with spaces": ("header", lambda k: sign(k, PAYLOAD, _header(k).replace(b":", b": "))),
+    "a deep header": ("header", lambda k: sign(k, PAYLOAD, b"[" * 100_000)),
+    "another kid": ("key", lambda k: sign(k, PAYLOAD, _header(k, kid="x"))),
+    "the kid of checkpoints": ("key", _of_checkpoints),
+    "another key under this kid": ("signature", _foreign),
+    "a changed payload": ("signature", lambda k: _changed(sign(k, PAYLOAD), 1, lambda p: p[:-4] + "AAAA")),
+    "a changed signature": ("signature", lambda k: _changed(sign(k, PAYLOAD), 2, lambda p: "AAAA" + p[4:])),
+    "padding": ("file", lambda k: sign(k, PAYLOAD) + "=="),
+    "a member twice": ("claims", lambda k: sign(k, PAYLOAD.replace(b'"iat"', b'"iss":"x","iat"'))),
+    "not canonical": ("claims", lambda k: sign(k, json.dumps(claims(), ensure_ascii=False).encode())),
+    "not JSON": ("claims", lambda k: sign(k, b"{")),
+    "NaN": ("claims", lambda k: sign(k, PAYLOAD.replace(b'"policy":null', b'"policy":NaN'))),
+    "nested deeply": ("claims", lambda k: sign(k, b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")),
+    "a list": ("claims", lambda k: sign(k, b"[1]")),
+    "a claim missing": ("claims", lambda k: sign(k, rfc8785.dumps({**claims(), "entry": None}))),
+    "iat no number": ("claims", lambda k: sign(k, rfc8785.dumps(claims(iat=True)))),
+    "iat in the future": ("claims", lambda k: sign(k, rfc8785.dumps(claims(iat=int(time.time()) + 3_600)))),
+    "a short entry": ("claims", lambda k: sign(k, rfc8785.dumps(claims(entry="AAAA")))),
+    "no log": ("claims", lambda k: sign(k, rfc8785.dumps(claims(log={})))),
+    "no UUID": ("claims", lambda k: sign(k, rfc8785.dumps(claims(disclosure="../../x")))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_else_comes_fails_at_its_step(name: str, keys: KeyStore, public: PublicKeys) -> None:
+    step, make = HOSTILE[name]
+    with pytest.raises(Unproven) as caught:
+        receipt.read(make(keys), public, now=time.time())
+    assert caught.value.step == step
+    assert str(caught.value).isprintable()
+    # The control: what was signed as it should be is taken, so it is the change that was refused.
+    receipt.read(sign(keys, PAYLOAD), public, now=time.time())
+
+
+def _note(keys: KeyStore) -> str:
+    return str(proof_of(keys)["checkpoint"])
+
+
+def _resigned(keys: KeyStore, origin: str = ORIGIN, *, name: str = "", job: str = "checkpoints") -> dict[str, Any]:
+    """With a checkpoint over the same tree, of another log or signed otherwise."""
+    private = keys.current(job).key.private_key
+    checkpoint = Checkpoint(origin, len(ENTRIES), root_of([leaf_hash(entry) for entry in ENTRIES]))
+    note = checkpoint.signed([Signer(name or origin, ED25519, private)])  # type: ignore[arg-type]
+    return proof_of(keys, checkpoint=str(note))
+
+
+PROOFS: dict[str, tuple[str, Callable[[KeyStore], Any]]] = {
+    "of another": ("proof", lambda k: proof_of(k, 5)),
+    "too long": ("proof", lambda k: proof_of(k, more="x" * 300_000)),
+    "a list": ("proof", lambda k: []),
+    "no path": ("proof", lambda k: proof_of(k, path=None)),
+    "size true": ("proof", lambda k: proof_of(k, size=True)),
+    "a step missing": ("inclusion", lambda k: proof_of(k, path=proof_of(k)["path"][1:])),
+    "a step too many": ("inclusion", lambda k: proof_of(k, path=[*proof_of(k)["path"], b64encode(bytes(32)).decode()])),
+    "steps turned round": ("inclusion", lambda k: proof_of(k, path=proof_of(k)["path"][::-1])),
+    "short steps": ("inclusion", lambda k: proof_of(k, path=["AAAA"] * 4)),
+    "steps of numbers": ("inclusion", lambda k: proof_of(k, path=[1, 2, 3, 4])),
+    "a million steps": ("inclusion", lambda k: proof_of(k, path=["AAAA"] * 20_000)),
+    "another index": ("inclusion", lambda k: proof_of(k, index=7)),
+    "a negative index": ("inclusion", lambda k: proof_of(k, index=-1)),
+    "another size": ("checkpoint", lambda k: proof_of(k, size=12)),
+    "another root": ("checkpoint", lambda k: proof_of(k, checkpoint=_note(k).replace("\n11\n", "\n12\n"))),
+    "not signed": ("checkpoint", lambda k: proof_of(k, checkpoint=_note(k).split("\n\n")[0] + "\n\n")),
+    "signed by the key of receipts": ("checkpoint", lambda k: _resigned(k, job="receipts")),
+    "of another log": ("checkpoint", lambda k: _resigned(k, origin="other.example/log")),
+    "of another log under this name": ("checkpoint", lambda k: _resigned(k, origin="other.example/log", name=ORIGIN)),
+    "surrogates": ("checkpoint", lambda k: proof_of(k, checkpoint="\ud800")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_a_proof_holds_for_its_receipt_alone(name: str, keys: KeyStore, public: PublicKeys) -> None:
+    step, make = PROOFS[name]
+    read = receipt.read(sign(keys, PAYLOAD), public, now=time.time())
+    with pytest.raises(Unproven) as caught:
+        receipt.prove(read, json.dumps(make(keys)).encode(), public)
+    assert caught.value.step == step
+    receipt.prove(read, json.dumps(proof_of(keys)).encode(), public)
+
+
+def test_a_digest_is_of_document_operation_and_variables(tmp_path: Path) -> None:
+    asked = (b"\1" * 32, "Shown", {"b": 1.0, "a": [None, "é"]})
+    digest = receipt.request_digest(*asked)
+    assert digest == receipt.request_digest(b"\1" * 32, "Shown", {"a": [None, "é"], "b": 1})
+    others = [(b"\2" * 32, *asked[1:]), (asked[0], None, asked[2]), (*asked[:2], {})]
+    assert len({digest, *(receipt.request_digest(*other) for other in others)}) == 4
+    for bad in (2**60, float("nan"), "\ud800", {"\ud800": 1}):
+        with pytest.raises(ValueError, match=r"domain|representable|codepoints|surrogates"):
+            receipt.request_digest(b"", None, {"a": bad})
+
+
+# The command ---------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str, stdin: bytes = b"") -> Any:
+    return CliRunner().invoke(app, ["receipt", "verify", *arguments], input=stdin)
+
+
+@pytest.fixture
+def files(tmp_path: Path, keys: KeyStore, public: PublicKeys) -> Path:
+    (tmp_path / "keys.json").write_text(json.dumps(jwks(keys)))
+    (tmp_path / "one.jws").write_text(receipt.signed(claims(1), keys.current("receipts")) + "\n")
+    answer = {"data": {}, "extensions": {"receipt": receipt.signed(claims(2), keys.current("receipts"))}}
+    (tmp_path / "two.json").write_text(json.dumps(answer))
+    for place in (1, 2):
+        (tmp_path / f"proof{place}.json").write_text(json.dumps(proof_of(keys, place)))
+    return tmp_path
+
+
+def test_the_command_verifies_several_files_and_standard_input(files: Path) -> None:
+    keys = ("--keys", str(files / "keys.json"))
+    one, two = str(files / "one.jws"), str(files / "two.json")
+    found = run(one, two, *keys)
+    assert (found.exit_code, found.stdout.count("holds; disclosure")) == (0, 2)
+    assert "not looked at" in found.stdout
+    proofs = [part for place in (2, 1) for part in ("--proof", str(files / f"proof{place}.json"))]
+    found = run(one, "-", *proofs, *keys, "--json", stdin=Path(two).read_bytes())
+    assert found.exit_code == 0, found.output
+    assert [(each["holds"], each["included"]) for each in json.loads(found.stdout)] == [(True, 11), (True, 11)]
+
+
+def test_the_command_says_which_step_failed(files: Path) -> None:
+    keys = ("--keys", str(files / "keys.json"))
+    one, two = str(files / "one.jws"), str(files / "two.json")
+    (files / "bad.jws").write_text(_changed(Path(one).read_text().strip(), 2, lambda p: "AAAA" + p[4:]))
+    found = run(one, str(files / "bad.jws"), *keys)
+    assert found.exit_code == 1
+    assert [line.split(": ", 2)[1].split(";")[0] for line in found.stdout.splitlines()] == [
+        "holds",
+        "FAILS at signature",
+    ]
+    found = run(two, "--proof", str(files / "proof1.json"), *keys, "--json")
+    assert (found.exit_code, json.loads(found.stdout)[0]["step"]) == (1, "proof")
+    found = run(one, "--proof", str(files / "proof1.json"), "--proof", str(files / "proof2.json"), *keys)
+    assert (found.exit_code, "none of these receipts" in found.stdout) == (1, True)
+
+
+def test_the_command_is_not_stopped_by_files(files: Path) -> None:
+    keys = ("--keys", str(files / "keys.json"))
+    made = {
+        "deep": b"[" * 1_000_000,
+        "open": b'{"extensions":' * 100_000,
+        "no receipt": b'{"extensions":{"receipt":7}}',
+        "binary": bytes(range(256)) * 40_000,
+        "long": b"x" * 30_000_000,
+    }
+    for name, data in made.items():
+        (files / name).write_bytes(data)
+    found = run(*(str(files / name) for name in made), str(files), "missing", *keys, "--json")
+    assert found.exit_code == 1
+    assert [each["step"] for each in json.loads(found.stdout)] == ["file"] * (len(made) + 2)
+    assert run(str(files / "one.jws"), "--keys", str(files / "deep")).exit_code == 1
+    assert run(str(files / "one.jws"), "--keys", str(files / "missing")).exit_code == 1
+    assert run().exit_code == 2
