@@ -51,9 +51,11 @@ from gateway.sources.policy import BANKS, policies
 from gateway.storage import working_days
 from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
+from gateway.storage.identities import Identities
 from gateway.storage.levels import ACCESSES, CONTRACTS
 from gateway.storage.listener import Listener
 from gateway.storage.outbox import Outbox
+from gateway.storage.persons import identity_keys
 from gateway.storage.pool import Pool
 from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
@@ -208,6 +210,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     keys = KeyStore(settings.data_dir / "keys")
     log = Published(log_pool, keys)
     receipts = Receipts(log_pool, keys, log, issuer=settings.issuer, origin=settings.log_origin)
+    identity = identity_keys(database.secrets)
     engine = Engine(
         contracts,
         pools,
@@ -219,6 +222,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         sweep=sweep,
         changes=outbox,
         receipts=receipts,
+        identity=identity,
+        reveal=Identities(service, identity).reveal,
     )
 
     publisher = Publisher(keys, registry, issuer=settings.issuer, origin=settings.log_origin)

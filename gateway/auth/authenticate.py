@@ -283,6 +283,8 @@ def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access)
         on_behalf_of=purpose.on_behalf_of,
         max_subjects=purpose.max_subjects,
         sources=matter.sources,
+        identifies_persons=matter.identifies_persons,
+        reveals_identity=matter.reveals_identity,
         scope=_json(scope | narrowing) if access.scoped else None,
         own_scope=None if access.scoped else _json(scope),
         withheld=_json(narrowing),

@@ -42,6 +42,8 @@ class Matter:
     code: str
     sources: frozenset[str]
     opens: tuple[str, ...]
+    identifies_persons: bool = False
+    reveals_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ _FIELDS = """json_build_object(
     'organisation_id', (select o.id from core.subject o where o.uscc = c.organisation_uscc),
     'subject_id', (select o.id from core.subject o where o.uscc = c.subject_uscc),
     'in_force', (select coalesce(json_agg(json_build_object(
-            'code', m.code, 'sources', m.sources_allowed, 'opens', m.opens)), '[]')
+            'code', m.code, 'sources', m.sources_allowed, 'opens', m.opens,
+            'identifies_persons', m.identifies_persons, 'reveals_identity', m.reveals_identity)), '[]')
         from auth.matter m
         where (m.code = any (c.matters) or m.code = 'SELF' and 'subject:self' = any (c.scopes))
         and m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()))
@@ -267,7 +270,16 @@ def _client(text: bytes, read_at: float) -> Client:
         organisation_uscc=row["organisation_uscc"],
         scopes=frozenset(row["scopes"]),
         registered_matters=tuple(row["matters"]),
-        matters={m["code"]: Matter(m["code"], frozenset(m["sources"]), tuple(m["opens"])) for m in row["in_force"]},
+        matters={
+            m["code"]: Matter(
+                m["code"],
+                frozenset(m["sources"]),
+                tuple(m["opens"]),
+                identifies_persons=m["identifies_persons"],
+                reveals_identity=m["reveals_identity"],
+            )
+            for m in row["in_force"]
+        },
         subject_uscc=row["subject_uscc"],
         regions=_narrowing(row["regions"]),
         kinds=_narrowing(row["kinds"]),

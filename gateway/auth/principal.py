@@ -33,6 +33,8 @@ class Principal:
     only_registered: bool = False
     documents: int | None = None
     limits: tuple[tuple[str, int], ...] | None = None
+    identifies_persons: bool = False  # the matter lets persons be asked for by identity number
+    reveals_identity: bool = False  # … lets an identity number be revealed
 
     @property
     def view(self) -> str:

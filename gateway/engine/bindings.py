@@ -40,7 +40,7 @@ class FromRequest:
 class Condition:
     """`column operator value`.
 
-    `any`: value is an array; `below`: a region with all below it.
+    `any`: value is an array; `below`: a region with all below it; `person`: whoever has that blind index and name.
     """
 
     column: str
@@ -174,10 +174,12 @@ Resolve: TypeAlias = Callable[[Arguments], Rows | Choice]
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """An object, a list or a connection of rows, as the resolver says. `shown`: its subjects count as disclosed."""
+    """An object, a list or a connection of rows, as the resolver says. `shown`: its subjects count as disclosed.
+    `secret`: the argument with a person's identity number, and the one with the name (persons.py)."""
 
     resolve: Resolve
     shown: bool = True
+    secret: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

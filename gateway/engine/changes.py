@@ -30,7 +30,8 @@ class Change:
     """One write: the function's name, the values of its parameters, in their order.
 
     `own` is checked before anything is asked of the database. `refusals`: what each code stands for that the function
-    may refuse with; `elsewhere` refuses an access that has no such function.
+    may refuse with; `elsewhere` refuses an access that has no such function. `reveals`: the answer has the identity
+    number of the person that the function returns as `subject`, for this reason; REVEALED is where.
     """
 
     write: str
@@ -38,6 +39,7 @@ class Change:
     refusals: Mapping[str, Refusal]
     elsewhere: Refusal
     own: tuple[Own, ...] = ()
+    reveals: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class Changes:
     returned is fed to it, by `written`."""
 
     resolve: Callable[[Arguments], Change]
+
+
+REVEALED = "revealed"  # what is fed in place of an identity number, of which no statement has a character
 
 
 def written(name: str, type: str = "text") -> Value:

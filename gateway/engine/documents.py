@@ -28,6 +28,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.engine import wording
 from gateway.engine.kept import Kept
+from gateway.engine.persons import NONE, Secrets, secrets_of
 from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
 from gateway.engine.validation import errors_of
 from gateway.engine.variables import Coercer
@@ -48,12 +49,14 @@ _TOO_DEEP = ("Document is nested too deeply.", "Validation aborted.", "Maximum i
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation: its node, its variables' coercers, and the variables that stand under @skip or @include."""
+    """One operation: its node, its variables' coercers, the variables that stand under @skip or @include, and those
+    that have identity numbers (persons.py)."""
 
     name: str | None  # unique in a document, so part of a plan's key
     node: OperationDefinitionNode
     coerce: Coercer
     conditions: tuple[str, ...]
+    secrets: Secrets = NONE
     mutation: bool = False
     subscription: bool = False
 
@@ -161,15 +164,18 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
     fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
     operations: dict[str | None, Operation] = {}
     conditions = _conditions(node)
+    secrets = secrets_of(schema, node, text)
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
             name = definition.name.value if definition.name else None
             kind = definition.operation
+            coerce = Coercer(schema, definition)
             operations[name] = Operation(
                 name,
                 definition,
-                Coercer(schema, definition),
+                coerce,
                 conditions,
+                secrets.of(coerce.names),
                 mutation=kind is OperationType.MUTATION,
                 subscription=kind is OperationType.SUBSCRIPTION,
             )

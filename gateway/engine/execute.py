@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,8 +27,9 @@ from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
 from gateway.engine.kept import Kept
-from gateway.engine.mutate import Database, Mutations, Step, compile_mutation
+from gateway.engine.mutate import Database, Mutations, Reveal, Step, compile_mutation
 from gateway.engine.persisted import Persisted
+from gateway.engine.persons import Tries, hide, not_posted
 from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
 from gateway.engine.request import (
     Done,
@@ -57,6 +59,7 @@ from gateway.errors import (
 )
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Consulted, Wanted
+from gateway.storage.persons import IdentityKeys
 from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
@@ -74,7 +77,8 @@ class Engine:
     """Answers queries and mutations. One for each process; safe for any number of requests at once.
 
     `persisted`: documents that requests may name. `meter` is told the contract and the cost of each request. `sweep` is
-    called after replies were kept (mutate.py).
+    called after replies were kept (mutate.py). `identity`: by which persons are found, none without it; `reveal` reads
+    an identity number (mutate.py).
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Engine:
         sweep: Callable[[], Awaitable[None]] | None = None,
         changes: Changes | None = None,
         receipts: Receipts | None = None,
+        identity: IdentityKeys | None = None,
+        reveal: Reveal | None = None,
     ) -> None:
         self._documents = Documents(contracts, limits=limits.contracts)
         self._pools = pools
@@ -104,7 +110,9 @@ class Engine:
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
-        self._mutations = Mutations(pools, account, limits, sweep)
+        self._identity = identity or IdentityKeys(os.urandom(32), os.urandom(32))
+        self._tries = Tries()
+        self._mutations = Mutations(pools, account, limits, sweep, reveal)
         self._plans: Kept[tuple[Any, ...], Compiled | tuple[Step, ...]] = Kept(plans, MOST_SQL)
 
     async def answer(self, principal: Principal, request: Request, basis: Basis | None = None) -> bytes:
@@ -184,7 +192,7 @@ class Engine:
             body = await self._mutations.answer(steps, coerced, principal, request, done)
             self._meter(document.contract, done.cost)
             return body
-        planned = self._planned(document, operation, request, principal)
+        planned = self._planned(document, operation, request, principal, done)
         return await self.respond(planned, request, done, {})
 
     @property
@@ -206,15 +214,36 @@ class Engine:
     async def planned(self, principal: Principal, request: Request, done: Done) -> Planned:
         """The request with its plan."""
         document, operation = await self.operation(principal, request, done)
-        return self._planned(document, operation, request, principal)
+        return self._planned(document, operation, request, principal, done)
 
-    def _planned(self, document: Document, operation: Operation, request: Request, principal: Principal) -> Planned:
+    def _planned(
+        self, document: Document, operation: Operation, request: Request, principal: Principal, done: Done
+    ) -> Planned:
         variables, shape = operation.coerce(request.variables)
+        if operation.secrets.numbers:
+            variables = self._hidden(operation, variables, request, principal, done)
         compiled = self._compiled(document, operation, variables, shape, principal)
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
             compiled = self._compiled(document, operation, variables, shape, principal)
         return Planned(document, operation, variables, compiled, principal)
+
+    def _hidden(
+        self, operation: Operation, variables: Mapping[str, Any], request: Request, principal: Principal, done: Done
+    ) -> dict[str, Any]:
+        """The variables without the identity numbers of persons (persons.py)."""
+        if not principal.identifies_persons:
+            raise Forbidden(
+                "the matter of this request does not allow persons to be asked for by identity number; ask in one that"
+                " does",
+                "本次请求的事项不允许按证件号码查询自然人，请使用允许的事项",
+            )
+        if request.reads_only or not request.posted:
+            raise not_posted()
+        hidden = hide(operation.secrets, variables, self._identity)
+        done.hidden = hidden.kept
+        self._tries.count(principal.client_id or "", hidden)
+        return hidden.variables
 
     async def respond(self, planned: Planned, request: Request, done: Done, given: Mapping[str, Any]) -> bytes:
         """The response of a plan, disclosed; `given` is fed to its statement."""

@@ -214,6 +214,9 @@ class Fields:
                 return f"{column} = any ({values[0]})"
             case "below":
                 return below(self._schema, column, values[0])
+            case "person":
+                # Found before the view is read, by a function that itself shows nobody whom the view does not.
+                return f"{column} = (select {self._schema}.person({', '.join(values)}))"
             case _:
                 raise ValueError(condition.operator)
 

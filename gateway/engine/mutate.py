@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -21,7 +23,7 @@ from gateway.auth.principal import Principal
 from gateway.engine import idempotency
 from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account
 from gateway.engine.arguments import place_of, read_arguments
-from gateway.engine.changes import Change, Changes
+from gateway.engine.changes import REVEALED, Change, Changes
 from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
 from gateway.engine.cost import check_shape
 from gateway.engine.documents import Document, Operation
@@ -36,11 +38,13 @@ from gateway.engine.together import Reader
 from gateway.engine.values import Places
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.storage.lane import Ask
+from gateway.storage.persons import masked_identity
 from gateway.storage.views import CELLS
 from gateway.storage.writes import WRITES
 
 T = TypeVar("T")
 MOST_STEPS = 10  # root fields of a mutation: each is three statements
+_LETTERS = "abcdefghijklmnop"
 _BEFORE, _AFTER = b'{"data":{', b"}}"  # of a payload's own body statement
 
 
@@ -56,6 +60,14 @@ class Writer(Protocol):
 
 class Database(Reader, Writer, Protocol):
     """A pool, as the engine needs it."""
+
+
+class Reveal(Protocol):
+    """Reads identity numbers (storage/identities.py)."""
+
+    async def __call__(self, subject: uuid.UUID, *, until: float) -> str | None:
+        """The number; None where there is none. Raises StorageUnavailable."""
+        ...
 
 
 class ByGet(BadUserInput):
@@ -115,7 +127,8 @@ def _payload(planner: Planner, key: str, nodes: list[FieldNode], principal: Prin
 
 
 class Mutations:
-    """Runs mutations. One for each process; `sweep` is called after a reply was kept."""
+    """Runs mutations. One for each process; `sweep` is called after a reply was kept; `reveal` reads
+    identity numbers."""
 
     def __init__(
         self,
@@ -123,7 +136,9 @@ class Mutations:
         account: Account,
         limits: Limits,
         sweep: Callable[[], Awaitable[None]] | None = None,
+        reveal: Reveal | None = None,
     ) -> None:
+        self._reveal = reveal
         self._pools = pools
         self._account = account
         self._limits = limits
@@ -152,10 +167,11 @@ class Mutations:
             raise too_many_roots(len(steps), allowed.root_fields)
         done.cost = total
         key = request.idempotency_key
-        run = _Run(steps, values, variables, principal, request, done, self._account)
+        until = ends_at(request, self._limits, done)
+        run = _Run(steps, values, variables, principal, request, done, self._account, self._reveal, until)
         try:
             body = await self._pools[principal.access.name].transaction(
-                run, principal.scope or "", until=ends_at(request, self._limits, done), again=key is not None
+                run, principal.scope or "", until=until, again=key is not None
             )
         except StorageUnavailable as error:
             raise run.told(error) from error
@@ -178,7 +194,7 @@ def _values(steps: tuple[Step, ...], variables: Mapping[str, Any], principal: Pr
             errors.append(_at(step, change.elsewhere()))
             continue
         values = made[step.key] = []
-        for value in change.values:
+        for value in (*change.values, *([] if change.reveals is None else [change.reveals])):
             try:
                 values.append(value.resolve(variables, principal, {}))
             except BadUserInput as error:
@@ -210,7 +226,10 @@ class _Run:
         request: Request,
         done: Done,
         account: Account,
+        reveal: Reveal | None,
+        until: float,
     ) -> None:
+        self._reveal, self._until = reveal, until
         self._steps = steps
         self._values = values
         self._variables = variables
@@ -228,28 +247,37 @@ class _Run:
             return kept
         parts: list[bytes] = []
         shown: list[tuple[str, str | None]] = []
+        told: list[Sequence[Mapping[str, str]]] = []
+        numbers: dict[str, str] = {}  # what stands in the payloads → identity number
         for step in self._steps:
             if step.change is None or step.payload is None:
                 parts.append(f"{json.dumps(step.key)}:{json.dumps(step.typename)}".encode())
                 continue
             written = await self._write(ask, step, step.change)
+            revealed: Sequence[Mapping[str, str]] = ()
+            if step.change.reveals is not None:
+                written, revealed = await self._revealed(step, step.change, written, numbers)
             part, ids, snapshot = await self._read(ask, step.payload, written)
             parts.append(part)
+            if revealed:  # shown, whatever is selected
+                ids = ",".join(dict.fromkeys(found for found in (*ids.split(","), revealed[0]["subject"]) if found))
             shown.append((ids, snapshot))
+            told.append(revealed)
         # Each payload has a snapshot of its own, hence a disclosure; a mutation of names alone has one of nothing.
-        await self._disclose(ask, shown or [("", None)])
+        await self._disclose(ask, shown or [("", None)], told)
         body = _BEFORE + b",".join(parts) + _AFTER
         if key is not None:
             body = idempotency.masked(body)
+            kept_body = _with(body, {place: masked_identity(number) for place, number in numbers.items()})
             self._stage = "keep"
             rows = await ask(
                 f"select {self._schema}.keep_reply($1::text, $2::text, $3::text) as kept",
-                [hashed, body, json.dumps(shown)],
+                [hashed, kept_body, json.dumps(shown)],
             )
             if rows[0]["kept"] != 1:
                 raise RuntimeError("a reply that was not kept")
         self._stage = "commit"
-        return body
+        return _with(body, numbers)
 
     def told(self, error: StorageUnavailable) -> ClientError:
         """What the client is told of a fault of the database."""
@@ -284,11 +312,26 @@ class _Run:
         """What the function has returned. Raises what its refusal stands for."""
         self._stage = "write"
         call = WRITES[change.write].call(self._principal.access)
-        (row,) = await ask(call, self._values[step.key])
+        (row,) = await ask(call, self._values[step.key][: len(WRITES[change.write].parameters)])
         written: dict[str, Any] = json.loads(row["written"])
         if "refused" in written:
             raise _at(step, change.refusals[written["refused"]]())
         return {f"written:{name}": value for name, value in written.items()}
+
+    async def _revealed(
+        self, step: Step, change: Change, written: Mapping[str, Any], numbers: dict[str, str]
+    ) -> tuple[Mapping[str, Any], Sequence[Mapping[str, str]]]:
+        """Read the identity number of the person whom the function has returned. What is fed to the payload stands for
+        it, until the whole is durable; and what the disclosure says of it."""
+        subject = written["written:subject"]
+        number = None if self._reveal is None else await self._reveal(uuid.UUID(subject), until=self._until)
+        if number is None:
+            raise _at(step, change.refusals["SUBJECT"]())
+        place = "revealed" + "".join([secrets.choice(_LETTERS) for _ in range(32)])  # no digits: nothing to mask
+        numbers[place] = number
+        why = self._values[step.key][-1]
+        told = {"subject": subject, "field": "Subject.identityNumber", "view": "INTERNAL", "reason": why}
+        return {**written, f"written:{REVEALED}": place}, (told,)
 
     async def _read(self, ask: Ask, payload: Compiled, fed: Mapping[str, Any]) -> tuple[bytes, str, str | None]:
         """The payload as it stands in the response, the ids of the subjects shown, the snapshot."""
@@ -303,12 +346,16 @@ class _Run:
         snapshot = None if found.snapshot is None else found.snapshot.decode()
         return found.body[len(_BEFORE) : -len(_AFTER)], found.shown.decode(), snapshot
 
-    async def _disclose(self, ask: Ask, shown: Sequence[tuple[str, str | None]]) -> None:
+    async def _disclose(
+        self, ask: Ask, shown: Sequence[tuple[str, str | None]], told: Sequence[Sequence[Mapping[str, str]]] = ()
+    ) -> None:
         self._stage = "account"
         ids = f"string_to_array(${len(CELLS) + 1}::text, ',')::uuid[]"
         sql = f"select {disclosed(self._schema, 'disclose_one', ids, f'${len(CELLS) + 2}::text')}"
-        for subjects, seen in shown:
-            done = replace(self._done, shown=subjects.encode(), snapshot=None if seen is None else seen.encode())
+        for place, (subjects, seen) in enumerate(shown):
+            revealed = told[place] if place < len(told) else ()
+            snapshot = None if seen is None else seen.encode()
+            done = replace(self._done, shown=subjects.encode(), snapshot=snapshot, revealed=revealed)
             made = disclosure(self._principal, self._request, done)
             self._done.disclosure = made.id
             if not self._account.in_statement:
@@ -317,3 +364,10 @@ class _Run:
             (row,) = await ask(sql, [*cells(made), subjects, seen])
             if row["disclosed"] != 1:
                 raise RuntimeError("an answer without its disclosure")
+
+
+def _with(body: bytes, numbers: Mapping[str, str]) -> bytes:
+    """The response with numbers in their places: digits and X, which JSON takes as they are."""
+    for place, number in numbers.items():
+        body = body.replace(place.encode(), number.encode())
+    return body

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final, cast
 
 from gateway.auth.principal import Principal
 from gateway.engine.account import Disclosure
@@ -31,8 +31,8 @@ class Request:
 
     `persisted` names a document (persisted.py), by its SHA-256 (hex) or another id: in place of the text, or, as the
     text's own hash, beside it. `automatic`: as automatic persisted queries do it. `reads_only`: it came by GET.
-    `idempotency_key`: what the client calls it by, so that sending it twice does it once. `deadline`: seconds from its
-    arrival after which its client does not wait any more.
+    `posted`: not over a socket. `idempotency_key`: what the client calls it by, so that sending it twice does it once.
+    `deadline`: seconds from its arrival after which its client does not wait any more.
     """
 
     query: str
@@ -43,6 +43,7 @@ class Request:
     persisted: str | None = None
     automatic: bool = False
     reads_only: bool = False
+    posted: bool = True
     idempotency_key: str | None = None
     deadline: float | None = None
     tells_cost: bool = False
@@ -93,6 +94,8 @@ class Done:
     basis: Basis | None = None  # where somebody wants to keep the answer
     disclosure: str = ""  # the id of its row, which was written last
     receipt: str = ""
+    hidden: Mapping[str, str] = field(default_factory=dict)  # what is kept in place of secret variables (persons.py)
+    revealed: Sequence[Mapping[str, str]] = ()  # identity numbers in the answer: whose, which field, why
 
     @property
     def asked_sources(self) -> bool:
@@ -103,6 +106,7 @@ class Done:
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
 # One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
 _ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+REVEALED: Final = "@revealed"  # among the variables of a disclosure: no variable has such a name
 MOST_COSTS = 32  # that a plan remembers, by its sizes: there are thousands of plans, and sizes are what anybody likes
 _FOR_THE_BODY = 0.25  # of a client's deadline, kept for the statement after the sources; s at most
 
@@ -198,7 +202,7 @@ def disclosure(principal: Principal, request: Request, done: Done, outcome: str 
         outcome=outcome,
         operation_name=mask_identity_numbers(name) if name is not None and _NAME.fullmatch(name) else None,
         document_hash=done.document.hash if done.document is not None else None,
-        variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done.operation),
+        variables=f'{{"refused":{done.refusals}}}' if done.refusals else _storable(request.variables, done),
         subject_ids=done.shown,
         snapshot=done.snapshot,
         sources=interrupted(done.asking) if done.asking else done.sources,
@@ -220,11 +224,19 @@ def asked(source: str, usccs: Sequence[str]) -> str:
     return json.dumps({source: {uscc: {"status": "ASKED"} for uscc in usccs}}, separators=(",", ":"))
 
 
-def _storable(variables: Mapping[str, Any], operation: Operation | None) -> str | None:
-    """The variables of the operation that ran, as JSON, masked where it takes free text; nothing else is kept."""
-    if not variables or operation is None:
+def _storable(variables: Mapping[str, Any], done: Done) -> str | None:
+    """The variables of the operation that ran, as JSON, masked where it takes free text; nothing else is kept. Numbers
+    and names of persons are not: what stands for them is, once they were read."""
+    operation = done.operation
+    if operation is None or not (variables or done.revealed):
         return None
     declared = operation.coerce.names
     if not variables.keys() <= declared:
         variables = {name: value for name, value in variables.items() if name in declared}
-    return _ENCODE(mask_identity_numbers_in(variables) if operation.coerce.texts else variables)
+    if operation.coerce.texts:
+        secret = operation.secrets.variables
+        kept = {name: value for name, value in variables.items() if name not in secret} if secret else variables
+        variables = {**cast("dict[str, Any]", mask_identity_numbers_in(kept)), **done.hidden}
+    if done.revealed:
+        variables = {**variables, REVEALED: done.revealed}
+    return _ENCODE(variables)

@@ -9,7 +9,7 @@ import strawberry
 from gateway.engine.changes import written
 from gateway.resolvers import consents
 from gateway.schema.enums import ConsentMethod, ConsentParty
-from gateway.schema.fields import R, by_engine, changes, column, inherits, of_change, related
+from gateway.schema.fields import R, by_engine, column, inherits, of_change, related
 from gateway.schema.paging import PageInfo
 from gateway.schema.scalars import Date, DateTime, Uscc
 from gateway.schema.subjects import Node, Subject
@@ -82,27 +82,11 @@ class RevokeConsentPayload:
     consent: Consent = related(consents.changed, "The consent, revoked now or before", R)
 
 
-def _record(
+def record(
     input: Annotated[RecordConsentInput, strawberry.argument(description="The consent")],
 ) -> RecordConsentPayload:
     by_engine()
 
 
-def _revoke(input: Annotated[RevokeConsentInput, strawberry.argument(description="Which one")]) -> RevokeConsentPayload:
+def revoke(input: Annotated[RevokeConsentInput, strawberry.argument(description="Which one")]) -> RevokeConsentPayload:
     by_engine()
-
-
-@strawberry.type(description="Changes; each takes an Idempotency-Key, and all of one request are made or none")
-class Mutation:
-    record_consent: RecordConsentPayload = changes(
-        consents.record,
-        "Record that a subject consents to being asked about by the client's own organisation",
-        R,
-        arguments=_record,
-    )
-    revoke_consent: RevokeConsentPayload = changes(
-        consents.revoke,
-        "Revoke a consent at once and for good, by its subject or by the organisation that it was given to",
-        R,
-        arguments=_revoke,
-    )

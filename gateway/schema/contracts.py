@@ -38,8 +38,8 @@ from gateway.engine.bindings import Discriminator, Related
 from gateway.resolvers.entities import by_representations
 from gateway.schema import federation
 from gateway.schema.changes import Subscription
-from gateway.schema.consents import Mutation
 from gateway.schema.enums import HIDDEN, STEERING
+from gateway.schema.mutation import Mutation
 from gateway.schema.query import Query
 from gateway.schema.scalars import SCALARS
 from gateway.schema.subjects import RECORD_TYPES

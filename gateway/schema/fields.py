@@ -60,9 +60,11 @@ def related(
     shown: bool = True,
     arguments: Callable[..., Any] | None = None,
     name: str | None = None,
+    secret: tuple[str, str] | None = None,
 ) -> Any:
-    """Rows as a resolver says. `arguments` is a function whose signature gives the field's arguments and type."""
-    return _field(description, level, b.Related(resolve, shown), arguments, name)
+    """Rows as a resolver says. `arguments` is a function whose signature gives the field's arguments and type; `secret`
+    names those with a person's identity number and name."""
+    return _field(description, level, b.Related(resolve, shown, secret), arguments, name)
 
 
 def section(

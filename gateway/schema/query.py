@@ -9,6 +9,7 @@ import strawberry
 from gateway.resolvers import changes as change_rows
 from gateway.resolvers import consents as consent_rows
 from gateway.resolvers import entities as entity_rows
+from gateway.resolvers import persons as person_rows
 from gateway.resolvers import records as record_rows
 from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
@@ -16,7 +17,7 @@ from gateway.schema.changes import Areas, Bookmark, RecordChangeConnection, Uscc
 from gateway.schema.consents import ConsentConnection
 from gateway.schema.enums import View
 from gateway.schema.federation import Entity, Service, entities
-from gateway.schema.fields import P, R, by_engine, column, empty, of_principal, of_schema, related
+from gateway.schema.fields import I, P, R, by_engine, column, empty, of_principal, of_schema, related
 from gateway.schema.paging import After, Before, First, Last
 from gateway.schema.scalars import Date, Uscc
 from gateway.schema.sources import Source
@@ -88,6 +89,15 @@ def _subjects(
     by_engine()
 
 
+def _person(
+    identity_number: Annotated[
+        str, strawberry.argument(description="居民身份证号码 (GB 11643), in the variables of a POST alone")
+    ],
+    name: Annotated[str, strawberry.argument(description="The person's name")],
+) -> Subject | None:
+    by_engine()
+
+
 def _search_subjects(
     query: Annotated[
         str,
@@ -143,6 +153,14 @@ class Query:
     )
     subjects: list[Subject | None] = related(
         subject_rows.by_usccs, "Subjects in the order asked, each as by subject", P, arguments=_subjects
+    )
+    person: Subject | None = related(
+        person_rows.by_number,
+        "A natural person or civil servant by identity number and name, where the matter allows it. Null: unknown, not"
+        " of that name, or hidden",
+        I,
+        arguments=_person,
+        secret=("identityNumber", "name"),
     )
     search_subjects: SubjectConnection = related(
         search.by_name,

@@ -111,6 +111,8 @@ SCOPE = "(select current_setting('gateway.scope')::jsonb)"
 _MATTER = "(select coalesce((select m.{flag} from auth.matter m where m.code = " + SCOPE + " ->> 'matter'), false))"
 SHOWS_SERVANTS = _MATTER.format(flag="shows_servants")
 SHOWS_WITHDRAWN = _MATTER.format(flag="shows_withdrawn")
+IDENTIFIES_PERSONS = _MATTER.format(flag="identifies_persons")
+REVEALS_IDENTITY = _MATTER.format(flag="reveals_identity")
 SCOPE_ORGANISATION = f"(select ({SCOPE} ->> 'organisation')::bigint)"
 SCOPE_SUBJECT = f"(select ({SCOPE} ->> 'subject')::bigint)"
 SCOPE_USCC = f"(select {SCOPE} ->> 'uscc')"  # of the asker's organisation

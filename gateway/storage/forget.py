@@ -21,7 +21,8 @@ GONE: Final = "（已删除）"
 _SUBJECT: Final = "select id, class, node_id from core.subject where external_id = $1 for update"
 # By the subject's own key, $1.
 _STATEMENTS: Final = (
-    "delete from core.idempotent_reply where reply like '%' || (select node_id from core.subject where id = $1) || '%'",
+    """delete from core.idempotent_reply r using core.subject s where s.id = $1
+        and (r.reply like '%' || s.node_id || '%' or r.shown like '%' || s.external_id || '%')""",
     "delete from core.person_identity where subject_id = $1",
     "delete from core.name_part where subject_id = $1",
     "delete from core.former_name where subject_id = $1",

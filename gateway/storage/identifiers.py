@@ -31,6 +31,7 @@ _USCC_DIGITS = bytes(
     b"0123456789abcdefghijklmnopqrstuvwxyz"[_USCC_VALUE[chr(byte)]] if chr(byte) in _USCC_VALUE else ord("~")
     for byte in range(256)
 )
+_LONGEST_TYPED = 60  # characters of what may be a number, however it was typed
 _ORGANISATION_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
 
 # Kind of subject by the first two characters of the USCC; others exist and are OTHER until a row says more.
@@ -111,6 +112,17 @@ def valid_resident_id(number: str) -> bool:
         return bool(ric.calc_check_digit(number) == number[-1])
     except ValidationError:
         return False
+
+
+def normal_resident_id(text: str) -> str:
+    """The normal form of a resident identity number as somebody typed it: half width, capital X, no spaces or hyphens.
+    ValueError for what is none."""
+    if len(text) > _LONGEST_TYPED:
+        raise ValueError("not a resident identity number")
+    plain = "".join(unicodedata.normalize("NFKC", text).upper().replace("-", "").split())
+    if not valid_resident_id(plain):
+        raise ValueError("not a resident identity number")
+    return plain
 
 
 def kind_of_uscc(code: str) -> str:

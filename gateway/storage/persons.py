@@ -12,6 +12,7 @@ import base64
 import hmac
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -51,6 +52,13 @@ class IdentityKeys:
     def blind_index(self, number: str) -> bytes:
         """What an identity number is found by: HMAC-SHA-256, 32 bytes. The number in its normal form (X upper case)."""
         return hmac.digest(self.index, b"resident-id\x00" + number.encode(), "sha256")
+
+    def blind_name(self, folded: str, numbers: Sequence[str]) -> bytes:
+        """What an account keeps of the name that was asked with these numbers. Bound to them, so that names alone can't
+        be tried out, and equal names of different persons don't read alike."""
+        return hmac.digest(
+            self.index, "\x00".join(("person-name", *numbers, folded)).encode("utf-8", "replace"), "sha256"
+        )
 
     def seal(self, number: str, subject: uuid.UUID) -> Sealed:
         """Encrypt the number for this subject under a fresh data key."""

@@ -11,7 +11,7 @@ import pathlib
 from gateway.storage import writes
 from gateway.storage.catalogue import RELATIONS, Relation
 from gateway.storage.conditions import base, conditions
-from gateway.storage.levels import ACCESSES, Access
+from gateway.storage.levels import ACCESSES, INTERNAL, Access
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, SourceFunction
 
 _HEADER = """\
@@ -156,6 +156,8 @@ def statements(access: Access) -> list[str]:
     made.append(changes(access))
     if access.disclosed:
         made.append(disclose(access))
+    if access is INTERNAL:
+        made.append(writes.person(access))
     made.extend(writes.functions(access))
     made.append(f"revoke execute on all functions in schema {access.schema} from public;\n")
     made.append(f"grant usage on schema {access.schema} to @{access.name}@;\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.storage.catalogue import CONSENT, SCOPE, SCOPE_USCC
+from gateway.storage.catalogue import CONSENT, IDENTIFIES_PERSONS, REVEALS_IDENTITY, SCOPE, SCOPE_USCC, SUBJECT
 from gateway.storage.conditions import HAS_SCOPE, base, conditions, narrowing
 from gateway.storage.levels import INTERNAL, RESTRICTED_SCOPED, SELF, Access
 
@@ -84,6 +84,35 @@ def _revoke_consent(access: Access) -> str:
 """
 
 
+def _reveal_identity(access: Access) -> str:
+    """Writes nothing: that the number may be revealed, and whose it is. The ciphertext is not for a view's role."""
+    seen = "\n            and ".join(f"({condition})" for condition in (REVEALS_IDENTITY, *conditions(SUBJECT, access)))
+    return f"""\
+    select coalesce((select json_build_object('subject', s.external_id)::text from {base(SUBJECT, access)}
+        where s.external_id = reveal_identity.subject and pi.subject_id is not null
+            and {seen}), '{{"refused":"SUBJECT"}}');
+"""
+
+
+def person(access: Access) -> str:
+    """CREATE FUNCTION: the internal id of the person with this blind index and folded name, null where the view hides
+    it. Who asks for a number that nobody has is answered after the same work: some person's name is looked at then.
+    """
+    seen = "\n        and ".join(f"({condition})" for condition in (IDENTIFIES_PERSONS, *conditions(SUBJECT, access)))
+    # `coalesce` is not strict: with a plain comparison no row of core.subject would be read for an unknown number.
+    return f"""\
+create function {access.schema}.person(blind text, folded text) returns bigint
+    language sql stable security definer
+begin atomic
+    select s.id from (values (decode(person.blind, 'hex'))) k(blind)
+    left join core.person_identity p on p.blind_index = k.blind
+    join core.subject s on s.id = coalesce(p.subject_id, (select o.subject_id from core.person_identity o limit 1))
+    where s.name_folded = person.folded and coalesce(p.subject_id = s.id, false)
+        and {seen};
+end;
+"""
+
+
 # A subject's own account records none: a consent is what the organisation that asks has in hand.
 _WRITES = (
     Write(
@@ -105,6 +134,7 @@ _WRITES = (
         (RESTRICTED_SCOPED, SELF, INTERNAL),
         _revoke_consent,
     ),
+    Write("reveal_identity", (("subject", "uuid"),), (INTERNAL,), _reveal_identity),
 )
 WRITES: Mapping[str, Write] = {write.name: write for write in _WRITES}
 

@@ -13,6 +13,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from gateway.auth.authenticate import Authenticator
@@ -226,7 +227,7 @@ class _Socket:
         if id_ in self._operations:
             raise Closed(4409, f"Subscriber for {id_} already exists")
         try:
-            request = parameters(message["payload"], self._language)
+            request = replace(parameters(message["payload"], self._language), posted=False)
         except NotHttp as error:
             raise Closed(4400, f"Invalid message: {error.en}") from None
         if len(self._operations) >= MOST_OPERATIONS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.bad_input import change_cases, graphql_cases, header_cases, http_cases, json_cases, value_cases
+from tests.bad_input import change_cases, graphql_cases, header_cases, http_cases, json_cases, person_cases, value_cases
 from tests.bad_input.cases import Case
 
 FILE = Path(__file__).with_name("answers.json")
@@ -21,6 +21,7 @@ GROUPS: dict[tuple[str, str], tuple[Case, ...]] = {
     ("The document", "查询文档"): graphql_cases.CASES,
     ("Values", "取值"): value_cases.CASES,
     ("Changes", "变更"): change_cases.CASES,
+    ("Identity numbers", "证件号码"): person_cases.CASES,
     ("Headers: who asks, and what for", "请求头：查询者与用途"): header_cases.CASES,
     ("HTTP and the token endpoint", "HTTP 与令牌端点"): http_cases.CASES,
 }

@@ -36,8 +36,9 @@ from tests.differential.values import Values
 # Shapes --------------------------------------------------------------------------------------------------------------
 
 _ROOTS = ("subject", "subject", "subjects", "records", "records", "searchSubjects", "node", "node", "viewer")
-# Tested on their own: the outbox's cursors are others each time, entities answer as `subject` does.
-NOT_COMPARED = frozenset({"recordChanges", "_entities", "_service"})
+# Tested on their own: the outbox's cursors are others each time, entities answer as `subject` does, and an identity
+# number stands in no document (tests/engine/test_persons.py).
+NOT_COMPARED = frozenset({"recordChanges", "_entities", "_service", "person"})
 _WITHOUT_VALUES = {
     name: st.just(nodes.Null) for name in ("Uscc", "Date", "DateTime", "Decimal", "ID", "String", "Int", "_Any")
 }
@@ -96,7 +97,9 @@ class Maker:
         self._shapes = Shapes(schema)
         self._values = values
         self._kept: tuple[str, list[Node]] = ("", [])
-        self._invalid = queries(schema, custom_scalars=_WITHOUT_VALUES, mode=Mode.NEGATIVE)
+        assert schema.query_type is not None
+        roots = [name for name in schema.query_type.fields if name != "person"]
+        self._invalid = queries(schema, custom_scalars=_WITHOUT_VALUES, fields=roots, mode=Mode.NEGATIVE)
 
     def make(self, seed: str, shape: str) -> Operation:
         """The operation of a seed, on the shape of another."""

@@ -19,7 +19,9 @@ from gateway.errors import Refused
 from gateway.ledger.disclosures import Ledger
 from gateway.schema.contracts import build_contracts
 from gateway.storage.database import Database
+from gateway.storage.identities import Identities
 from gateway.storage.levels import ACCESSES
+from gateway.storage.persons import identity_keys
 from gateway.storage.pool import Pool
 from tests.engine.conftest import KnownSources, World
 from tests.engine.small_world import FIRM, OLD_ORGAN, ORGAN
@@ -57,17 +59,27 @@ def given(**changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def process(database: Database, dsn: Callable[[str], str] | None = None, **pool: Any) -> AsyncIterator[Engine]:
-    """An engine with its own connections, as another worker has."""
+    """An engine with its own connections, as another worker has, and the keys of the installation."""
     named = dsn or database.dsn
     pools = {a.name: Pool(named(a.name), size=2, name="mutating", durable=a.disclosed, **pool) for a in ACCESSES}
     ledger_pool = Pool(database.dsn("ledger"), size=1)
+    service = Pool(database.dsn("service"), size=1)
     ledger = Ledger(ledger_pool, CollectorRegistry(), timeout=2.0)
     limits = Limits(cost=50_000, cost_public=5_000)
+    keys = identity_keys(database.secrets)
     try:
-        yield Engine(build_contracts(), pools, ledger, KnownSources(), limits)  # type: ignore[arg-type]
+        yield Engine(
+            build_contracts(),
+            pools,  # type: ignore[arg-type]
+            ledger,
+            KnownSources(),  # type: ignore[arg-type]
+            limits,
+            identity=keys,
+            reveal=Identities(service, keys).reveal,
+        )
     finally:
         await ledger.close()
-        for each in (*pools.values(), ledger_pool):
+        for each in (*pools.values(), ledger_pool, service):
             await each.close()
 
 

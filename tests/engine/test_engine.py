@@ -212,6 +212,8 @@ async def test_introspection_shows_the_own_contract_alone(world: World) -> None:
     consents = {"Consent", "ConsentConnection", "ConsentEdge", "ConsentMethod", "ConsentParty"}
     consents |= {"Mutation", "RecordConsentInput", "RecordConsentPayload", "RevokeConsentInput", "RevokeConsentPayload"}
     assert internal - public == consents | {
+        "RevealIdentityInput",
+        "RevealIdentityPayload",
         "ConsumptionOrder",
         "CourtJudgment",
         "EnforcementCase",

@@ -109,9 +109,11 @@ PLACES = {"change_place", "change_cursor", "change_end"}
 # What a view's role may do besides reading: functions of its own schema, by schema.
 WRITING = {
     "restricted_scoped": {"record_consent", "revoke_consent", "claim_key", "keep_reply"},
-    "internal": {"record_consent", "revoke_consent", "claim_key", "keep_reply"},
+    "internal": {"record_consent", "revoke_consent", "reveal_identity", "claim_key", "keep_reply"},
     "self": {"revoke_consent", "claim_key", "keep_reply"},
 }
+# What finds a row for its own view, with its owner's rights: none of the columns that it looks at comes out.
+FINDING = {"internal": {"person"}}
 
 ROLES = {"public": P, "restricted": R, "restricted_scoped": R, "self": R, "internal": I}
 SERVICE_ROLES = ("import", "service", "ledger", "log")

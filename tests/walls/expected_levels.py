@@ -87,7 +87,11 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "RecordChangeConnection": ((P, "edges pageInfo", "as the field that returns it"),),
     "RecordChangeEdge": ((P, "cursor node", "as the field that returns it"),),
     "_Service": ((P, "sdl", "the asker's own contract as text, as introspection has it"),),
-    "Mutation": ((R, "revokeConsent", "as recordConsent, which it ends"),),
+    "Mutation": (
+        (R, "revokeConsent", "as recordConsent, which it ends"),
+        (I, "revealIdentity", "a person's identity number, masked even in INTERNAL, by a matter that may reveal it"),
+    ),
+    "RevealIdentityPayload": ((I, "identityNumber subject", "what was revealed, and whose it is"),),
     "RecordConsentPayload": ((R, "consent", "what was recorded, for who recorded it"),),
     "RevokeConsentPayload": ((R, "consent", "what was revoked, for who revoked it"),),
     "Viewer": ((R, "consents", "what the client's organisation may ask under, or the account's subject allowed"),),
@@ -144,7 +148,7 @@ RECORD_TYPES = tuple(
     name
     for name in OURS
     if name not in ("Mutation", "Viewer", "Query", "Subscription", "_Service")
-    and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RecordChange"))
+    and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RevealIdentity", "RecordChange"))
 )
 
 INPUT_FIELDS: dict[str, dict[int, str]] = {
@@ -153,6 +157,7 @@ INPUT_FIELDS: dict[str, dict[int, str]] = {
     "RecordOrder": {P: "field direction"},
     "RecordConsentInput": {R: "uscc granteeUscc matter scope validFrom validTo documentSha256 method"},
     "RevokeConsentInput": {R: "consentId reason"},
+    "RevealIdentityInput": {I: "subject reason"},
     "CheckSubjectsInput": {R: "subjects matter caseNumber idempotencyKey"},
     "CheckSubjectInput": {R: "uscc name reference related", I: "identityNumber"},
 }
@@ -204,6 +209,8 @@ TYPES: dict[str, int] = {
     "RecordConsentPayload": R,
     "RevokeConsentInput": R,
     "RevokeConsentPayload": R,
+    "RevealIdentityInput": I,
+    "RevealIdentityPayload": I,
     "Consent": R,
     "ConsentConnection": R,
     "ConsentEdge": R,

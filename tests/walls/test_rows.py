@@ -137,6 +137,35 @@ def people(world: World) -> dict[str, Principal]:
     }
 
 
+PERSONS = SERVANTS | {"自然人"}
+FOUND = {
+    "internal, organ a": set(),  # GRANT identifies nobody
+    "internal, unknown matter": set(),
+    "internal, appointment": PERSONS,
+    "internal, supervision": PERSONS,
+    "internal, narrowed": set(),
+    "internal, supervision, narrowed": {"自然人"},
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+async def test_persons_by_blind_index(database: Database, world: World, name: str) -> None:
+    """What the view's function finds is what the view shows, where the matter identifies persons; by the right name."""
+    narrowed = principal(INTERNAL, "SUPERVISION", narrowing={"kinds": ["NATURAL_PERSON"]})
+    asker = (people(world) | {"internal, supervision, narrowed": narrowed})[name]
+    connection: Connection = await asyncpg.connect(database.dsn(asker.access.name))
+    try:
+        async with with_scope(connection, asker.scope):
+            find = "select v_internal.person(encode($1::bytea, 'hex'), $2)"
+            found = {each: await connection.fetchval(find, each.encode(), each) for each in PERSONS}
+            assert {each for each, id_ in found.items() if id_ == world.ids[each]} == FOUND[name]
+            assert {each for each, id_ in found.items() if id_ is not None} == FOUND[name]
+            for number, other in (("自然人", "公务员有令"), ("无此人", "自然人"), ("企业", "企业")):
+                assert await connection.fetchval(find, number.encode(), other) is None
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="module")
 def world(database: Database) -> World:
     return seed_now(database.migrate_dsn)

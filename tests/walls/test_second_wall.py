@@ -16,6 +16,7 @@ import pytest
 from expected_columns import (
     BY_SOURCE,
     COLUMNS,
+    FINDING,
     FUNCTIONS,
     GRANTS,
     PLACES,
@@ -157,7 +158,7 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         " where n.nspname like 'v\\_%'"
     )
     disclosing = ("disclose", "disclose_one")
-    acting = {*disclosing, *PLACES, *(name for names in WRITING.values() for name in names)}
+    acting = {*disclosing, *PLACES, *(name for made in (WRITING, FINDING) for names in made.values() for name in names)}
     own = {(row["schema"], row["name"]) for row in rows if row["name"] in acting}
     found = {(row["schema"], row["name"]): set(row["returns"]) for row in rows if row["name"] not in acting}
     assert found == {
@@ -167,9 +168,10 @@ async def test_functions_return_no_other_columns(owner: Connection) -> None:
         if function_columns(function, level)
     }
     # The only functions that act with their owner's rights: a view's own disclosures, not for the public, what may be
-    # changed under a scope, and those that read and write cursors of changes.
+    # changed under a scope, what finds a person by blind index and name, and those that read and write cursors of
+    # changes.
     disclosures = {(schema, name) for schema in ROLES if schema != "public" for name in disclosing}
-    writing = {(schema, name) for schema, names in WRITING.items() for name in names}
+    writing = {(schema, name) for made in (WRITING, FINDING) for schema, names in made.items() for name in names}
     assert own == disclosures | writing | {(schema, name) for schema in ROLES for name in PLACES}
     assert {(row["schema"], row["name"]) for row in rows if row["definer"]} == own
 
@@ -235,9 +237,30 @@ async def test_disclosures_of_several_answers(connections: dict[str, Connection]
     assert [tuple(row) for row in rows] == [(first, "c", [first, second]), (third, "f", [])]
 
 
+PERSON = "select v_{}.person(repeat('00', 32), '示例')"
+
+
+@pytest.mark.parametrize("role", ALL_ROLES)
+async def test_persons_are_found_in_the_internal_view_alone(connections: dict[str, Connection], role: str) -> None:
+    """By a blind index that only the key makes; under a scope; and nobody but the gateway's own role reads what is
+    sealed, one at a time."""
+    connection = connections[role]
+    for schema in ROLES:
+        expected = DENIED if schema != role else "ok" if schema in FINDING else "UndefinedFunctionError"
+        assert await outcome(connection, PERSON.format(schema)) == expected, schema
+    if role in FINDING:
+        await connection.execute("select set_config('gateway.scope', '', false)")
+        assert await outcome(connection, PERSON.format(role)) == "InvalidTextRepresentationError"
+        await connection.execute(f"select set_config('gateway.scope', '{SCOPE}', false)")
+    sealed = "select * from core.sealed_identity(gen_random_uuid())"
+    assert await outcome(connection, sealed) == ("ok" if role == "service" else DENIED)
+    pairs.count("person × role", len(ROLES) + 1)
+
+
 WRITES = {
     "record_consent": "select v_{}.record_consent('', array['BANKS'], '2026-01-01', '2026-01-01', '', '')",
     "revoke_consent": "select v_{}.revoke_consent(gen_random_uuid(), null)",
+    "reveal_identity": "select v_{}.reveal_identity(gen_random_uuid())",
     "claim_key": "select * from v_{}.claim_key('00', '01')",
     "keep_reply": "select v_{}.keep_reply('ff', '', '')",
 }

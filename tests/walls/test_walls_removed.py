@@ -149,6 +149,9 @@ def hidden(contract: str, case: Case) -> bool:
     return not (visible(owner, contract) and visible(case.coordinate, contract))
 
 
+NUMBER = "659999197001010019"  # of nobody: there is no such division
+
+
 @pytest.mark.parametrize("access", ["public", "restricted", "restricted_scoped", "self"])
 async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, access: str) -> None:
     contract = next(name for name, accesses in ACCESSES_OF.items() if access in {a.name for a in accesses})
@@ -170,7 +173,7 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
     leaked, reached = [], set()
     for case in cases:
         text = _deeper(case)
-        answer = await ask(open_wall, asker, text)
+        answer = await ask(open_wall, replace(asker, identifies_persons=True), text, identity=NUMBER)
         reached.add(case.coordinate)
         # A change is refused before the database is asked: this access has no function for it.
         changed = text.startswith("mutation ")
@@ -178,7 +181,7 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
         if answer != UNAVAILABLE and not refused:
             leaked.append((case.coordinate, case.kind, text, answer))
     assert leaked == []
-    assert account.kept == []
+    assert [told for told in account.kept if told.outcome == "ANSWERED"] == []
     wall = Engine(contracts, pools, account, sources, Limits(50_000, 50_000))
     for case in cases[:20]:
         assert (await ask(wall, asker, case.text))["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
@@ -188,6 +191,7 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
 
 
 _COLUMNS = {
+    "RevealIdentityPayload": "identityNumber",
     "RecordVersion": "version",
     "Matter": "code",
     "Source": "code",

@@ -38,6 +38,7 @@ CODE += uscc_check_digit(CODE)
 ID = node_id("S", organisation_uuid(CODE))
 LITERALS = {"Uscc": f'"{CODE}"', "ID": f'"{ID}"', "Int": "1", "Float": "1", "Boolean": "true", "Date": '"2026-01-01"'}
 LITERALS["_Any"] = f'{{__typename: "Subject", uscc: "{CODE}"}}'
+IDENTITY = "$identity"  # an identity number stands in no document
 _MARK = re.compile(r"«([^|»]+)\|([^»]+)»")
 HOLE = "⟪⟫"
 AT_THE_ROOT = f"{{ {HOLE} }}"
@@ -57,7 +58,12 @@ class Case:
 
     @property
     def template(self) -> str:
-        return self.outer.replace(HOLE, self.leaf)
+        text = self.outer.replace(HOLE, self.leaf)
+        if IDENTITY not in text:
+            return text
+        if text.startswith("{"):
+            return f"query ({IDENTITY}: String!) {text}"
+        return text.replace("(", f"({IDENTITY}: String!, ", 1)
 
     @property
     def text(self) -> str:
@@ -175,6 +181,11 @@ def literal(type_: object) -> str:
     return LITERALS.get(type_.name, '"Area"')
 
 
+def given(name: str, argument: GraphQLArgument) -> str:
+    """A value of an argument, as any contract takes it."""
+    return IDENTITY if name == "identityNumber" else literal(argument.type)
+
+
 def _required(taken: GraphQLArgument | GraphQLInputField) -> bool:
     return isinstance(taken.type, GraphQLNonNull) and taken.default_value is Undefined
 
@@ -246,9 +257,7 @@ class Generator:
         field: GraphQLField = owner.fields[name]
         if arguments is None:
             arguments = ", ".join(
-                f"{mark(f'{owner.name}.{name}({n}:)', n)}: {literal(a.type)}"
-                for n, a in field.args.items()
-                if _required(a)
+                f"{mark(f'{owner.name}.{name}({n}:)', n)}: {given(n, a)}" for n, a in field.args.items() if _required(a)
             )
         text = mark(f"{owner.name}.{name}", name) + (f"({arguments})" if arguments else "") + directive
         if isinstance(get_named_type(field.type), Composite | GraphQLUnionType):
@@ -286,17 +295,17 @@ class Generator:
         way = () if root else self._root.get(owner.name)
         if way is None:
             return
-        others = ", ".join(f"{n}: {literal(a.type)}" for n, a in field.args.items() if _required(a) and n != argument)
+        others = ", ".join(f"{n}: {given(n, a)}" for n, a in field.args.items() if _required(a) and n != argument)
         before = f"{others}, " if others else ""
         taken = field.args[argument]
         named = get_named_type(taken.type)
-        given = "null" if argument == "after" else literal(taken.type)
+        value_of = "null" if argument == "after" else given(argument, taken)
 
         def document(value: str, below: str = "", variables: str = "") -> str:
             leaf = self._leaf(owner, name, f"{before}{mark(where, argument)}: {value}", below=below)
             return self._document(way, leaf, root, variables)
 
-        yield Case(where, "argument", document(given))
+        yield Case(where, "argument", document(value_of))
         type_name = str(taken.type).replace(named.name, mark(named.name, named.name))
         yield Case(where, "variable", document("$v", variables=f"($v: {type_name}) "))
         for inner_name, inner in getattr(named, "fields", {}).items():

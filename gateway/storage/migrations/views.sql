@@ -4809,6 +4809,20 @@ begin atomic
     )
     select count(*) from written;
 end;
+create function v_internal.person(blind text, folded text) returns bigint
+    language sql stable security definer
+begin atomic
+    select s.id from (values (decode(person.blind, 'hex'))) k(blind)
+    left join core.person_identity p on p.blind_index = k.blind
+    join core.subject s on s.id = coalesce(p.subject_id, (select o.subject_id from core.person_identity o limit 1))
+    where s.name_folded = person.folded and coalesce(p.subject_id = s.id, false)
+        and ((select coalesce((select m.identifies_persons from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)))
+        and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+        and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+        and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+        and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+        and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+end;
 create function v_internal.record_consent(subject_uscc text, scope text[], valid_from date, valid_to date, document_sha256 text, method text) returns text
     language sql volatile security definer
 begin atomic
@@ -4852,6 +4866,18 @@ begin atomic
         on conflict do nothing
     )
     select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+end;
+create function v_internal.reveal_identity(subject uuid) returns text
+    language sql volatile security definer
+begin atomic
+    select coalesce((select json_build_object('subject', s.external_id)::text from core.subject s left join core.region g on g.code = s.region_code left join core.person_identity pi on pi.subject_id = s.id
+        where s.external_id = reveal_identity.subject and pi.subject_id is not null
+            and ((select coalesce((select m.reveals_identity from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)))
+            and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+            and ((s.class <> 'SERVANT' or (select coalesce((select m.shows_servants from auth.matter m where m.code = (select current_setting('gateway.scope')::jsonb) ->> 'matter'), false)) or exists (select from core.publication_order o where o.subject_id = s.id and core.today() between o.valid_from and o.valid_until)))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+            and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)), '{"refused":"SUBJECT"}');
 end;
 create function v_internal.claim_key(key_hash text, request_hash text)
     returns table (state text, reply text, shown text)
