@@ -93,10 +93,10 @@ def postgres(folder: Path, *, fsync: bool = True) -> Iterator[tuple[RunningServe
 
 @contextlib.contextmanager
 def gateway(
-    data_dir: Path, dsn: str, workers: int, *, serve: Sequence[str] = SERVE, **settings: str
+    data_dir: Path, dsn: str, workers: int, *, serve: Sequence[str] = SERVE, base: str | None = None, **settings: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A gateway on that database; its URL and its process."""
-    base = f"http://127.0.0.1:{free_port()}"
+    """A gateway on that database; its URL (`base`, or a free port) and its process."""
+    base = base or f"http://127.0.0.1:{free_port()}"
     environment = {
         "GATEWAY_DATABASE_URL": dsn,
         "GATEWAY_WORKERS": str(workers),
