@@ -1,5 +1,5 @@
-"""The command line: credit-gateway serve | migrate | import | clients | token | keys | changes | erase |
-receipt | schema | explain | sandbox.
+"""The command line: credit-gateway serve | migrate | import | clients | token | keys | changes | ledger |
+erase | receipt | schema | explain | sandbox.
 
 In: arguments and GATEWAY_* settings. Out: results on stdout, everything else on stderr; status 0, 1 failed, 2 usage.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import changes, clients, erase, imports, keys, receipt, schema, serve, token
+from gateway.cli import changes, clients, erase, imports, keys, ledger, receipt, schema, serve, token
 
 app = typer.Typer(
     name="credit-gateway",
@@ -41,6 +41,7 @@ app.add_typer(clients.app, name="clients")
 app.command("token")(token.token)
 app.add_typer(keys.app, name="keys")
 app.add_typer(changes.app, name="changes")
+app.add_typer(ledger.app, name="ledger")
 app.command("erase")(erase.erase_command)
 app.add_typer(receipt.app, name="receipt")
 app.command("schema")(schema.schema)

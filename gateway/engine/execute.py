@@ -255,7 +255,6 @@ class Engine:
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
         self._meter(planned.document.contract, rows)
-        done.released = compiled.released
         await self.check_within(planned, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {**given}
         for key in compiled.plan.introspection:
@@ -272,9 +271,7 @@ class Engine:
             raise bad_values(compiled, variables, principal, error) from None
         accounts = compiled.body.accounts
         if accounts:
-            made = disclosure(principal, request, done)
-            await self._account.tell(made)
-            arguments[:0] = cells(made)
+            arguments[:0] = cells(disclosure(principal, request, done))
         try:
             read = await self._read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:

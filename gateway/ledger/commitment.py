@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256, sha512
+from json.encoder import encode_basestring
 from typing import Any, Final
 from uuid import UUID
 
@@ -81,30 +82,22 @@ def path_of(hashes: Sequence[bytes], place: int) -> list[bytes]:
 
 def leaves_of(row: Mapping[str, Any]) -> list[bytes]:
     """The JSON of a disclosure's leaves, by place."""
+    # Written out, in the order of RFC 8785: an encoder that sorts and walks takes three times as long, and verification
+    # does this for each disclosure that there ever was.
     subjects = row["subject_ids"]
-    header = {
-        "at": _time(row["at"]),
-        "basis_hash": _hex(row["basis_hash"]),
-        "case_number": row["case_number"],
-        "client_id": row["client_id"],
-        "document_hash": _hex(row["document_hash"]),
-        "fields_hash": _hex(row["fields_hash"]),
-        "id": str(row["id"]),
-        "matter": row["matter"],
-        "on_behalf_of": row["on_behalf_of"],
-        "operation_name": row["operation_name"],
-        "organisation_uscc": row["organisation_uscc"],
-        "outcome": row["outcome"],
-        "snapshot": row["snapshot"],
-        "subjects": len(subjects),
-        "version": _VERSION,
-        "view": row["view"],
-        "withheld": row["withheld"],
-    }
+    header = (
+        f'{{"at":"{_time(row["at"])}","basis_hash":{_hex(row["basis_hash"])},"case_number":{_text(row["case_number"])}'
+        f',"client_id":{_text(row["client_id"])},"document_hash":{_hex(row["document_hash"])}'
+        f',"fields_hash":{_hex(row["fields_hash"])},"id":"{row["id"]}","matter":{_text(row["matter"])}'
+        f',"on_behalf_of":{_text(row["on_behalf_of"])},"operation_name":{_text(row["operation_name"])}'
+        f',"organisation_uscc":{_text(row["organisation_uscc"])},"outcome":{_text(row["outcome"])}'
+        f',"snapshot":{_text(row["snapshot"])},"subjects":{len(subjects)},"version":{_VERSION}'
+        f',"view":{_text(row["view"])},"withheld":{_text(row["withheld"])}}}'
+    )
     return [
-        canonical(header),
-        canonical({"variables": row["variables"]}),
-        canonical({"sources": row["sources"]}),
+        header.encode(),
+        f'{{"variables":{_text(row["variables"])}}}'.encode(),
+        f'{{"sources":{_text(row["sources"])}}}'.encode(),
         *[b'{"subject":"%b"}' % str(subject).encode() for subject in subjects],
     ]
 
@@ -157,5 +150,11 @@ def _time(at: dt.datetime) -> str:
     return at.astimezone(dt.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def _hex(value: bytes | None) -> str | None:
-    return None if value is None else value.hex()
+def _hex(value: bytes | None) -> str:
+    """A hash as JSON."""
+    return "null" if value is None else f'"{value.hex()}"'
+
+
+def _text(value: str | None) -> str:
+    """A text as JSON."""
+    return "null" if value is None else encode_basestring(value)

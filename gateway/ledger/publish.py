@@ -124,7 +124,10 @@ class Publisher:
                 raise Tampered(f"of the entries {begin} to {end - 1} only {len(rows)} are there")
             full = edge.extend([row["hash"] for row in rows])
             if full:
-                await connection.execute(_TILES, *map(list, zip(*full, strict=True)))
+                try:
+                    await connection.execute(_TILES, *map(list, zip(*full, strict=True)))
+                except asyncpg.UniqueViolationError:
+                    raise Tampered(f"tiles are there beyond the {begin} entries that were signed") from None
 
     async def _sign(self, connection: asyncpg.Connection[asyncpg.Record], edge: Edge, made: Signer) -> Head:
         checkpoint = Checkpoint(made.name, edge.size, edge.root())

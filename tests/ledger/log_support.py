@@ -58,6 +58,11 @@ class TestLog:
         await self.sequence()
         return await self.publish()
 
+    async def fan_out(self) -> None:
+        """The subjects' entries."""
+        while await self.log.fetchval("select ledger.fan_out(5000)") > 0:
+            pass
+
     async def publish(self) -> bool:
         return await self.publisher.publish(self.log)
 

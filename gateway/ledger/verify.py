@@ -1,0 +1,401 @@
+"""`ledger verify`: everything that the log promises, recomputed from the rows.
+
+In: a connection string of the role `log` and the keys that may have signed. Out: what was looked at, and findings: each
+disclosure → entry → leaf → root, against every stored checkpoint with its signature and every tile; the subjects'
+entries, gap-free and complete; tombstones with their events; months that were let go with theirs. All of it at one
+moment (a snapshot that the processes share), in little memory whatever the size: rows are streamed, and what must be
+compared as a whole is compared as a sum that only this run can compute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from gateway.errors import OperatorError
+from gateway.ledger.commitment import of_event
+from gateway.ledger.findings import MOST, Findings
+from gateway.ledger.follow import Leaves
+from gateway.ledger.notes import Verifier
+from gateway.ledger.recompute import SUM_BYTES, Job, recomputing
+
+PAGES: Final = 1_500  # of all partitions in one chunk
+_LAST_PAGE: Final = 2**32 - 1
+_LINE: Final = 64 * 1024 * 1024  # bytes of a process's answer
+_RANGES: Final = 64  # of subjects
+_FEW: Final = 1_000  # pages that this process reads alone
+_SETTINGS: Final = (
+    "set idle_in_transaction_session_timeout = 0; set statement_timeout = 0; set work_mem = '64MB'; set jit = off;"
+    "set timezone = 'UTC'; set max_parallel_workers_per_gather = 0"
+)
+_PAGES: Final = """select pg_relation_size(p.relid) / current_setting('block_size')::int as pages
+    from pg_partition_tree('ledger.disclosure') p where p.isleaf"""
+_REMOVED: Final = """select l.index, l.id, l.at, l.kind from ledger.leaf l
+    where not exists (select from ledger.disclosure d where d.id = l.id) and l.kind = 'D'
+    union all
+    select l.index, l.id, l.at, l.kind from ledger.leaf l
+    where not exists (select from ledger.event e where e.id = l.id) and l.kind <> 'D' order by 1"""
+_DOUBLE: Final = "select id, count(*) from ledger.disclosure group by id having count(*) > 1 limit 100"
+_EVENTS: Final = """select e.id, e.at, e.kind, e.content, e.salt, l.index, l.entry,
+    l.kind = 'E' and l.at = e.at and l.xid = e.xid as fits,
+    pg_visible_in_snapshot(e.xid, (select snapshot from ledger.log_state)) as taken
+    from ledger.event e left join ledger.leaf l on l.id = e.id order by e.at, e.id"""
+_ERASED: Final = "select disclosure_id, place from ledger.erased"
+_LOOSE: Final = """select e.disclosure_id, e.place, l.at
+    from ledger.erased e left join ledger.leaf l on l.id = e.disclosure_id
+    where not exists (select from ledger.disclosure d where d.id = e.disclosure_id and d.salt is null)"""
+_TEXTS: Final = "select hash, text from ledger.told"
+_LACKING: Final = """select l.index, d.id, u.subject from ledger.leaf l join ledger.disclosure d on d.id = l.id
+    cross join lateral (select distinct s as subject from unnest(d.subject_ids) s) u
+    where l.kind = 'D' and l.index < $1 and u.subject <> '00000000-0000-0000-0000-000000000000'
+        and not exists (select from ledger.subject_entry e
+            where e.subject_id = u.subject and e.leaf_index = l.index and e.disclosure_id = d.id and e.at = d.at)
+    order by 1 limit 100"""
+_EXCESS: Final = """select e.subject_id, e.number, e.leaf_index, e.disclosure_id, e.at from ledger.subject_entry e
+    where not exists (select from ledger.disclosure d join ledger.leaf l on l.id = d.id where d.id = e.disclosure_id
+        and l.index = e.leaf_index and d.at = e.at and e.subject_id = any (d.subject_ids))
+    order by 1, 2 limit 100"""
+HELD_BACK: Final = ""  # SQL of the leaves whose subjects' entries wait for the end of a seal; none is sealed yet
+
+_Ask: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Progress: TypeAlias = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found."""
+
+    disclosures: int = 0
+    pending: int = 0  # written, and not yet in the log
+    entries: int = 0
+    unsigned: int = 0  # entries that no checkpoint covers yet
+    checkpoints: int = 0
+    subject_entries: int = 0
+    unnumbered: int = 0  # leaves whose subjects have no entries yet
+    events: int = 0
+    tombstones: int = 0
+    let_go: int = 0  # disclosures of months that are no longer kept
+    findings: Findings = field(default_factory=Findings)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the first look at the log tells."""
+
+    size: int
+    fanned: int
+    taken: str
+    gone: list[tuple[dt.datetime, dt.datetime]]
+    held_back: frozenset[int]
+
+
+class Verification:
+    """One run. `keys`: the verifier keys of the log under an origin. `processes`: beside this one."""
+
+    def __init__(
+        self,
+        dsn: str,
+        keys: Callable[[str], Sequence[Verifier]],
+        *,
+        processes: int | None = None,
+        progress: Progress = lambda what, done, of: None,
+    ) -> None:
+        self._dsn = dsn
+        self._keys = keys
+        self._processes = processes or min(8, os.cpu_count() or 1)
+        self._progress = progress
+        self._report = Report()
+        self._key = secrets.token_bytes(32)
+        self._texts: set[bytes] = set()
+        self._matched = 0
+        self._erased = 0
+        self._expected = 0  # sum of the subjects' entries that follow from the rows
+        self._there = 0
+
+    async def run(self) -> Report:
+        """All of it. Raises OperatorError where the database can't be asked."""
+        try:
+            async with self._connection() as connection:
+                snapshot = await connection.fetchval("select pg_export_snapshot()")
+                known = await self._known(connection)
+                job = Job(self._dsn, snapshot, known.taken, known.fanned, known.held_back, self._key, tuple(known.gone))
+                pages = [row[0] for row in await connection.fetch(_PAGES)]
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._recompute(job, pages))
+                    group.create_task(self._in_order(connection, known))
+                await self._compare(connection, known)
+        except* OperatorError as errors:
+            raise _first(errors) from None
+        except* (OSError, asyncpg.PostgresError) as errors:
+            error = _first(errors)
+            raise OperatorError(f"the database can't be asked: {type(error).__name__}: {error}") from None
+        return self._report
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        connection = await asyncpg.connect(
+            self._dsn, timeout=10, server_settings={"application_name": "credit-gateway verify"}
+        )
+        try:
+            await connection.execute(_SETTINGS)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        finally:
+            await connection.close(timeout=5)
+
+    async def _known(self, connection: asyncpg.Connection[asyncpg.Record]) -> _Known:
+        state = await connection.fetchrow("select size, fanned, snapshot::text as taken from ledger.log_state")
+        if state is None:
+            raise OperatorError("there is no log in this database; run: credit-gateway migrate")
+        gone = [window for _, window in _let_go(await connection.fetch(_EVENTS))]
+        held = frozenset([row[0] for row in await connection.fetch(HELD_BACK)]) if HELD_BACK else frozenset()
+        self._report.unnumbered = state["size"] - state["fanned"]
+        return _Known(state["size"], state["fanned"], state["taken"], gone, held)
+
+    # Rows, by several processes ---------------------------------------------------------------------------------------
+
+    async def _recompute(self, job: Job, pages: Sequence[int]) -> None:
+        most, wide = max(pages, default=0), max(50, PAGES // max(1, sum(map(bool, pages))))
+        begins = [*range(0, most, wide)] or [0]
+        chunks: list[dict[str, Any]] = [{"begin": begin, "end": end} for begin, end in pairwise([*begins, _LAST_PAGE])]
+        ranges = _RANGES if sum(pages) > _FEW else 1
+        step = 2**128 // ranges
+        chunks += [{"first": str(UUID(int=i * step)), "last": str(UUID(int=(i + 1) * step - 1))} for i in range(ranges)]
+        total, waiting = len(chunks), iter(chunks)
+        done = 0
+
+        # With little to do, starting processes would take longer than doing it.
+        doing = _process if sum(pages) > _FEW else _here
+
+        async def worker() -> None:
+            nonlocal done
+            async with doing(job) as ask:
+                for chunk in waiting:
+                    self._take(chunk, await ask(chunk))
+                    done += 1
+                    self._progress("disclosures", done, total)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._processes if doing is _process else 1):
+                group.create_task(worker())
+
+    def _take(self, chunk: dict[str, Any], done: dict[str, Any]) -> None:
+        report = self._report
+        if "begin" in chunk:
+            report.disclosures += done["rows"]
+            report.pending += done["pending"]
+            self._matched += done["matched"]
+            self._erased += done["tombstones"]
+            self._expected += done["sum"]
+            self._texts |= {bytes.fromhex(text) for text in done["texts"]}
+        else:
+            report.subject_entries += done["rows"]
+            self._there += done["sum"]
+        _merge(report.findings, done)
+
+    # The log itself, here ---------------------------------------------------------------------------------------------
+
+    async def _in_order(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
+        report = self._report
+        leaves = Leaves(connection, self._keys, report.findings)
+        await leaves.run(lambda index: self._progress("entries", index, known.size))
+        report.entries, report.checkpoints = leaves.size, leaves.checkpoints
+        report.unsigned = max(0, leaves.size - leaves.signed)
+        if leaves.size != known.size:
+            report.findings.add(
+                "LEAF_MISSING", "ledger.log_state", f"it counts {known.size} entries, and there are {leaves.size}"
+            )
+        await self._events(connection)
+        await self._removed(connection, known)
+
+    async def _removed(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
+        """Leaves whose rows are gone: of months that were let go as many as their events say, of others none."""
+        findings = self._report.findings
+        counts = [0] * len(known.gone)
+        async for row in connection.cursor(_REMOVED, prefetch=2_000):
+            window = next((i for i, (begin, end) in enumerate(known.gone) if begin <= row["at"] < end), None)
+            if row["kind"] == "D" and window is not None:
+                counts[window] += 1
+                self._report.let_go += 1
+            else:
+                what = "disclosure" if row["kind"] == "D" else "event"
+                findings.add(
+                    "ROW_REMOVED", f"{what} {row['id']} of {row['at']:%Y-%m-%d %H:%M:%S} UTC, entry {row['index']}"
+                )
+        told = [count for count, _ in _let_go(await connection.fetch(_EVENTS))]
+        for (begin, end), there, said in zip(known.gone, counts, told, strict=True):
+            if there != said:
+                findings.add(
+                    "RETENTION",
+                    f"disclosures from {begin:%Y-%m-%d} until {end:%Y-%m-%d}",
+                    f"{there} are gone, and the event in the log says {said}",
+                )
+
+    async def _events(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        """Events against their leaves, and tombstones against the events that made them."""
+        findings = self._report.findings
+        told: set[tuple[UUID, int]] = set()
+        rows: Sequence[Any] = await connection.fetch(_EVENTS)
+        for row in rows:
+            self._report.events += 1
+            where = f"event {row['id']} ({row['kind']}) of {row['at']:%Y-%m-%d %H:%M:%S} UTC"
+            if row["index"] is None:
+                if row["taken"]:
+                    findings.add("ROW_ADDED", where)
+                continue
+            content = _object(row["content"])
+            if (
+                of_event(row).entry != row["entry"]
+                or not row["fits"]
+                or content.get("kind", row["kind"]) != row["kind"]
+            ):
+                findings.add("EVENT_CHANGED", where)
+            elif row["kind"] == "ERASURE":
+                told |= _places(content)
+        there: set[tuple[UUID, int]] = {tuple(row) for row in await connection.fetch(_ERASED)}
+        self._report.tombstones = len(there)
+        for identity, place in sorted(there - told):
+            where = f"disclosure {identity}, place {place}"
+            findings.add("TOMBSTONE", where, "no event in the log tells of this tombstone")
+        for identity, place in sorted(told - there):
+            findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "an erasure's tombstone is gone")
+
+    # What needs both --------------------------------------------------------------------------------------------------
+
+    async def _compare(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
+        report, findings = self._report, self._report.findings
+        disclosures = await connection.fetchval("select count(*) from ledger.leaf where kind = 'D'")
+        lost = findings.counts["ROW_REMOVED"] + report.let_go
+        if self._matched != disclosures - lost:
+            for identity, count in await connection.fetch(_DOUBLE):
+                findings.add("ROW_DOUBLE", f"disclosure {identity}", f"{count} rows have this id")
+        if self._erased != report.tombstones:
+            for identity, place, at in await connection.fetch(_LOOSE):
+                if at is None or not any(begin <= at < end for begin, end in known.gone):
+                    findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "nothing was erased there")
+        texts: dict[bytes, bool] = {}
+        async for row in connection.cursor(_TEXTS, prefetch=500):
+            texts[row["hash"]] = sha256(row["text"].encode()).digest() == row["hash"]
+        for found in sorted(self._texts | texts.keys()):
+            if not texts.get(found):
+                findings.add("TEXT_CHANGED", f"ledger.told {found.hex()}")
+        if (self._expected - self._there) % 2 ** (8 * SUM_BYTES):
+            await self._entries(connection, known)
+
+    async def _entries(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
+        """The sums differ: where?"""
+        findings = self._report.findings
+        before = len(findings)
+        for index, identity, subject in await connection.fetch(_LACKING, known.fanned):
+            if index not in known.held_back:
+                findings.add("SUBJECT_ENTRIES", f"disclosure {identity}, entry {index}", f"subject {subject} lacks it")
+        for row in await connection.fetch(_EXCESS):
+            if not any(begin <= row["at"] < end for begin, end in known.gone):
+                where = f"subject {row['subject_id']}, number {row['number']}"
+                findings.add("SUBJECT_ENTRIES", where, f"no such disclosure: {row['disclosure_id']}")
+        if len(findings) == before:
+            findings.add("SUBJECT_ENTRIES", "ledger.subject_entry", "an entry stands there twice, or too early")
+
+
+@asynccontextmanager
+async def _here(job: Job) -> AsyncIterator[_Ask]:
+    """The same without a process."""
+    async with recomputing(job) as do:
+
+        async def ask(chunk: dict[str, Any]) -> dict[str, Any]:
+            made: dict[str, Any] = json.loads((await do(chunk)).line())
+            return made
+
+        yield ask
+
+
+@asynccontextmanager
+async def _process(job: Job) -> AsyncIterator[_Ask]:
+    """A process that recomputes chunks."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.ledger.recompute",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE,
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    stdin.write(job.line().encode() + b"\n")
+
+    async def ask(chunk: dict[str, Any]) -> dict[str, Any]:
+        stdin.write(json.dumps(chunk).encode() + b"\n")
+        await stdin.drain()
+        line = await stdout.readline()
+        if not line:
+            raise OperatorError("a process of the verification ended early; see the lines above")
+        made: dict[str, Any] = json.loads(line)
+        return made
+
+    try:
+        yield ask
+        stdin.close()
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
+    """One of them, the group's own nesting taken away."""
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def _merge(findings: Findings, done: dict[str, Any]) -> None:
+    for kind, where, what in done["told"]:
+        findings.add(kind, where, what)
+    for kind, count in done["counts"].items():
+        findings.counts[kind] += max(0, count - MOST)
+
+
+def _let_go(events: Sequence[Any]) -> Iterator[tuple[int, tuple[dt.datetime, dt.datetime]]]:
+    """How many disclosures of which months were let go, as events in the log say that hold."""
+    for row in events:
+        if row["kind"] == "RETENTION" and row["index"] is not None and of_event(row).entry == row["entry"]:
+            content = _object(row["content"])
+            try:
+                begin, end = (dt.datetime.fromisoformat(content[name]) for name in ("from", "until"))
+                if begin.tzinfo and end.tzinfo:
+                    yield int(content["disclosures"]), (begin, end)
+            except (KeyError, ValueError, TypeError):
+                continue  # it tells of nothing: what is gone is then found to be gone
+
+
+def _places(content: dict[str, Any]) -> set[tuple[UUID, int]]:
+    """The tombstones that an erasure tells of, as far as it can be read."""
+    found: set[tuple[UUID, int]] = set()
+    with suppress(AttributeError, ValueError, TypeError, KeyError):
+        for identity, places in content["erased"].items():
+            found |= {(UUID(identity), int(place)) for place in places}
+    return found
+
+
+def _object(content: str) -> dict[str, Any]:
+    """The JSON object of an event; empty for what is none: then it was changed."""
+    try:
+        made = json.loads(content)
+    except ValueError:
+        return {}
+    return made if isinstance(made, dict) else {}

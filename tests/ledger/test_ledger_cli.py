@@ -1,0 +1,157 @@
+"""`credit-gateway ledger`: what holds is status 0, what does not is 3 and says where; a fork leaves its evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from log_support import ORIGIN, TestLog, emptied, open_log
+from typer.testing import CliRunner
+
+from gateway.auth.keys import KeyStore
+from gateway.cli import app
+from gateway.ledger.head import COSIGNATURES, verifiers
+
+
+class Commands:
+    """The command line over the module's database."""
+
+    def __init__(self, log: TestLog, environment: dict[str, str], folder: Path) -> None:
+        self.log = log
+        self.folder = folder
+        self._environment = environment
+
+    async def run(self, *arguments: str) -> Any:
+        return await asyncio.to_thread(CliRunner().invoke, app, ["ledger", *arguments], env=self._environment)
+
+    async def kept(self, name: str) -> str:
+        """The last checkpoint in a file."""
+        path = self.folder / name
+        path.write_text((await self.log.checkpoints())[-1]["note"])
+        return str(path)
+
+
+@pytest_asyncio.fixture
+async def commands(database: Any, owner: Any, postgres: Any, tmp_path: Path) -> AsyncIterator[Commands]:
+    await emptied(owner)
+    log = await open_log(database, owner, tmp_path)
+    shutil.copytree(postgres.data_dir / "secrets", tmp_path / "secrets")
+    environment = {
+        "GATEWAY_DATA_DIR": str(tmp_path),
+        "GATEWAY_DATABASE_URL": database.migrate_dsn,
+        "GATEWAY_ROLE_PREFIX": database.prefix,
+    }
+    yield Commands(log, environment, tmp_path)
+    await log.log.close()
+
+
+async def test_verify(commands: Commands) -> None:
+    await commands.log.grow(20)
+    await commands.log.fan_out()
+    found = await commands.run("verify")
+    assert found.exit_code == 0
+    assert "holds: everything is as it was signed" in found.stdout
+    found = await commands.run("verify", "--json", "--key", str(verifiers(commands.log.keys, ORIGIN)[0]))
+    told = json.loads(found.stdout)
+    assert (found.exit_code, told["holds"], told["disclosures"], told["checkpoints"]) == (0, True, 20, 1)
+
+    row = await commands.log.owner.fetchval(
+        "update ledger.disclosure set matter = 'X' where case_number ~ '7号' returning id"
+    )
+    found = await commands.run("verify")
+    assert found.exit_code == 3
+    for text in ("ROW_CHANGED", str(row), "does not hold"):
+        assert text in found.stdout
+    told = json.loads((await commands.run("verify", "--json")).stdout)
+    assert not told["holds"]
+    assert {one["kind"] for one in told["findings"]} == {"ROW_CHANGED"}
+
+
+async def test_verify_with_a_key_that_was_kept_elsewhere(commands: Commands, tmp_path: Path) -> None:
+    """Who has replaced the keys in the folder, too, does not pass."""
+    await commands.log.grow(3)
+    kept = str(verifiers(commands.log.keys, ORIGIN)[0])
+    await emptied(commands.log.owner)
+    shutil.rmtree(tmp_path / "keys")
+    other = TestLog(commands.log.owner, commands.log.log, KeyStore(tmp_path / "keys"))
+    await other.grow(3)
+    await other.fan_out()
+    assert (await commands.run("verify")).exit_code == 0
+    found = await commands.run("verify", "--key", kept)
+    assert found.exit_code == 3
+    assert "CHECKPOINT_SIGNATURE" in found.stdout
+
+
+async def test_consistency_of_files_and_sizes(commands: Commands) -> None:
+    await commands.log.grow(300)
+    old = await commands.kept("old")
+    await commands.log.grow(300)
+    new = await commands.kept("new")
+    for pair in ((old, new), ("300", "600"), (old, "600"), (new, old), (new, new)):
+        found = await commands.run("consistency", *pair)
+        assert found.exit_code == 0, found.output
+    assert (await commands.run("consistency", old, "599")).exit_code == 1
+    assert (await commands.run("consistency", old, str(10**40))).exit_code == 1
+    assert (await commands.run("consistency", old, str(commands.folder / "none"))).exit_code == 1
+
+    await commands.log.owner.execute(
+        "update ledger.leaf set entry = sha256('x'), hash = sha256('\\x00'::bytea || sha256('x')) where index = 17;"
+        "truncate ledger.checkpoint, ledger.tile"
+    )
+    forked = commands.log.restarted()
+    assert await forked.publish()
+    found = await commands.run("consistency", old, "600")
+    assert found.exit_code == 3
+    assert "has forked" in found.output
+    assert (commands.folder / "old").read_text() in found.stdout
+    # The later one of the same size is another tree.
+    assert (await commands.run("consistency", new, "600")).exit_code == 3
+
+
+async def test_a_checkpoint_in_a_file_of_another_key(commands: Commands, tmp_path: Path) -> None:
+    await commands.log.grow(3)
+    old = await commands.kept("old")
+    other = KeyStore(tmp_path / "other")
+    other.current("checkpoints")
+    found = await commands.run("consistency", old, "3", "--key", str(verifiers(other, ORIGIN)[0]))
+    assert found.exit_code == 1
+    assert "no signature of a known key" in found.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("witness", "https://x.example/log", "--key", "nonsense"),
+        ("witness", "https://x.example/log"),
+        ("verify", "--processes", "0"),
+    ],
+)
+async def test_wrong_usage(commands: Commands, arguments: tuple[str, ...]) -> None:
+    assert (await commands.run(*arguments)).exit_code == 2
+
+
+async def test_witness_of_what_does_not_answer(commands: Commands) -> None:
+    key = str(verifiers_of(commands)[0])
+    for url in ("http://127.0.0.1:1/log", "http://x.example/log", "file:///etc/passwd"):
+        for command in ("witness", "cosignatures"):
+            found = await commands.run(command, url, "--key", key)
+            assert found.exit_code == 1
+            assert found.stdout == ""
+
+
+def verifiers_of(commands: Commands) -> Any:
+    commands.log.keys.current(COSIGNATURES)
+    return verifiers(commands.log.keys, ORIGIN, (COSIGNATURES,))
+
+
+async def test_help_teaches(commands: Commands) -> None:
+    for command in ("verify", "consistency", "witness", "cosignatures"):
+        found = await commands.run(command, "--help")
+        assert found.exit_code == 0
+        assert len(found.stdout) > 700
