@@ -30,7 +30,7 @@ from graphql import (
 
 from gateway.engine.bindings import Related
 from gateway.errors import BadUserInput, RateLimited, Refused
-from gateway.storage.identifiers import fold_name, normal_resident_id
+from gateway.storage.identifiers import fold_name, mask_identity_numbers, normal_resident_id
 from gateway.storage.persons import IdentityKeys
 
 MOST_ERRORS = 5  # told at once
@@ -202,7 +202,9 @@ def _hashed(keys: IdentityKeys, name: str, numbers: Sequence[str]) -> str:
 
 
 def folded(name: str) -> str:
-    """A person's name as it is compared; as it is where nothing would be left of it."""
+    """A person's name as it is compared; as it is where nothing would be left of it. A number is no name, and goes to
+    no statement."""
+    name = mask_identity_numbers(name)
     return fold_name(name) or name
 
 

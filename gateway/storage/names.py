@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from gateway.storage.identifiers import SHORTER, fold_name, squeeze_name, valid_organisation_code
+from gateway.storage.identifiers import SHORTER, fold_name, mask_identity_numbers, squeeze_name, valid_organisation_code
 from gateway.storage.nearly import nearly_identity_number
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -59,8 +59,9 @@ _NEXT = "select id from core.subject where id > $1 order by id limit $2"
 
 
 def folded(text: str) -> str:
-    """What somebody typed, as names are folded for the search, at most LONGEST characters."""
-    return _folded(text)[:LONGEST]
+    """What somebody typed, as names are folded for the search, at most LONGEST characters. No identity number goes to
+    the database, which may log it: nobody is found by one."""
+    return _folded(mask_identity_numbers(text))[:LONGEST]
 
 
 def _folded(text: str) -> str:
