@@ -38,6 +38,10 @@ PERSON_SHARE, SERVANT_SHARE = 0.01, 0.001  # hidden below the internal view: fil
 
 # All of the data fits, as an operator would have it: what is measured is the work, not the page cache.
 SERVER = {"shared_buffers": "2GB"}
+EMPTY_LEDGER = (
+    "truncate ledger.disclosure, ledger.event, ledger.leaf, ledger.tile, ledger.checkpoint, ledger.subject_entry;"
+    " update ledger.log_state set size = 0, fanned = 0, snapshot = '3:3:'"
+)
 DIVISIONS = Path(__file__).resolve().parents[1] / "data" / "divisions"
 PROVINCE = "65"  # where the subjects are; the scoped client is narrowed to it
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -95,7 +99,7 @@ async def _settle(database: Database, superuser_dsn: str, *, everything: bool) -
     """Statistics, visibility map and a checkpoint, so that none of it happens while something is timed."""
     owner = await asyncpg.connect(database.migrate_dsn)
     try:
-        await owner.execute("truncate ledger.disclosure")
+        await owner.execute(EMPTY_LEDGER)
         if everything:
             await owner.execute("vacuum (analyze)")
     finally:

@@ -32,6 +32,7 @@ from benchmarks import machine
 from benchmarks.data import PROVINCE, Size, opened
 from benchmarks.load import Outcome, ask, http, load
 from benchmarks.serve import STACKS, Stack
+from benchmarks.settled import settled
 from benchmarks.workloads import Workload, workloads
 from gateway.auth.clients import ClientStore
 from gateway.auth.registration import Registration, register
@@ -219,7 +220,6 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
     owner = await asyncpg.connect(database.migrate_dsn)
     asked = await workloads(owner, size, given.only)
     version = str(await owner.fetchval("show server_version")).split()[0]
-    await owner.close()
     made = await clients(database)
     found: list[Series] = []
     with ExitStack() as stack:
@@ -231,7 +231,8 @@ async def measure(database: Database, postmaster: int, size: Size, given: argpar
             for server in able[1:]:
                 await compare(able[0], server, workload, made)
             console.print(f"{workload.name}: the same answers from {len(able)} stacks; {workload.title}")
-            found += await _rounds(workload, able, postmaster, given, made)
+            found += await _rounds(workload, able, postmaster, given, made, owner)
+    await owner.close()
     floors = {series.workload: series for series in found if series.stack == "floor"}
     rows = [series.row(floors.get(series.workload)) for series in found]
     _print(found, rows)
@@ -249,6 +250,7 @@ async def _rounds(
     postmaster: int,
     given: argparse.Namespace,
     made: dict[str, tuple[str, str]],
+    owner: asyncpg.Connection[asyncpg.Record],
 ) -> list[Series]:
     series = [Series(workload.name, server.stack.name) for server in servers]
     for number in range(given.rounds + 1):
@@ -259,6 +261,8 @@ async def _rounds(
                 requests = await requests_of(servers[place], workload, made)
                 fresh = workload.fresh and servers[place].stack.kind != "floor"
                 slot = await turn(servers[place], requests, postmaster, given, number, fresh=fresh)
+                if servers[place].stack.sequences:
+                    await settled(owner)  # what its turn left to the runner, the next one's must not pay
                 if number:  # the first round warms up
                     series[place].slots.append(slot)
     return series

@@ -43,6 +43,7 @@ class Stack:
     view: str = "restricted"
     client: str | None = None  # restricted, scoped
     ledger: bool = False
+    sequences: bool = False  # the ledger's runner is in it: the log, and the subjects' entries
     reset: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)  # settings
     workloads: frozenset[str] | None = None  # those it can answer, where not all of its view
@@ -54,7 +55,7 @@ class Stack:
         if self.kind == "bare":
             return create_bare(database.migrate_dsn, data_dir)
         given = settings(data_dir).model_copy(update=dict(self.more))
-        return create_app(given, database, Parts(account=None if self.ledger else NullAccount()))
+        return create_app(given, database, Parts(None if self.ledger else NullAccount(), sequences=self.sequences))
 
 
 STACKS = {
@@ -66,7 +67,8 @@ STACKS = {
         Stack("gateway-public", "gateway", view="public", more={"public_cache_bytes": 0}),
         Stack("gateway-public-cached", "gateway", view="public"),
         Stack("gateway-restricted", "gateway", client="restricted"),
-        Stack("gateway-restricted-ledger", "gateway", client="restricted", ledger=True),
+        Stack("gateway-restricted-ledger", "gateway", client="restricted", ledger=True, sequences=True),
+        Stack("gateway-restricted-rows", "gateway", client="restricted", ledger=True, workloads=frozenset({"W3"})),
         Stack("gateway-scoped", "gateway", client="scoped", workloads=frozenset({"W1", "W3"})),
     )
 }

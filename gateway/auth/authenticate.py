@@ -291,6 +291,7 @@ def _principal(client: Client, purpose: Purpose, matter: Matter, access: Access)
         only_registered=client.only_registered,
         documents=client.documents,
         limits=client.limits,
+        legal_basis=matter.legal_basis,
     )
 
 

@@ -37,13 +37,15 @@ _KEPT = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """A matter that is in force today, as far as it decides on access."""
+    """A matter that is in force today, as far as it decides on access. `legal_basis`: RFC 8785 JSON for the account,
+    with the sources that it opens: others are withheld by this rule."""
 
     code: str
     sources: frozenset[str]
     opens: tuple[str, ...]
     identifies_persons: bool = False
     reveals_identity: bool = False
+    legal_basis: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ _FIELDS = """json_build_object(
     'subject_id', (select o.id from core.subject o where o.uscc = c.subject_uscc),
     'in_force', (select coalesce(json_agg(json_build_object(
             'code', m.code, 'sources', m.sources_allowed, 'opens', m.opens,
-            'identifies_persons', m.identifies_persons, 'reveals_identity', m.reveals_identity)), '[]')
+            'identifies_persons', m.identifies_persons, 'reveals_identity', m.reveals_identity,
+            'basis', m.legal_basis)), '[]')
         from auth.matter m
         where (m.code = any (c.matters) or m.code = 'SELF' and 'subject:self' = any (c.scopes))
         and m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()))
@@ -262,6 +265,19 @@ def _first(read_at: float, rows: Sequence[Any]) -> Client | None:
     return _client(rows[0][0], read_at) if rows else None
 
 
+def _matter(row: Mapping[str, Any]) -> Matter:
+    basis = {"legal_basis": row["basis"], "matter": row["code"], "sources": sorted(row["sources"])}
+    text = json.dumps(basis, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return Matter(
+        row["code"],
+        frozenset(row["sources"]),
+        tuple(row["opens"]),
+        identifies_persons=row["identifies_persons"],
+        reveals_identity=row["reveals_identity"],
+        legal_basis=text,
+    )
+
+
 def _client(text: bytes, read_at: float) -> Client:
     row = json.loads(text)
     return Client(
@@ -270,16 +286,7 @@ def _client(text: bytes, read_at: float) -> Client:
         organisation_uscc=row["organisation_uscc"],
         scopes=frozenset(row["scopes"]),
         registered_matters=tuple(row["matters"]),
-        matters={
-            m["code"]: Matter(
-                m["code"],
-                frozenset(m["sources"]),
-                tuple(m["opens"]),
-                identifies_persons=m["identifies_persons"],
-                reveals_identity=m["reveals_identity"],
-            )
-            for m in row["in_force"]
-        },
+        matters={m["code"]: _matter(m) for m in row["in_force"]},
         subject_uscc=row["subject_uscc"],
         regions=_narrowing(row["regions"]),
         kinds=_narrowing(row["kinds"]),

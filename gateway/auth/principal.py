@@ -15,7 +15,8 @@ class Principal:
     {"client": <id>, "organisation": <subject id>, "uscc": <its code>, "matter": "GRANT", "case": <number>, "subject":
     <own subject id>, "regions": [...], "kinds": [...], "list": "..."}; absent keys mean no narrowing. `own_scope` is
     the same where the access is not scoped, for what is read under one all the same. `withheld` is the JSON text that
-    disclosures keep of the narrowing. `only_registered`, `documents` and `limits` are the registration's (clients.py).
+    disclosures keep of the narrowing. `only_registered`, `documents` and `limits` are the registration's (clients.py),
+    `legal_basis` the matter's.
     """
 
     access: Access
@@ -35,6 +36,7 @@ class Principal:
     limits: tuple[tuple[str, int], ...] | None = None
     identifies_persons: bool = False  # the matter lets persons be asked for by identity number
     reveals_identity: bool = False  # … lets an identity number be revealed
+    legal_basis: str | None = None
 
     @property
     def view(self) -> str:

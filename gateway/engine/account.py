@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
 from operator import attrgetter
 from typing import Any, Final, Protocol
 
@@ -20,12 +22,27 @@ def new_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A text that many disclosures point to by its SHA-256: a row of ledger.told."""
+
+    text: str
+    hash: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", sha256(self.text.encode()).digest())
+
+
+told = lru_cache(maxsize=1_000)(Told)
+
+
+@dataclass(frozen=True, slots=True)
 class Disclosure:
     """One request above the public view: a row of ledger.disclosure; `at` is the database's own.
 
     `outcome` is ANSWERED or the code of a refusal. `subject_ids` is the comma-separated text of UUIDs, and `snapshot`
     the text of the pg_snapshot, both as the body statement returned them. `variables` (identity numbers blinded),
-    `sources` and `withheld` are JSON text. `document_hash` is the SHA-256 of the document, `id` hex.
+    `sources` and `withheld` are JSON text. `document_hash` is the SHA-256 of the document, `id` hex. `fields`: what was
+    released, by view level (released.py); `basis`: the matter's legal basis as it stood.
     """
 
     client_id: str
@@ -43,6 +60,18 @@ class Disclosure:
     sources: str | bytes = b"{}"
     withheld: str | bytes = b"{}"
     id: str = field(default_factory=new_id)
+    fields: Told | None = None
+    basis: Told | None = None
+
+    @property
+    def fields_hash(self) -> bytes | None:
+        """Of `fields`."""
+        return None if self.fields is None else self.fields.hash
+
+    @property
+    def basis_hash(self) -> bytes | None:
+        """Of `basis`."""
+        return None if self.basis is None else self.basis.hash
 
 
 class Account(Protocol):
@@ -56,6 +85,11 @@ class Account(Protocol):
 
     async def record(self, disclosure: Disclosure) -> None:
         """Returns once the disclosure is durable; raises LedgerUnavailable where it can't be."""
+        ...
+
+    async def tell(self, disclosure: Disclosure) -> None:
+        """Where `in_statement`: returns once the texts that a disclosure points to are durable; raises
+        LedgerUnavailable where they can't be. Before its statement."""
         ...
 
 
@@ -72,9 +106,10 @@ def cells(disclosure: Disclosure) -> list[bytes | None]:
             except UnicodeEncodeError as error:
                 raise ledger_unavailable() from error
         made.append(value)
-    found = made[_HASH]
-    if found is not None:
-        made[_HASH] = found.hex().encode()
+    for place in _HASHES:
+        found = made[place]
+        if found is not None:
+            made[place] = found.hex().encode()
     whole = b"".join([value for value in made if value is not None])
     if any(byte in whole for byte in _UNSAFE):
         raise ledger_unavailable()  # no purpose and no JSON has them: cells would be cut at the wrong place
@@ -100,7 +135,7 @@ def id_in(arguments: Sequence[Any]) -> str:
 
 
 _ID: Final = CELLS.index("id")
-_HASH: Final = CELLS.index("document_hash")
+_HASHES: Final = tuple(CELLS.index(name) for name in ("document_hash", "fields_hash", "basis_hash"))
 _UNSAFE: Final = (BETWEEN, ABSENT, b"\0")
 
 

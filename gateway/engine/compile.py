@@ -12,11 +12,13 @@ from typing import Any
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
+from gateway.engine.account import Told
 from gateway.engine.cost import check_shape, sizes, subjects
 from gateway.engine.dependence import Dependence
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.reading import Reading, reading
+from gateway.engine.released import released
 from gateway.engine.selection import Document as Collected
 from gateway.engine.under_scope import without_scope
 from gateway.engine.values import Fed, Value
@@ -42,6 +44,7 @@ class Compiled:
     scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
     depends: tuple[Dependence | None] | None = None  # None until it is first asked for (dependence.py)
+    released: Told | None = None  # the fields of the answer, where it is disclosed
 
     @property
     def characters(self) -> int:
@@ -84,6 +87,13 @@ def compile_operation(
     collected = Collected(document.schema, document.fragments, variables)
     made = Planner(collected, variables).plan(operation.node)
     check_shape(made)
+    compiled = _compile(made, principal, accounts=accounts)
+    if principal.access.disclosed:
+        compiled.released = Told(released(collected, operation.node))
+    return compiled
+
+
+def _compile(made: p.Plan, principal: Principal, *, accounts: bool) -> Compiled:
     if principal.access is not RESTRICTED:  # it alone can be asked both ways
         return compile_plan(made, principal, accounts=accounts, together=True)
     unscoped = without_scope(made)

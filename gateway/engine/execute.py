@@ -255,6 +255,7 @@ class Engine:
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
         self._meter(planned.document.contract, rows)
+        done.released = compiled.released
         await self.check_within(planned, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {**given}
         for key in compiled.plan.introspection:
@@ -271,7 +272,9 @@ class Engine:
             raise bad_values(compiled, variables, principal, error) from None
         accounts = compiled.body.accounts
         if accounts:
-            arguments[:0] = cells(disclosure(principal, request, done))
+            made = disclosure(principal, request, done)
+            await self._account.tell(made)
+            arguments[:0] = cells(made)
         try:
             read = await self._read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:

@@ -21,7 +21,7 @@ from graphql import FieldNode
 
 from gateway.auth.principal import Principal
 from gateway.engine import idempotency
-from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account
+from gateway.engine.account import Account, Told, cells, ledger_unavailable, of_the_account
 from gateway.engine.arguments import place_of, read_arguments
 from gateway.engine.changes import REVEALED, Change, Changes
 from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
@@ -29,6 +29,7 @@ from gateway.engine.cost import check_shape
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
 from gateway.engine.receipted import of_several
+from gateway.engine.released import released
 from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many, too_many_roots
 from gateway.engine.response import read_row
 from gateway.engine.selection import Document as Collected
@@ -85,6 +86,7 @@ class Step:
     change: Change | None
     payload: Compiled | None
     typename: str = ""
+    released: Told | None = None  # fields of the whole answer, told with the first
 
 
 def compile_mutation(
@@ -111,6 +113,7 @@ def compile_mutation(
         assert isinstance(binding, Changes)
         change = binding.resolve(read_arguments(field, nodes[0], variables))
         steps.append(Step(key, places, change, _payload(Planner(collected, variables), key, nodes, principal)))
+    steps[0] = replace(steps[0], released=Told(released(collected, operation.node)))
     return tuple(steps)
 
 
@@ -167,6 +170,7 @@ class Mutations:
             raise too_many_roots(len(steps), allowed.root_fields)
         done.cost = total
         key = request.idempotency_key
+        done.released = steps[0].released
         until = ends_at(request, self._limits, done)
         run = _Run(steps, values, variables, principal, request, done, self._account, self._reveal, until)
         try:
@@ -361,6 +365,7 @@ class _Run:
             if not self._account.in_statement:
                 await self._account.record(made)
                 continue
+            await self._account.tell(made)
             (row,) = await ask(sql, [*cells(made), subjects, seen])
             if row["disclosed"] != 1:
                 raise RuntimeError("an answer without its disclosure")

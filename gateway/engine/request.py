@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import Disclosure
+from gateway.engine.account import Disclosure, Told, told
 from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.dependence import Basis
@@ -96,6 +96,7 @@ class Done:
     receipt: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)  # what is kept in place of secret variables (persons.py)
     revealed: Sequence[Mapping[str, str]] = ()  # identity numbers in the answer: whose, which field, why
+    released: Told | None = None  # the fields of the answer
 
     @property
     def asked_sources(self) -> bool:
@@ -207,6 +208,8 @@ def disclosure(principal: Principal, request: Request, done: Done, outcome: str 
         snapshot=done.snapshot,
         sources=interrupted(done.asking) if done.asking else done.sources,
         withheld=principal.withheld,
+        fields=done.released if outcome == "ANSWERED" else None,
+        basis=None if principal.legal_basis is None else told(principal.legal_basis),
     )
 
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from gateway.engine.account import Disclosure, ledger_unavailable, new_id
 from gateway.errors import StorageUnavailable
-from gateway.storage.pool import Pool
+from gateway.storage.pool import Pool, same
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,12 @@ _REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _Entry: TypeAlias = "tuple[list[object], asyncio.Future[None]]"  # a row's values, and who waits for it
 
 
-_COLUMNS: Final = tuple(column.name for column in fields(Disclosure))
+_TOLD: Final = {"fields": "fields_hash", "basis": "basis_hash"}
+_COLUMNS: Final = tuple(_TOLD.get(column.name, column.name) for column in fields(Disclosure))
 _values = attrgetter(*_COLUMNS)
 # asyncpg takes the elements of a text[] as str alone, whatever the pool's codec for text.
 _MAYBE_BYTES: Final = tuple(_COLUMNS.index(n) for n in ("variables", "subject_ids", "snapshot", "sources", "withheld"))
-_TYPES: Final = {"document_hash": "bytea"}
+_TYPES: Final = dict.fromkeys(("document_hash", "fields_hash", "basis_hash"), "bytea")
 _ID: Final = _COLUMNS.index("id")
 _CASTS: Final = {"id": "{}::uuid", "subject_ids": "string_to_array({}, ',')::uuid[]"}
 _INTO: Final = f"insert into ledger.disclosure ({', '.join(_COLUMNS)})"
@@ -50,6 +51,11 @@ _INSERT: Final = (
     + ", ".join(f"${i}::{_TYPES.get(name, 'text')}[]" for i, name in enumerate(_COLUMNS, 1))
     + f") d ({', '.join(_COLUMNS)})"
 )
+# Without a target: the role can't read, so it can't name the column that conflicts.
+_TELL: Final = (
+    "insert into ledger.told (hash, text) select * from unnest($1::bytea[], $2::text[]) on conflict do nothing"
+)
+_KNOWN: Final = 20_000  # texts that a process remembers to have written
 _FEW: Final = 32  # rows of an insert without arrays: the driver takes half the time for them
 
 
@@ -108,6 +114,7 @@ class Ledger:
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._inserts: set[asyncio.Task[None]] = set()
+        self._known: set[bytes] = set()
         self._sizes = Histogram(
             "credit_ledger_batch_disclosures", "Disclosures of one insert", buckets=_SIZES, registry=registry
         )
@@ -121,6 +128,7 @@ class Ledger:
             row = _row(disclosure)
         except UnicodeDecodeError as error:
             raise ledger_unavailable() from error
+        await self.tell(disclosure)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._gathered.append((row, future))
@@ -132,6 +140,21 @@ class Ledger:
             task = loop.create_task(self._insert())
             self._inserts.add(task)
         await future
+
+    async def tell(self, disclosure: Disclosure) -> None:
+        """Return once the texts that a disclosure points to are durable. Raises LedgerUnavailable."""
+        known = self._known
+        new = [t for t in (disclosure.fields, disclosure.basis) if t is not None and t.hash not in known]
+        if not new:
+            return
+        try:
+            until = time.monotonic() + self._timeout
+            await self._pool.fetch(_TELL, ([t.hash for t in new], [t.text for t in new]), until=until, again=same)
+        except StorageUnavailable as error:
+            raise ledger_unavailable() from error
+        if len(known) >= _KNOWN:
+            known.clear()
+        known.update([t.hash for t in new])
 
     async def close(self) -> None:
         """Wait for the inserts under way; disclosures that come later are refused by the closed pool."""

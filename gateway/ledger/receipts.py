@@ -125,7 +125,10 @@ class Receipts:
             waiting = await self._pool.fetchrow(_WAITING, (str(disclosure_id),))
             if waiting["waiting"]:
                 raise NotYet
-            return None
+            # Its leaf may have been made between the two looks.
+            rows = await self._pool.fetch(_FOUND, (str(disclosure_id),), again=same)
+            if not rows:
+                return None
         index = rows[0]["index"]
         note = await self._log.checkpoint()
         if note is None:

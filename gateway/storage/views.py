@@ -65,7 +65,10 @@ _CELLS = {
     "variables": "",
     "sources": "",
     "withheld": "",
+    "fields_hash": "",
+    "basis_hash": "",
 }
+_HASHES = ("document_hash", "fields_hash", "basis_hash")
 CELLS = tuple(_CELLS)
 BETWEEN, ABSENT = b"\x1f", b"\x1e"  # of the cells of several answers in one parameter; a null
 NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclosed
@@ -73,8 +76,7 @@ NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclo
 
 def _values(row: str) -> str:
     return ", ".join(
-        f"decode({row}.{name}, 'hex')" if name == "document_hash" else f"{row}.{name}{cast}"
-        for name, cast in _CELLS.items()
+        f"decode({row}.{name}, 'hex')" if name in _HASHES else f"{row}.{name}{cast}" for name, cast in _CELLS.items()
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import Disclosure, cells
+from gateway.engine.account import Disclosure, Told, cells
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.errors import LedgerUnavailable, Refused
 from gateway.ledger.disclosures import Ledger
@@ -71,9 +71,11 @@ async def test_the_statement_writes_what_an_account_is_told(
         assert {str(i) for i in row["subject_ids"]} == set(filter(None, bytes(told.subject_ids).decode().split(",")))
         for column in ("client_id", "organisation_uscc", "view", "matter", "outcome", "on_behalf_of"):
             assert row[column] == getattr(told, column)
-        for column in ("document_hash", "variables", "sources", "withheld", "operation_name"):
+        for column in ("document_hash", "variables", "sources", "withheld", "operation_name", "fields_hash"):
             assert row[column] == getattr(told, column)
         assert row["snapshot"].count(":") == 2
+        kept = await owner.fetchval("select text from ledger.told where hash = $1", row["fields_hash"])
+        assert kept == told.fields.text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,17 @@ async def test_a_role_that_may_not_disclose_answers_nothing(
 
 def test_cells() -> None:
     made = cells(
-        Disclosure("c", "o", "RESTRICTED", "m", "示例〔2026〕1号", "ANSWERED", document_hash=b"\x01\xff", id="1")
+        Disclosure(
+            "c",
+            "o",
+            "RESTRICTED",
+            "m",
+            "示例〔2026〕1号",
+            "ANSWERED",
+            document_hash=b"\x01\xff",
+            id="1",
+            fields=Told("{}"),
+        )
     )
     assert dict(zip(CELLS, made, strict=True)) == {
         "id": b"1",
@@ -156,6 +168,8 @@ def test_cells() -> None:
         "variables": None,
         "sources": b"{}",
         "withheld": b"{}",
+        "fields_hash": b"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",  # sha256sum
+        "basis_hash": None,
     }
 
 

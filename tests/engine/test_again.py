@@ -38,6 +38,9 @@ class InStatement:
     async def record(self, disclosure: Disclosure) -> None:
         raise AssertionError(disclosure)
 
+    async def tell(self, disclosure: Disclosure) -> None:
+        """Nothing is kept here."""
+
 
 @pytest.mark.parametrize(
     ("question", "reader", "asked"), [(SHARED, (together, "_apart"), 3), (ALONE, (execute, "_answered"), 1)]

@@ -16,7 +16,7 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from relay import Relay
 
-from gateway.engine.account import Disclosure
+from gateway.engine.account import Disclosure, Told
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.storage.pool import Pool
@@ -202,3 +202,28 @@ async def test_an_idle_ledger_keeps_neither_timer_nor_waiters(pool: Pool) -> Non
     assert not ledger._gathered
     await with_time.close()
     assert with_time._timer is None
+
+
+async def test_what_a_disclosure_points_to_is_there_before_it_and_written_once(
+    pool: Pool, relay: Relay, reader: Any
+) -> None:
+    ledger = Ledger(pool, CollectorRegistry(), timeout=0.5)
+    fields, basis = Told('{"PUBLIC":["Subject.name"]}'), Told('{"matter":"GRANT"}')
+    await ledger.record(disclosure(fields=fields))
+    one = disclosure(fields=fields, basis=basis)
+    await ledger.record(one)
+    row = await _row(reader, one)
+    assert (row["fields_hash"], row["basis_hash"]) == (fields.hash, basis.hash)
+    for text in (fields, basis):
+        assert await reader.fetchval("select text from ledger.told where hash = sha256($1)", text.text.encode())
+    again = Ledger(pool, CollectorRegistry(), timeout=0.5)  # another process, which does not know that they are there
+    await again.tell(one)
+    await relay.cut()
+    await ledger.tell(one)  # known: nobody is asked
+    other = disclosure(fields=Told("{}"))
+    with pytest.raises(LedgerUnavailable):
+        await ledger.tell(other)
+    await relay.restore()
+    await ledger.tell(other)
+    assert await reader.fetchval("select count(*) from ledger.told where hash = $1", other.fields_hash) == 1
+    await ledger.close()

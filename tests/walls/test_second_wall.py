@@ -191,8 +191,10 @@ async def test_places_of_changes_by_schema(connections: dict[str, Connection], r
 
 
 DISCLOSE = (
-    "select v_{}.disclose('{}', 'c', 'o', 'm', 'n', e'\\x1e', e'\\x1e', '00', e'\\x1e', '{{}}', '{{}}', '{}', '1:1:')",
-    "select v_{}.disclose_one('{}', 'c', 'o', 'm', 'n', null, null, '00', null, '{{}}', '{{}}', '{{{}}}', '1:1:')",
+    "select v_{}.disclose('{}', 'c', 'o', 'm', 'n', e'\\x1e', e'\\x1e', '00', e'\\x1e', '{{}}', '{{}}', '11', e'\\x1e',"
+    " '{}', '1:1:')",
+    "select v_{}.disclose_one('{}', 'c', 'o', 'm', 'n', null, null, '00', null, '{{}}', '{{}}', '11', null,"
+    " '{{{}}}', '1:1:')",
 )
 
 
@@ -215,7 +217,7 @@ async def test_a_view_role_adds_disclosures_of_its_own_view_and_no_others(
         assert (row["view"], row["outcome"], row["snapshot"]) == (view, "ANSWERED", "1:1:")
         assert row["subject_ids"] == [uuid.UUID(shown)]
         assert (row["on_behalf_of"], row["operation_name"], row["variables"]) == (None, None, None)
-        assert row["document_hash"] == b"\0"
+        assert (row["document_hash"], row["fields_hash"], row["basis_hash"]) == (b"\0", b"\x11", None)
     pairs.count("disclose × role", len(ROLES))
 
 
@@ -223,7 +225,12 @@ async def test_disclosures_of_several_answers(connections: dict[str, Connection]
     """Cells of three answers in each parameter; of the second nothing came out, the third shows no subject."""
     first, second, third = (str(uuid.uuid4()) for _ in range(3))
     three = "e'{0}\\x1f{1}\\x1f{2}'".format
-    cells = [three(first, second, third), three("c", "d", "f"), *[three("x", "x", "\\x1e")] * 9]
+    cells = [
+        three(first, second, third),
+        three("c", "d", "f"),
+        *[three("x", "x", "\\x1e")] * 9,
+        *[three("11", "11", "\\x1e")] * 2,
+    ]
     cells[2] = cells[3] = cells[4] = cells[9] = cells[10] = three("o", "o", "o")
     cells[7] = three("00", "00", "\\x1e")
     shown = f"'{first},{second};-;'"

@@ -15,6 +15,7 @@ from walls_support import FakeAccount, FakeSources, ask, principal
 
 from gateway.auth.principal import Principal
 from gateway.engine import together
+from gateway.engine.account import Disclosure
 from gateway.engine.execute import Engine, Limits
 from gateway.engine.fields import Fields
 from gateway.schema.contracts import build_contracts
@@ -44,6 +45,9 @@ class InStatement(FakeAccount):
     """Statements write what they disclose."""
 
     in_statement: ClassVar[bool] = True
+
+    async def tell(self, disclosure: Disclosure) -> None:
+        """Nothing is kept here."""
 
 
 @pytest.fixture(scope="module")
