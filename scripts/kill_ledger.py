@@ -161,7 +161,8 @@ async def torment(stage: Stage, options: argparse.Namespace, chance: random.Rand
                     counts.idle += len(counts.answers) == before
                     if kill == "database":
                         os.kill(stage.server.pid, signal.SIGKILL)
-                        await asyncio.to_thread(stage.server.revive)
+                        while not await asyncio.to_thread(stage.server.revive):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)  # it is dying still
                         counts.database += 1
                     elif kill == "worker":
                         os.kill(chance.choice(workers(running.pid)), signal.SIGKILL)
