@@ -53,12 +53,16 @@ class Fields:
         return f"{letter}{self._aliases}"
 
     def _parameter(self, value: Value) -> str:
-        own = self._together and value.varies
-        number = self._parameters.setdefault(value.apiece if own else value, self._first + len(self._parameters))
-        if own:
-            self._apiece[number] = value
-            return f"root.c{number}"
+        if self._together and value.varies:
+            return self._own(value)
+        number = self._parameters.setdefault(value, self._first + len(self._parameters))
         return f"${number}::{value.type}"
+
+    def _own(self, value: Value) -> str:
+        """A parameter that each of the requests of the statement has for itself."""
+        number = self._parameters.setdefault(value.apiece, self._first + len(self._parameters))
+        self._apiece[number] = value
+        return f"root.c{number}"
 
     def _under_scope(self, sql: str) -> str:
         """`sql` of the row that everything which reads a scoped view is joined to: a nested loop reads it first. Were

@@ -12,13 +12,13 @@ import json
 from dataclasses import replace
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import WINDOW, Condition, Page
+from gateway.engine.bindings import WINDOW, Condition, Page, Rows
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
 from gateway.engine.search import COUNTED, Total, beyond, with_total
 from gateway.engine.search import page as found_page
 from gateway.engine.search import total as found_total
-from gateway.engine.values import Value
+from gateway.engine.values import Value, absent
 from gateway.storage.catalogue import RELATIONS
 
 FEW = 200  # subjects of a region: their records are read, those of more are found in the order of all
@@ -199,14 +199,42 @@ class Pages(Fields):
     def _listed(self, field: p.Connection, region: Condition | None, own: Row, row: Row, limit: str) -> str:
         """A page of all rows, with exactly the columns used, in its order: their keys, found in the order's index
         alone, then the rows themselves. What a filter leaves out is not read (decision 0028)."""
-        page, rows, key = field.page, field.rows, Row(self._alias("v"), field.rows.relation)
+        key = Row(self._alias("v"), field.rows.relation)
         if region is None:
-            where = self._where(rows, key, row, self._between(page, key))
+            rows, conditions = self._ordered(field, key)
+            where = self._where(rows, key, row, conditions)
             keys = f"select {key.column('id')} from {self._from(rows, key)}{where} limit {limit}"
         else:
             keys = self._of_region(field, region, key, row, limit)
         found = self._alias("k")
         return f"({keys}) {found}{self._rows_of(own, f'{found}.id')}"
+
+    def _ordered(self, field: p.Connection, key: Row) -> tuple[Rows, list[str]]:
+        """The rows of a page of all, and the conditions of its order's index, some of which need not be given.
+
+        Where requests may share the statement those are always in it, and an absent one is met by everything: filters
+        that differ in what they have would be as many statements. They are looked at in the index that is read in its
+        order anyway; days alone bound it, and only in their own order: elsewhere they would be a reason to sort. Not
+        beside a cursor, or the index would be read from the days' bound on and not from the cursor; nor for a region,
+        where few days are expected and would be read instead of its few subjects.
+        """
+        page, rows = field.page, field.rows
+        if not self._together:
+            return rows, self._between(page, key)
+        given = {(condition.column, condition.operator): condition for condition in rows.where}
+        taken, found = [], []
+        for column in ("kind", "area"):
+            taken.append(condition := given.get((column, "any")))
+            own = self._own(absent(column, "text[]") if condition is None else condition.values[0])
+            found.append(f"({own} is null or {key.column(column)} = any ({own}))")
+        whole = page.after is None and page.before is None and all(c.operator != "below" for c in rows.where)
+        if page.order_column == "decided_on" and whole:
+            for operator, day in ((">=", "-infinity"), ("<=", "infinity")):
+                taken.append(condition := given.get((page.order_column, operator)))
+                own = self._own(absent(operator, "date", day) if condition is None else condition.values[0])
+                found.append(f"{key.column(page.order_column)} {operator} {own}")
+        found += self._between(page, key)
+        return replace(rows, where=tuple(condition for condition in rows.where if condition not in taken)), found
 
     def _rows_of(self, own: Row, key: str) -> str:
         """The row of each key, with exactly the columns used, and what is joined to it."""
@@ -220,11 +248,12 @@ class Pages(Fields):
         Where few subjects are there, by them; else in the order of all records until the page is full. Which it is the
         statement finds out: a generic plan would begin with the region, and a large one has too many (decision 0025).
         """
-        page, rows, few = field.page, field.rows, self._alias("few")
+        page, few = field.page, self._alias("few")
+        rows, beside = self._ordered(field, inner)
         others = replace(rows, where=tuple(condition for condition in rows.where if condition is not region))
         # A case is not strict: the join to the subject stays an outer one, which no plan begins with.
         inside = f"case when {self._condition(region, inner)} then true else false end"
-        conditions = [*self._between(page, inner), inside]
+        conditions = [*beside, inside]
         # Region by region, and as a range, of which few rows are expected: by its index, however large the table.
         subjects = (
             f"select s.id from {self._schema}.region_closure c cross join lateral (select s.id"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,8 @@ _APART: Final = 5.0  # s for which requests of a group ask by themselves after o
 _MOST_APART: Final = 1_000  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
+_LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
+_BESIDE_LONG: Final = 6  # statements beside such
 _FOREVER: Final = float("inf")
 
 
@@ -79,13 +82,13 @@ class _Asked:
 
 
 class _Group:
-    __slots__ = ("asked", "begin", "key", "lists", "most", "running", "waiting", "width")
+    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "running", "waiting")
 
-    def __init__(self, key: tuple[Any, ...], most: int, width: int, *, lists: bool) -> None:
+    def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool) -> None:
         self.key = key
         self.most = most  # requests of one statement
-        self.width = width
         self.lists = lists
+        self.queued = False  # one of the groups of lists whose turn is to come
         self.running = 0  # tasks, some of which have a statement under way
         self.asked: set[_Asked] = set()
         self.waiting: list[_Waiter] = []
@@ -93,8 +96,11 @@ class _Group:
 
 
 class Together:
-    """Groups of requests. `width` statements of a group are under way at most, not counting slow ones; of lists, which
-    keep PostgreSQL busy for longer than they do us, one more."""
+    """Groups of requests. `width` statements of a group are under way at most, not counting slow ones.
+
+    Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and one more
+    are under way of all of them together: they keep PostgreSQL busy for longer than they do us. One that takes longer
+    than most is passed by."""
 
     def __init__(self, *, width: int) -> None:
         self._width = width
@@ -102,6 +108,10 @@ class Together:
         self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._queue: deque[_Group] = deque()  # of lists
+        self._lists: set[_Asked] = set()  # statements of lists under way
+        self._turns = 0  # tasks that have one, or are about to
+        self._waker: asyncio.TimerHandle | None = None
 
     async def row(
         self,
@@ -124,14 +134,44 @@ class Together:
         group = self._groups.get(key)
         if group is None:
             lists = bool(statement.apiece)
-            group = _Group(key, _COST // max(cost, 1), self._width + lists, lists=lists)
-            self._groups[key] = group
+            group = self._groups[key] = _Group(key, _COST // max(cost, 1), lists=lists)
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
-        if group.running < group.width:
+        if group.lists:
+            self._queue_up(group)
+        elif group.running < self._width:
             group.begin()
         return await future
+
+    def _queue_up(self, group: _Group) -> None:
+        """A turn for a group of lists, when it comes."""
+        if group.waiting and not group.queued:
+            group.queued = True
+            self._queue.append(group)
+        self._next()
+
+    def _next(self) -> None:
+        """Begin what has its turn."""
+        while self._queue:
+            if self._turns > self._width:
+                now = time.monotonic()
+                long = sum([now - asked.since > _LONG for asked in self._lists])
+                if self._turns > self._width + min(long, _BESIDE_LONG):
+                    if self._waker is None:
+                        self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
+                    return
+            group = self._queue.popleft()
+            group.queued = False
+            if group.waiting:
+                self._turns += 1
+                group.begin()
+            else:
+                self._drop(group)
+
+    def _wake(self) -> None:
+        self._waker = None
+        self._next()
 
     def _asks_apart(self, key: tuple[Any, ...]) -> bool:
         until = self._apart.get(key)
@@ -143,7 +183,7 @@ class Together:
     def _begin(self, group: _Group, pool: Reader, statement: Statement) -> None:
         # A task runs in the next turn of the loop: who asks in this turn is in the same statement.
         loop = asyncio.get_running_loop()
-        self._start(group, self._run(group, pool, statement))
+        self._start(group, (self._turn if group.lists else self._run)(group, pool, statement))
         if self._timer is None:
             self._timer = loop.call_later(_LOOK, self._look)
 
@@ -155,8 +195,12 @@ class Together:
 
     def _ended(self, group: _Group) -> None:
         group.running -= 1
-        if not group.running and not group.waiting:
-            self._groups.pop(group.key, None)
+        self._drop(group)
+
+    def _drop(self, group: _Group) -> None:
+        """Forget a group that nobody waits in."""
+        if not group.running and not group.waiting and self._groups.get(group.key) is group:
+            del self._groups[group.key]
 
     async def _run(self, group: _Group, pool: Reader, statement: Statement) -> None:
         """Answer what has gathered until nothing has."""
@@ -167,25 +211,31 @@ class Together:
                 batch = [entry for entry in taken if not entry.row.done()]  # who has left needs no row
                 if not batch:
                     continue
-                fault = await self._ask(group, pool, statement, batch)
-                if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
-                    group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
-                elif fault is not None and isinstance(fault.__cause__, NoLane):
-                    # There is no database to ask: who still waits is told at once. Of anything else they may know
-                    # nothing, and their time is their own.
-                    waiting, group.waiting = group.waiting, []
-                    _refuse(waiting, fault)
+                self._faulty(group, batch, await self._ask(group, pool, statement, batch))
         finally:
             self._ended(group)
 
+    @staticmethod
+    def _faulty(group: _Group, batch: Sequence[_Waiter], fault: StorageUnavailable | None) -> None:
+        """What a fault of a statement means for those that wait."""
+        if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
+            group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
+        elif fault is not None and isinstance(fault.__cause__, NoLane):
+            # There is no database to ask: who still waits is told at once. Of anything else they may know nothing, and
+            # their time is their own.
+            waiting, group.waiting = group.waiting, []
+            _refuse(waiting, fault)
+
     async def _ask(
-        self, group: _Group, pool: Reader, statement: Statement, batch: Sequence[_Waiter]
+        self, group: _Group, pool: Reader, statement: Statement, batch: Sequence[_Waiter], *, counted: bool = False
     ) -> StorageUnavailable | None:
         """One statement; its fault. Where it was given up, its requests ask by themselves from here on."""
         task = asyncio.current_task()
         assert task is not None
         asked = _Asked(batch, task, time.monotonic())
         group.asked.add(asked)
+        if counted:
+            self._lists.add(asked)
         try:
             return await _answer(pool, statement, batch, asked)
         except asyncio.CancelledError:
@@ -194,6 +244,7 @@ class Together:
             task.uncancel()
         finally:
             group.asked.discard(asked)
+            self._lists.discard(asked)
         if asked.apart:
             for entry in batch:
                 if not entry.row.done():
@@ -206,13 +257,29 @@ class Together:
         finally:
             self._ended(group)
 
+    async def _turn(self, group: _Group, pool: Reader, statement: Statement) -> None:
+        """One statement of a group of lists."""
+        try:
+            size = min(group.most, _size(len(group.waiting), 1))
+            taken, group.waiting = group.waiting[:size], group.waiting[size:]
+            if group.waiting:
+                self._queue_up(group)
+            batch = [entry for entry in taken if not entry.row.done()]
+            if batch:
+                fault = await self._ask(group, pool, statement, batch, counted=True)
+                self._faulty(group, batch, fault)
+        finally:
+            self._turns -= 1
+            self._ended(group)
+            self._queue_up(group)
+
     def _may_ask(self, group: _Group) -> bool:
         """Whether a task of the group's may go on: there may be more of them only while others are slow."""
-        if group.running <= group.width:
+        if group.running <= self._width:
             return True
         now = time.monotonic()
         slow = sum([now - asked.since > _SLOW for asked in group.asked])
-        return group.running <= group.width + min(slow, _BESIDE)
+        return group.running <= self._width + min(slow, _BESIDE)
 
     def _look(self) -> None:
         """Tell those whose time is over, cancel what nobody waits for, and pass by what is slow.
@@ -233,7 +300,10 @@ class Together:
             _expire(group.waiting, now)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             slow = sum([now - asked.since > _SLOW for asked in group.asked])
-            if group.waiting and group.running < group.width + min(slow, _BESIDE):
+            if group.lists:
+                self._queue_up(group)
+                self._drop(group)
+            elif group.waiting and group.running < self._width + min(slow, _BESIDE):
                 group.begin()
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
 

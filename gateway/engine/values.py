@@ -123,6 +123,23 @@ class Apiece:
         return [text]
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The conversion of a parameter that stands for what was not given: a text that changes nothing. `name` tells it
+    from others of that text."""
+
+    name: str
+    text: str | None = None
+
+    def __call__(self, _: Any) -> str | None:
+        return self.text
+
+
+def absent(name: str, type: str, text: str | None = None) -> Value:
+    """A parameter for what was not given."""
+    return Value(Constant(None), type, Absent(name, text))
+
+
 def _as_text(found: Any) -> str | None:
     """A value as PostgreSQL reads it out of text, in any setting of its own."""
     if found is None or isinstance(found, str):
