@@ -16,6 +16,7 @@ from walls_support import PRINCIPALS, FakeAccount, FakeSources, ask, principal
 
 from gateway.auth.principal import Principal
 from gateway.engine import together, values
+from gateway.engine.account import Disclosure
 from gateway.engine.execute import Engine, Limits
 from gateway.schema.contracts import build_contracts
 from gateway.storage.database import Database
@@ -74,6 +75,9 @@ class InStatement(FakeAccount):
     """Statements write what they disclose."""
 
     in_statement: ClassVar[bool] = True
+
+    async def tell(self, disclosure: Disclosure) -> None:
+        """Nothing is kept here."""
 
 
 @pytest.fixture(scope="module")
