@@ -30,7 +30,7 @@ PAGES = (*READMES, ROOT / "CHANGELOG.md", ROOT / "data" / "README.md", *sorted((
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _TEST = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
 _COMMAND = re.compile(r"(?:`|^|\$\()credit-gateway ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", re.MULTILINE)
-_GROUPS = {"changes", "clients", "keys", "receipt"}
+_GROUPS = {"changes", "clients", "keys", "ledger", "receipt"}
 _FILE = re.compile(r"`((?:gateway|connectors|sandbox|scripts|data|docs|benchmarks|tests)/[\w./*-]*)`")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
