@@ -31,6 +31,7 @@ from gateway.storage.views import ABSENT, BETWEEN, CELLS
 _LEAST = 2  # fewer are not worth a statement of their own
 _MOST = 16  # requests of one statement, so that two take turns: while PostgreSQL has one, we have the other
 _MOST_OF_ALL = 64  # of a long queue half, up to so many
+_FULL = 64  # that wait, from which on one that writes may have another beside it
 _COST = 8_000  # rows that one statement may read: many requests must not make a slow one
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
@@ -82,12 +83,13 @@ class _Asked:
 
 
 class _Group:
-    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "running", "waiting")
+    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "running", "waiting", "writes")
 
-    def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool) -> None:
+    def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool, writes: bool) -> None:
         self.key = key
         self.most = most  # requests of one statement
         self.lists = lists
+        self.writes = writes  # each statement waits for the disk in the end
         self.queued = False  # one of the groups of lists whose turn is to come
         self.running = 0  # tasks, some of which have a statement under way
         self.asked: set[_Asked] = set()
@@ -134,13 +136,13 @@ class Together:
         group = self._groups.get(key)
         if group is None:
             lists = bool(statement.apiece)
-            group = self._groups[key] = _Group(key, _COST // max(cost, 1), lists=lists)
+            group = self._groups[key] = _Group(key, _COST // max(cost, 1), lists=lists, writes=statement.accounts)
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
         if group.lists:
             self._queue_up(group)
-        elif group.running < self._width:
+        elif group.running < self._at_once(group):
             group.begin()
         return await future
 
@@ -273,9 +275,14 @@ class Together:
             self._ended(group)
             self._queue_up(group)
 
+    def _at_once(self, group: _Group) -> int:
+        """Statements of a group under way, at most. While one that writes waits for the disk, PostgreSQL can have
+        another one, where so many wait that both are whole."""
+        return self._width + (group.writes and len(group.waiting) >= _FULL)
+
     def _may_ask(self, group: _Group) -> bool:
         """Whether a task of the group's may go on: there may be more of them only while others are slow."""
-        if group.running <= self._width:
+        if group.running <= self._at_once(group):
             return True
         now = time.monotonic()
         slow = sum([now - asked.since > _SLOW for asked in group.asked])

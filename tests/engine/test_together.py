@@ -130,6 +130,24 @@ async def with_cells(pool: Slow, codes: Sequence[str]) -> list[Any]:
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("waiting", "writes", "expected"), [(300, True, 2), (300, False, 1), (60, True, 1)])
+async def test_one_that_writes_has_another_beside_it_where_many_wait(waiting: int, writes: bool, expected: int) -> None:
+    """While PostgreSQL waits for the disk it has something to do."""
+    pool, together = Slow(place=len(CELLS) * writes), Together(width=1)
+    own: list[Any] = [b""] * len(CELLS) if writes else []
+    statement = ACCOUNTING if writes else STATEMENT
+    more = [] if writes else ["id", 20]
+    calls = asyncio.gather(
+        *[together.row("restricted", pool, statement, [*own, f"C{n}", *more]) for n in range(waiting)],
+        return_exceptions=True,
+    )
+    await asyncio.sleep(0.02)
+    assert len(pool.asked) == expected
+    calls.cancel()
+    pool.let.set()
+    await asyncio.sleep(0.02)
+
+
 async def test_disclosures_of_all_go_with_the_statement() -> None:
     """Who asks and why may differ from request to request: it is no reason for a statement of its own."""
     pool = Slow(place=len(CELLS))
