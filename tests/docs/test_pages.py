@@ -30,7 +30,7 @@ PAGES = (*READMES, ROOT / "CHANGELOG.md", ROOT / "data" / "README.md", *sorted((
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 _TEST = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
 _COMMAND = re.compile(r"(?:`|^|\$\()credit-gateway ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", re.MULTILINE)
-_GROUPS = {"changes", "clients", "keys", "ledger", "receipt"}
+_GROUPS = {group.name for group in app.registered_groups}
 _FILE = re.compile(r"`((?:gateway|connectors|sandbox|scripts|data|docs|benchmarks|tests)/[\w./*-]*)`")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -104,7 +104,7 @@ def test_commands_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", READMES, ids=name)
 def test_options_of_commands_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    commands = re.findall(r"credit-gateway ((?:changes|clients|keys) [a-z-]+|[a-z]+)([^\n`)]*)", text)
+    commands = re.findall(rf"credit-gateway ((?:{'|'.join(_GROUPS)}) [a-z-]+|[a-z]+)([^\n`)]*)", text)
     for command, rest in commands:
         options = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
         if options and command == "sandbox":  # another program: it would take this process's place
