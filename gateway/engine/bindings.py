@@ -77,6 +77,8 @@ class Rows:
     `match` joins with the row at hand: (column here, column there). `order` names one of the relation's ordered views,
     `sort` orders small relations by columns. `keys` asks for one row per key, in the keys' order, absent ones included.
     `cost` is how many rows are expected where no page or key says it. `search`: those found by name, ranked.
+    `permitted`: the relation whose external_id must be that of the first condition, else it is FORBIDDEN; SOLE stands
+    there for the only one it has.
     """
 
     relation: str
@@ -89,6 +91,7 @@ class Rows:
     cost: int = 1
     search: Search | None = None
     following: Following | None = None
+    permitted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Following:
     behind: Value | None
 
 
+SOLE = Value(Fed("sole"), "uuid")  # the only one that a relation has for who asks
 AT = Value(Fed("place"), "bigint")  # of the row that a subscription answers with
 BEYOND, UNTIL = Value(Fed("beyond"), "bigint"), Value(Fed("until"), "bigint")  # where the next one is looked for
 

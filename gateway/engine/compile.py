@@ -43,6 +43,7 @@ class Compiled:
     scoped: bool = False  # it can be answered under a scope alone, and was compiled for nobody
     scoped_if: tuple[Value, ...] = ()  # under a scope where one of them is there (under_scope.py)
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
+    permits: tuple[tuple[str, Value], ...] = ()  # what must be looked up before: relation and id (permits.py)
     depends: tuple[Dependence | None] | None = None  # None until it is first asked for (dependence.py)
     released: Told | None = None  # the fields of the answer, where it is disclosed
 
@@ -119,7 +120,14 @@ def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool, together
     checks = tuple(value for value in p.values(made) if value not in taken)
     follows = any(isinstance(f, p.One) and f.rows.following is not None for f in made.fields)
     following = sql.next_statement(made, how) if follows else None
-    return Compiled(made, body, sizes(made), keys, subjects(made), checks, following, _within(made))
+    own = Compiled(made, body, sizes(made), keys, subjects(made), checks, following, _within(made))
+    own.permits = _permits(made)
+    return own
+
+
+def _permits(made: p.Plan) -> tuple[tuple[str, Value], ...]:
+    found = (f for f in p.walk(made.fields) if isinstance(f, p.One | p.Many | p.Connection) and f.rows.permitted)
+    return tuple(dict.fromkeys((f.rows.permitted, f.rows.where[0].values[0]) for f in found))
 
 
 def _within(made: p.Plan) -> tuple[Value, ...]:

@@ -28,6 +28,7 @@ from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
 from gateway.engine.kept import Kept
 from gateway.engine.mutate import Database, Mutations, Reveal, Step, compile_mutation
+from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
 from gateway.engine.persons import Tries, hide, not_posted
 from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
@@ -258,6 +259,9 @@ class Engine:
         done.released = compiled.released
         await self.check_within(planned, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {**given}
+        if compiled.permits:
+            pool, until = self._pools[principal.access.name], ends_at(request, self._limits, done)
+            fed |= await permitted(compiled.permits, variables, principal, pool, until)
         for key in compiled.plan.introspection:
             fed[f"introspection:{key}"] = introspect(planned.document, planned.operation, key, request.variables)
         if compiled.body is None:

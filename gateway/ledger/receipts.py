@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.auth.keys import KeyStore
@@ -24,6 +23,7 @@ from gateway.ledger.notes import checkpoint_of, read_note
 from gateway.ledger.published import Published
 from gateway.ledger.tiles import TileHashes, tiles_for
 from gateway.storage.identifiers import mask_identity_numbers_in
+from gateway.storage.lane import Record
 from gateway.storage.pool import Pool, same
 
 # Whatever is written after this has a greater transaction id.
@@ -41,19 +41,19 @@ select l.index, l.entry, case when d.id is null then 'NOT_KEPT'
     else ledger.standing(d.subject_ids, d.snapshot::pg_snapshot, d.at) end as standing
 from ledger.leaf l left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
 where l.id = $1::uuid and l.kind = 'D'"""
+_ENTRY: Final = """
+select l.index, l.entry, case when d.id is null then 'NOT_KEPT'
+    else ledger.standing(array[e.subject_id], d.snapshot::pg_snapshot, d.at) end as standing
+from ledger.subject_entry e join ledger.leaf l on l.index = e.leaf_index
+left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
+where e.subject_id = $1::text::uuid and e.number = $2
+    and ledger.entry_receipt(e.subject_id, e.number) = $3::text"""
 # Not in the log yet: one of the last, or none.
 _WAITING: Final = """
 select exists (select from ledger.log_state s join ledger.disclosure d on d.xid >= pg_snapshot_xmax(s.snapshot)
     where d.id = $1::uuid)
 or exists (select from ledger.log_state s cross join pg_snapshot_xip(s.snapshot) x(id)
     join ledger.disclosure d on d.xid = x.id where d.id = $1::uuid) as waiting"""
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """Where a receipt's entry is in the log; JSON for /receipts/{id}."""
-
-    found: Mapping[str, Any]
 
 
 class NotYet(Exception):
@@ -117,9 +117,9 @@ class Receipts:
         }
         return receipt.signed(claims, self._keys.current(receipt.JOB))
 
-    async def proof(self, disclosure_id: uuid.UUID) -> Proof | None:
-        """Where it is in the log, and what became of it; None for an id that is none. Raises NotYet,
-        StorageUnavailable."""
+    async def proof(self, disclosure_id: uuid.UUID) -> Mapping[str, Any] | None:
+        """Where a disclosure is in the log, and what became of it, as JSON; None for an id that is none. Raises NotYet,
+        StorageUnavailable, LedgerUnavailable."""
         rows = await self._pool.fetch(_FOUND, (str(disclosure_id),), again=same)
         if not rows:
             waiting = await self._pool.fetchrow(_WAITING, (str(disclosure_id),))
@@ -129,7 +129,16 @@ class Receipts:
             rows = await self._pool.fetch(_FOUND, (str(disclosure_id),), again=same)
             if not rows:
                 return None
-        index = rows[0]["index"]
+        return {"disclosure": str(disclosure_id), **await self._included(rows[0])}
+
+    async def proof_of_entry(self, receipt_id: str) -> Mapping[str, Any] | None:
+        """The same of one subject's entry, by its receiptId: of this subject alone."""
+        subject, number = entry_named(receipt_id)
+        rows = await self._pool.fetch(_ENTRY, (str(subject), number, receipt_id), again=same)
+        return {"receiptId": receipt_id, **await self._included(rows[0])} if rows else None
+
+    async def _included(self, row: Record) -> dict[str, Any]:
+        index = row["index"]
         note = await self._log.checkpoint()
         if note is None:
             raise NotYet
@@ -144,17 +153,14 @@ class Receipts:
                 raise LedgerUnavailable("a tile of the log is missing", "日志数据缺失")
             tiles[tile] = found
         path = TileHashes(checkpoint.size, tiles).proof(parts)
-        return Proof(
-            {
-                "disclosure": str(disclosure_id),
-                "entry": receipt.base64url(rows[0]["entry"]),
-                "index": index,
-                "size": checkpoint.size,
-                "path": [b64encode(step).decode() for step in path],
-                "checkpoint": note.decode(),
-                "status": rows[0]["standing"].decode(),
-            }
-        )
+        return {
+            "entry": receipt.base64url(row["entry"]),
+            "index": index,
+            "size": checkpoint.size,
+            "path": [b64encode(step).decode() for step in path],
+            "checkpoint": note.decode(),
+            "status": row["standing"].decode(),
+        }
 
     async def _log_origin(self) -> str:
         """The log's name, which it keeps for ever: what its checkpoints say."""
@@ -164,6 +170,12 @@ class Receipts:
                 return self._origin
             self._known_origin = checkpoint_of(read_note(note).text).origin
         return self._known_origin
+
+
+def entry_named(receipt_id: str) -> tuple[uuid.UUID, int]:
+    """Subject and number in the receipt id of an entry (ledger.entry_receipt), whether there is one or not."""
+    data = urlsafe_b64decode(receipt_id + "==")
+    return uuid.UUID(bytes=data[:16]), int.from_bytes(data[16:24], "big", signed=True)
 
 
 _TEXTS: Final = frozenset(

@@ -8,6 +8,7 @@ import strawberry
 
 from gateway.resolvers import changes as change_rows
 from gateway.resolvers import consents as consent_rows
+from gateway.resolvers import disclosures as disclosure_rows
 from gateway.resolvers import entities as entity_rows
 from gateway.resolvers import persons as person_rows
 from gateway.resolvers import records as record_rows
@@ -15,6 +16,7 @@ from gateway.resolvers import reference, search
 from gateway.resolvers import subjects as subject_rows
 from gateway.schema.changes import Areas, Bookmark, RecordChangeConnection, Usccs
 from gateway.schema.consents import ConsentConnection
+from gateway.schema.disclosures import DisclosureConnection
 from gateway.schema.enums import View
 from gateway.schema.federation import Entity, Service, entities
 from gateway.schema.fields import I, P, R, by_engine, column, empty, of_principal, of_schema, related
@@ -59,6 +61,21 @@ def _consents(
     by_engine()
 
 
+def _disclosures(
+    subject: Annotated[
+        strawberry.ID | None,
+        strawberry.argument(
+            description="Whose; an account may leave it out, and a case whose recorded requests are of one subject"
+        ),
+    ] = strawberry.UNSET,
+    first: First = 20,
+    after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
+) -> DisclosureConnection:
+    by_engine()
+
+
 @strawberry.type(description="Who asks")
 class Viewer:
     view: View = of_principal("view", "The view in which this request is answered", P, kind="code", null=False)
@@ -70,6 +87,13 @@ class Viewer:
         "Consents given to the client's organisation, or by the account's own subject; newest first",
         R,
         arguments=_consents,
+    )
+    disclosures: DisclosureConnection = related(
+        disclosure_rows.listed,
+        "To whom a subject was shown, newest first: of the account's own, or, for an authority that acts on a recorded"
+        " access request, of the subject in it. FORBIDDEN without one",
+        R,
+        arguments=_disclosures,
     )
 
 

@@ -622,6 +622,98 @@ CONSENT = Relation(
     scoped=True,
 )
 
+# The account, as its subjects may see it: one entry for each disclosure that showed them. The row is found by its leaf;
+# once its time is over only number, time and place are left. Nothing of a row that is another subject's is here.
+_UNTIL_ENDED = "q.ended_at is null and q.valid_until >= core.today()"
+_REQUESTED = (
+    f"exists (select from ledger.access_request q where q.subject_id = {{subject}} and {_UNTIL_ENDED}"
+    f" and q.organisation_uscc = {SCOPE_USCC} and q.case_number = (select {SCOPE} ->> 'case'))"
+)
+_OWN_ENTRIES = f"e.subject_id = (select o.external_id from core.subject o where o.id = {SCOPE_SUBJECT})"
+_ENTRY_ROWS = {
+    "self": _OWN_ENTRIES,
+    "restricted": _REQUESTED.format(subject="e.subject_id"),
+    "internal": _REQUESTED.format(subject="e.subject_id"),
+}
+_ENTRY_BASE = (
+    "ledger.subject_entry e join core.subject s on s.external_id = e.subject_id"
+    " left join ledger.leaf l on l.index = e.leaf_index"
+    " left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id"
+)
+
+
+# As ledger.entry_receipt makes it, which view roles may not call: they could name others' entries.
+_ENTRY_RECEIPT = (
+    "(select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number)"
+    " || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'),"
+    " e'+/\\n', '-_'), '=') from ledger.access_key k)"
+)
+
+
+def _fields_of(level: str) -> Column:
+    found = f"coalesce((f.text::jsonb -> '{level}')::text, '[]')"
+    return Column(f"{level.lower()}_fields", found, "json", level=R)
+
+
+# Whose entries the asker may read: its own, or those of a recorded request under its case number.
+ACCESSIBLE = Relation(
+    "accessible",
+    "core.subject s",
+    (Column("external_id", "s.external_id", "key", level=R),),
+    level=R,
+    rows={
+        "self": f"s.id = {SCOPE_SUBJECT}",
+        "restricted": _REQUESTED.format(subject="s.external_id"),
+        "internal": _REQUESTED.format(subject="s.external_id"),
+    },
+    subject="s.id",
+    scoped=True,
+)
+DISCLOSURE = Relation(
+    "disclosure",
+    f"{_ENTRY_BASE} left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash",
+    (
+        Column("external_id", "e.subject_id", "key", level=R),  # whose entry it is
+        Column("node_id", "s.node_id", "code", level=R),
+        Column("number", "e.number", "int", level=R),
+        Column("at", "e.at", "timestamp", level=R),
+        Column("organisation_uscc", "d.organisation_uscc", "code", level=R, null=True),
+        Column("on_behalf_of", "d.on_behalf_of", "code", level=R, null=True),
+        Column("view", "d.view", "code", level=R, null=True),
+        Column("matter", "d.matter", "text", level=R, null=True),
+        Column("legal_basis", "b.text::jsonb ->> 'legal_basis'", "text", level=R, null=True),
+        Column("case_number", "d.case_number", "text", level=R, null=True),
+        _fields_of("PUBLIC"),
+        _fields_of("RESTRICTED"),
+        _fields_of("INTERNAL"),
+        Column("log_index", "e.leaf_index", "int", level=R),
+        Column("receipt_id", _ENTRY_RECEIPT, "code", level=R),
+    ),
+    level=R,
+    rows=_ENTRY_ROWS,
+    subject="s.id",
+    orders={"number_desc": "e.number desc, e.subject_id desc", "number_asc": "e.number, e.subject_id"},
+    shows="external_id",
+    scoped=True,
+)
+# What sources said of this subject in that request; "*" stands for everybody who was asked about.
+DISCLOSED_SOURCE = Relation(
+    "disclosed_source",
+    f"{_ENTRY_BASE} cross join lateral jsonb_each(d.sources::jsonb) x(code, told)"
+    " cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o",
+    (
+        Column("external_id", "e.subject_id", "key", level=R),
+        Column("number", "e.number", "int", level=R),
+        Column("code", "x.code", "text", level=R),
+        Column("status", "o.own ->> 'status'", "code", level=R),
+        Column("as_of", "(o.own ->> 'asOf')::timestamptz", "timestamp", level=R, null=True),
+    ),
+    level=R,
+    rows={name: f"o.own ? 'status' and {condition}" for name, condition in _ENTRY_ROWS.items()},
+    subject="s.id",
+    scoped=True,
+)
+
 RELATIONS: dict[str, Relation] = {
     relation.name: relation
     for relation in (
@@ -645,5 +737,8 @@ RELATIONS: dict[str, Relation] = {
         SOURCE_ENDED,
         REQUIRED_SOURCE,
         CONSENT,
+        ACCESSIBLE,
+        DISCLOSURE,
+        DISCLOSED_SOURCE,
     )
 }

@@ -59,6 +59,13 @@ COLUMNS: dict[str, dict[int, str]] = {
         R: "external_id node_id subject_external_id uscc grantee_uscc matter scope valid_from valid_to document_sha256"
         " method recorded_on recorded_at revoked_at revoked_by revocation_reason",
     },
+    # whose entries of the account an asker may read; these, and what sources said of their subject in each
+    "accessible": {R: "external_id"},
+    "disclosure": {
+        R: "external_id node_id number at organisation_uscc on_behalf_of view matter legal_basis case_number"
+        " public_fields restricted_fields internal_fields log_index receipt_id",
+    },
+    "disclosed_source": {R: "external_id number code status as_of"},
     # what a live row is here: the record's id while it is in force, and that it has ended
     "source_row": {R: "source_code natural_key ended linked said_at external_id node_id"},
     # that a source has withdrawn a row, stored here or not, and when
@@ -72,6 +79,7 @@ ORDERS = {
     "name_part": ("ranked_asc", "ranked_desc"),
     "consent": ("recorded_desc", "recorded_asc"),
     "record_change": ("position",),
+    "disclosure": ("number_desc", "number_asc"),
 }
 
 # Function of a view schema → level → columns.
@@ -103,7 +111,7 @@ FUNCTIONS: dict[str, dict[int, str]] = {
 BY_SOURCE = ("peers_records", "peers_courts", "peers_courts_unasked", "peers_dishonest")
 
 # Rows that depend on who asks in every view: where there is no scope there is no such view.
-SCOPED_ONLY = ("consent",)
+SCOPED_ONLY = ("consent", "accessible", "disclosure", "disclosed_source")
 # Functions of every view schema with their owner's rights that only tell places among changes, of one cursor each.
 PLACES = {"change_place", "change_cursor", "change_end"}
 # What a view's role may do besides reading: functions of its own schema, by schema.

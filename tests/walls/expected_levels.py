@@ -94,7 +94,21 @@ OURS: dict[str, tuple[tuple[int, str, str], ...]] = {
     "RevealIdentityPayload": ((I, "identityNumber subject", "what was revealed, and whose it is"),),
     "RecordConsentPayload": ((R, "consent", "what was recorded, for who recorded it"),),
     "RevokeConsentPayload": ((R, "consent", "what was revoked, for who revoked it"),),
-    "Viewer": ((R, "consents", "what the client's organisation may ask under, or the account's subject allowed"),),
+    "Viewer": (
+        (R, "consents", "what the client's organisation may ask under, or the account's subject allowed"),
+        (R, "disclosures", "the account's own, or on a recorded access request alone"),
+    ),
+    "Disclosure": (
+        (
+            R,
+            "number at organisationUscc organisation onBehalfOf view matter legalBasis caseNumber publicFields"
+            " restrictedFields internalFields sources logIndex receiptId",
+            "exists for its subject and on a recorded request of theirs, both of which ask above PUBLIC",
+        ),
+    ),
+    "DisclosedSource": ((R, "code status asOf", "as the disclosure it is of"),),
+    "DisclosureConnection": ((R, "edges pageInfo", "as the field that returns it"),),
+    "DisclosureEdge": ((R, "cursor node", "as the field that returns it"),),
     "Consent": (
         (
             R,
@@ -148,7 +162,9 @@ RECORD_TYPES = tuple(
     name
     for name in OURS
     if name not in ("Mutation", "Viewer", "Query", "Subscription", "_Service")
-    and not name.startswith(("Subject", "Consent", "RecordConsent", "RevokeC", "RevealIdentity", "RecordChange"))
+    and not name.startswith(
+        ("Subject", "Consent", "RecordConsent", "RevokeC", "RevealIdentity", "RecordChange", "Disclos")
+    )
 )
 
 INPUT_FIELDS: dict[str, dict[int, str]] = {
@@ -212,6 +228,10 @@ TYPES: dict[str, int] = {
     "RevealIdentityInput": I,
     "RevealIdentityPayload": I,
     "Consent": R,
+    "Disclosure": R,
+    "DisclosedSource": R,
+    "DisclosureConnection": R,
+    "DisclosureEdge": R,
     "ConsentConnection": R,
     "ConsentEdge": R,
     "ConsentMethod": R,

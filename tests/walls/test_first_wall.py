@@ -172,7 +172,7 @@ class _Answers(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         if key == "place":  # of the change that a subscription answers with
             return 1
-        return str(uuid.UUID(int=0)) if key in ("written:consent", "written:subject") else "{}"
+        return str(uuid.UUID(int=0)) if key in ("written:consent", "written:subject", "sole") else "{}"
 
 
 # Introspection and SDL -----------------------------------------------------------------------------------------------

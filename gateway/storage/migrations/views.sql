@@ -2278,6 +2278,94 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on, c.external_id;
+create view v_restricted_scoped.accessible with (security_barrier) as select
+    s.external_id as external_id
+from core.subject s
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = s.external_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.disclosure with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_restricted_scoped.disclosure_number_desc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by e.number desc, e.subject_id desc;
+create view v_restricted_scoped.disclosure_number_asc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by e.number, e.subject_id;
+create view v_restricted_scoped.disclosed_source with (security_barrier) as select
+    e.subject_id as external_id,
+    e.number as number,
+    x.code as code,
+    o.own ->> 'status' as status,
+    (o.own ->> 'asOf')::timestamptz as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (o.own ? 'status' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create function v_restricted_scoped.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -3370,6 +3458,79 @@ from core.consent c left join core.consent_revocation w on w.consent_id = c.id l
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
   and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
 order by c.recorded_on, c.external_id;
+create view v_self.accessible with (security_barrier) as select
+    s.external_id as external_id
+from core.subject s
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (s.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint));
+create view v_self.disclosure with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
+create view v_self.disclosure_number_desc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
+order by e.number desc, e.subject_id desc;
+create view v_self.disclosure_number_asc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
+order by e.number, e.subject_id;
+create view v_self.disclosed_source with (security_barrier) as select
+    e.subject_id as external_id,
+    e.number as number,
+    x.code as code,
+    o.own ->> 'status' as status,
+    (o.own ->> 'asOf')::timestamptz as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (o.own ? 'status' and e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
 create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -4495,6 +4656,94 @@ where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
 order by c.recorded_on, c.external_id;
+create view v_internal.accessible with (security_barrier) as select
+    s.external_id as external_id
+from core.subject s
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = s.external_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.disclosure with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
+create view v_internal.disclosure_number_desc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by e.number desc, e.subject_id desc;
+create view v_internal.disclosure_number_asc with (security_barrier) as select
+    e.subject_id as external_id,
+    s.node_id as node_id,
+    e.number as number,
+    e.at as at,
+    d.organisation_uscc as organisation_uscc,
+    d.on_behalf_of as on_behalf_of,
+    d.view as view,
+    d.matter as matter,
+    b.text::jsonb ->> 'legal_basis' as legal_basis,
+    d.case_number as case_number,
+    coalesce((f.text::jsonb -> 'PUBLIC')::text, '[]') as public_fields,
+    coalesce((f.text::jsonb -> 'RESTRICTED')::text, '[]') as restricted_fields,
+    coalesce((f.text::jsonb -> 'INTERNAL')::text, '[]') as internal_fields,
+    e.leaf_index as log_index,
+    (select rtrim(translate(encode(uuid_send(e.subject_id) || int8send(e.number) || substr(sha256(k.key || uuid_send(e.subject_id) || int8send(e.number)), 1, 16), 'base64'), e'+/\n', '-_'), '=') from ledger.access_key k) as receipt_id
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id left join ledger.told f on f.hash = d.fields_hash left join ledger.told b on b.hash = d.basis_hash
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
+order by e.number, e.subject_id;
+create view v_internal.disclosed_source with (security_barrier) as select
+    e.subject_id as external_id,
+    e.number as number,
+    x.code as code,
+    o.own ->> 'status' as status,
+    (o.own ->> 'asOf')::timestamptz as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
+  and (o.own ? 'status' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
+  and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
 create function v_internal.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
