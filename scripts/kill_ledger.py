@@ -165,7 +165,9 @@ async def torment(stage: Stage, options: argparse.Namespace, chance: random.Rand
                             await asyncio.sleep(0.02)  # it is dying still
                         counts.database += 1
                     elif kill == "worker":
-                        os.kill(chance.choice(workers(running.pid)), signal.SIGKILL)
+                        while not (found := workers(running.pid)):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)  # all have ended, and are started again
+                        os.kill(chance.choice(found), signal.SIGKILL)
                         counts.workers += 1
                     else:
                         kill_all(running)
