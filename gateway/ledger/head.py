@@ -114,7 +114,10 @@ def held(note: str, keys: KeyStore) -> Checkpoint:
         checkpoint = checkpoint_of(read.text)
         read.held_by(verifiers(keys, check_name(checkpoint.origin)))
     except NoteError as error:
-        raise Tampered(f"a stored checkpoint is not what this log has signed: {error}") from None
+        raise Tampered(
+            f"a stored checkpoint is not what this log has signed: {error}; or this machine has other keys: machines"
+            " that serve one database share the folder of keys"
+        ) from None
     return checkpoint
 
 

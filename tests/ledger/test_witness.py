@@ -164,8 +164,7 @@ async def fork(log: TestLog, index: int) -> None:
     assert await log.restarted().publish()
 
 
-@pytest.mark.parametrize("index", [0, 150, 399])
-@pytest.mark.parametrize("more", [0, 500])
+@pytest.mark.parametrize(("index", "more"), [(0, 0), (150, 500), (399, 500)])
 async def test_a_forked_history(log: TestLog, url: str, witness_keys: KeyStore, index: int, more: int) -> None:
     await log.grow(400)
     old = await cosigned(log, url, witness_keys)
