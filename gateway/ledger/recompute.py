@@ -34,7 +34,8 @@ _SETTINGS: Final = (
 _ROWS: Final = """select d.id, d.at, d.client_id, d.organisation_uscc, d.view, d.matter, d.case_number, d.on_behalf_of,
     d.outcome, d.operation_name, d.document_hash, d.variables, d.subject_ids, d.snapshot, d.sources, d.withheld, d.salt,
     d.fields_hash, d.basis_hash, l.index, l.entry, l.kind = 'D' and l.at = d.at and l.xid = d.xid as fits,
-    case when l.index is null then pg_visible_in_snapshot(d.xid, $1::text::pg_snapshot) end as taken
+    case when l.index is null then pg_visible_in_snapshot(d.xid, $1::text::pg_snapshot)
+        or d.xid >= pg_snapshot_xmax(pg_current_snapshot()) end as taken
     from ledger.disclosure d left join ledger.leaf l on l.id = d.id
     where d.ctid >= $2 and d.ctid < $3"""
 _ENTRIES: Final = """select subject_id, number, leaf_index, disclosure_id, at from ledger.subject_entry

@@ -51,7 +51,8 @@ _REMOVED: Final = """select l.index, l.id, l.at, l.kind from ledger.leaf l
 _DOUBLE: Final = "select id, count(*) from ledger.disclosure group by id having count(*) > 1 limit 100"
 _EVENTS: Final = """select e.id, e.at, e.kind, e.content, e.salt, l.index, l.entry,
     l.kind = 'E' and l.at = e.at and l.xid = e.xid as fits,
-    pg_visible_in_snapshot(e.xid, (select snapshot from ledger.log_state)) as taken
+    pg_visible_in_snapshot(e.xid, (select snapshot from ledger.log_state))
+        or e.xid >= pg_snapshot_xmax(pg_current_snapshot()) as taken
     from ledger.event e left join ledger.leaf l on l.id = e.id order by e.at, e.id"""
 _ERASED: Final = "select disclosure_id, place from ledger.erased"
 _LOOSE: Final = """select e.disclosure_id, e.place, l.at

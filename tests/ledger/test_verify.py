@@ -5,6 +5,7 @@ longer kept by the rules, with its event in the log, is not taken for it."""
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,22 @@ async def test_rows_that_are_removed_added_doubled_or_swapped(checked: Checked) 
     )
 
 
+async def test_a_row_that_no_runner_will_ever_take(checked: Checked) -> None:
+    """Of a transaction that is still to come: it would wait for its leaf for ever."""
+    await checked.log.write(2)
+    assert await checked.found() == []
+    await checked.execute(
+        "update ledger.disclosure d set xid = (pg_current_xact_id()::text::bigint + 1000000)::text::xid8"
+        " where not exists (select from ledger.leaf l where l.id = d.id)"
+    )
+    await checked.execute(
+        "insert into ledger.event (kind, content, xid) values ('KEY', '{}',"
+        " (pg_current_xact_id()::text::bigint + 1000000)::text::xid8)"
+    )
+    await checked.publish_again()
+    assert [kind for kind, _ in await checked.found()] == ["ROW_ADDED"] * 3
+
+
 CHANGES = {
     "a leaf's hash": ("update ledger.leaf set hash = sha256('x') where index = 250", {"LEAF_CHANGED"}),
     "a leaf's entry": (
@@ -303,6 +320,25 @@ async def test_an_event(checked: Checked) -> None:
     assert kinds(await checked.found()) == {"EVENT_CHANGED"}
     await checked.execute("delete from ledger.event")
     assert kinds(await checked.found()) == {"ROW_REMOVED"}
+
+
+@pytest.mark.long
+async def test_one_byte_of_one_column_of_any_row(checked: Checked) -> None:
+    """Each column of three rows by chance, one change at a time, mended after it."""
+    owner, chance = checked.log.owner, random.Random(7)
+    for column, kind in await columns(owner):
+        for row in chance.sample(checked.ids, 3):
+            filled = {"fields_hash": "sha256('f')", "basis_hash": "sha256('b')"}.get(column)
+            value = filled or OTHER[kind].replace("{}", f"coalesce({column}, '')" if kind == "text" else column)
+            await checked.execute(f"create table public.before as select * from ledger.disclosure where id = '{row}'")
+            changed = await owner.fetchval(
+                f"update ledger.disclosure d set {column} = {value} where id = $1 returning d.id", row
+            )
+            told = await checked.found()
+            assert any(str(row) in where for _, where in told), (column, row)
+            await checked.execute("delete from ledger.disclosure where id = $1", changed)
+            await checked.execute("insert into ledger.disclosure select * from public.before; drop table public.before")
+            assert await checked.found() == []
 
 
 # Erasure --------------------------------------------------------------------------------------------------------------
