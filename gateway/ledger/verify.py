@@ -58,6 +58,7 @@ _ERASED: Final = "select disclosure_id, place from ledger.erased"
 _LOOSE: Final = """select e.disclosure_id, e.place, l.at
     from ledger.erased e left join ledger.leaf l on l.id = e.disclosure_id
     where not exists (select from ledger.disclosure d where d.id = e.disclosure_id and d.salt is null)"""
+_TIMES: Final = "select id, at from ledger.leaf where id = any ($1)"
 _TEXTS: Final = "select hash, text from ledger.told"
 _LACKING: Final = """select l.index, d.id, u.subject from ledger.leaf l join ledger.disclosure d on d.id = l.id
     cross join lateral (select distinct s as subject from unnest(d.subject_ids) s) u
@@ -101,6 +102,10 @@ class _Known:
     taken: str
     gone: list[tuple[dt.datetime, dt.datetime]]
     held_back: frozenset[int]
+
+    def lets_go(self, at: dt.datetime) -> bool:
+        """Whether what was disclosed then is no longer kept."""
+        return any(begin <= at < end for begin, end in self.gone)
 
 
 class Verification:
@@ -219,7 +224,7 @@ class Verification:
             report.findings.add(
                 "LEAF_MISSING", "ledger.log_state", f"it counts {known.size} entries, and there are {leaves.size}"
             )
-        await self._events(connection)
+        await self._events(connection, known)
         await self._removed(connection, known)
 
     async def _removed(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
@@ -245,7 +250,7 @@ class Verification:
                     f"{there} are gone, and the event in the log says {said}",
                 )
 
-    async def _events(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    async def _events(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
         """Events against their leaves, and tombstones against the events that made them."""
         findings = self._report.findings
         told: set[tuple[UUID, int]] = set()
@@ -271,7 +276,13 @@ class Verification:
         for identity, place in sorted(there - told):
             where = f"disclosure {identity}, place {place}"
             findings.add("TOMBSTONE", where, "no event in the log tells of this tombstone")
-        for identity, place in sorted(told - there):
+        lost = told - there
+        times = {
+            row["id"]: row["at"] for row in await connection.fetch(_TIMES, list({identity for identity, _ in lost}))
+        }
+        for identity, place in sorted(lost):
+            if identity in times and known.lets_go(times[identity]):
+                continue  # it went with its month
             findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "an erasure's tombstone is gone")
 
     # What needs both --------------------------------------------------------------------------------------------------
@@ -285,7 +296,7 @@ class Verification:
                 findings.add("ROW_DOUBLE", f"disclosure {identity}", f"{count} rows have this id")
         if self._erased != report.tombstones:
             for identity, place, at in await connection.fetch(_LOOSE):
-                if at is None or not any(begin <= at < end for begin, end in known.gone):
+                if at is None or not known.lets_go(at):
                     findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "nothing was erased there")
         texts: dict[bytes, bool] = {}
         async for row in connection.cursor(_TEXTS, prefetch=500):
@@ -304,7 +315,7 @@ class Verification:
             if index not in known.held_back:
                 findings.add("SUBJECT_ENTRIES", f"disclosure {identity}, entry {index}", f"subject {subject} lacks it")
         for row in await connection.fetch(_EXCESS):
-            if not any(begin <= row["at"] < end for begin, end in known.gone):
+            if not known.lets_go(row["at"]):
                 where = f"subject {row['subject_id']}, number {row['number']}"
                 findings.add("SUBJECT_ENTRIES", where, f"no such disclosure: {row['disclosure_id']}")
         if len(findings) == before:

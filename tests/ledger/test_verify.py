@@ -457,6 +457,18 @@ async def test_a_month_that_was_let_go(checked: Checked) -> None:
     assert (report.let_go, report.disclosures) == (100, 200)
 
 
+async def test_tombstones_go_with_their_month(checked: Checked) -> None:
+    """Somebody was erased before the month was let go; outside of it a tombstone may not go."""
+    await erased(checked)
+    await let_go(checked, 100)
+    gone = "delete from ledger.{} where disclosure_id = any ($1)"
+    for table in ("erased", "kept_salt"):
+        await checked.execute(gone.format(table), checked.ids[:100])
+    assert await checked.found() == []
+    await checked.execute(f"delete from ledger.erased where disclosure_id = {ONE}")
+    assert "TOMBSTONE" in kinds(await checked.found())
+
+
 async def test_more_is_gone_than_the_event_says(checked: Checked) -> None:
     await let_go(checked, 99)
     assert kinds(await checked.found()) == {"RETENTION"}
