@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 # The steps of `make test` are told apart by their order, and pytest's summary must come last.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help env graphiql demo test test-long lint types imports bench bench-peers bench-search bench-import bench-sources federation lock generate schema clean
+.PHONY: help env graphiql demo test test-long lint types imports bench bench-peers bench-search bench-import bench-ledger bench-sources federation lock generate schema clean
 
 define HELP
 Credit gateway: one question, one joined answer, three views, every answer accounted for.
@@ -31,6 +31,7 @@ Credit gateway: one question, one joined answer, three views, every answer accou
   make bench-peers    the same on other GraphQL servers; needs the npm registry
   make bench-search   searches by name among a million
   make bench-import   import of 100,000 rows against COPY of what it stores; memory
+  make bench-ledger   what the ledger costs, log and fan-out running; latency against fsync; a slow disk
   make bench-sources  a thousand cold subjects against a bare loop of the same calls
   make federation     two prefectures behind two routers, from npm packages; see docs/federation.md
   make generate       files that are made from code    make lock      requirements/*.txt; UPGRADE=1 takes newer versions
@@ -86,6 +87,9 @@ federation: env
 
 bench-peers: env
 	@$(PY) -m benchmarks.peers
+
+bench-ledger: env
+	@$(PY) -m benchmarks.ledger
 
 bench-sources: env
 	@$(PY) -m benchmarks.sources
