@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import access, changes, clients, erase, imports, keys, ledger, receipt, schema, serve, token
+from gateway.cli import access, changes, clients, erase, imports, keys, ledger, receipt, schema, seals, serve, token
 
 app = typer.Typer(
     name="credit-gateway",
@@ -43,6 +43,9 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(changes.app, name="changes")
 app.add_typer(ledger.app, name="ledger")
 ledger.app.add_typer(access.app, name="access-request")
+ledger.app.command("seal")(seals.seal)
+ledger.app.command("unseal")(seals.unseal)
+ledger.app.command("seals")(seals.seals)
 app.command("erase")(erase.erase_command)
 app.add_typer(receipt.app, name="receipt")
 app.command("schema")(schema.schema)

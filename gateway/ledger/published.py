@@ -7,6 +7,7 @@ Nothing beyond the last signed checkpoint is shown, so whatever is shown can be 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,6 +34,7 @@ _ENTRIES: Final = """select count(*) as count,
     from ledger.leaf where index >= $1 and index < $2"""
 _LEAVES: Final = """select string_agg(hash, '' order by index) as found, count(*) as count
     from ledger.leaf where index >= $1 and index < $2"""
+_SEALED: Final = "select day, total from ledger.sealed_total order by day desc limit 1"
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
 
@@ -73,6 +75,12 @@ class Published:
             rows = await self._pool.fetch(_ENTRIES if tile.level < 0 else _LEAVES, (begin, end), again=same)
         found: bytes | None = rows[0]["found"]
         return found if rows[0]["count"] == tile.width else None
+
+    async def sealed(self) -> bytes:
+        """How many entries were sealed when the day began, in the whole log, as JSON: nothing else of them is told."""
+        rows = await self._pool.fetch(_SEALED, (), again=same)
+        day, total = (rows[0]["day"].isoformat(), rows[0]["total"]) if rows else (None, 0)
+        return json.dumps({"day": day, "total": total}).encode()
 
     async def verifiers(self) -> bytes | None:
         """The verifier keys, one a line: those that sign checkpoints, then those that cosign others', each newest first

@@ -151,9 +151,15 @@ class Sequencer:
         if began - self._cared_at > _CARE:
             self._cared_at = began
             await self._care(connection)
+        await self._unseal(connection)
         busy = made > _BUSY * self._interval
         await self._fan_out(connection, began + self._interval, self._share * self._interval if busy else math.inf)
         await asyncio.sleep(began + self._interval - time.monotonic())
+
+    async def _unseal(self, connection: Connection) -> None:
+        """Numbers for what was sealed until now."""
+        while await connection.fetchval("select ledger.end_seal(null)", timeout=_LONGEST) >= 0:
+            pass
 
     async def _fan_out(self, connection: Connection, until: float, budget: float) -> None:
         """Fan out until a moment, for `budget` seconds at most; with a budget, evenly over the time."""
@@ -180,6 +186,7 @@ class Sequencer:
     async def _care(self, connection: Connection) -> None:
         """Partitions ahead, months that are over. What does not work now is tried again in an hour."""
         try:
+            await connection.execute("select ledger.count_sealed()", timeout=_LONGEST)
             if made := await connection.fetchval("select ledger.add_partitions($1)", _MONTHS, timeout=_LONGEST):
                 logger.info("sequencer: %d partitions made", made)
             while gone := await connection.fetchval("select ledger.let_go()", timeout=_LONGEST):

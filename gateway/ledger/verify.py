@@ -70,7 +70,13 @@ _EXCESS: Final = """select e.subject_id, e.number, e.leaf_index, e.disclosure_id
     where not exists (select from ledger.disclosure d join ledger.leaf l on l.id = d.id where d.id = e.disclosure_id
         and l.index = e.leaf_index and d.at = e.at and e.subject_id = any (d.subject_ids))
     order by 1, 2 limit 100"""
-HELD_BACK: Final = ""  # SQL of the leaves whose subjects' entries wait for the end of a seal; none is sealed yet
+# Leaves whose subjects' entries wait for the end of a seal: one that is in the log and covers them.
+HELD_BACK: Final = """select h.leaf_index from ledger.sealed_entry h join ledger.leaf l on l.index = h.leaf_index
+    join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
+    where exists (select from ledger.seal s join ledger.event e
+        on e.kind = 'SEAL' and e.content = ledger.seal_event('SEAL', s)
+        where s.ended_at is null and (s.client_id = d.client_id or s.matter = d.matter
+            or s.case_number = d.case_number or s.disclosure_id = d.id))"""
 
 _Ask: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -167,7 +173,7 @@ class Verification:
         if state is None:
             raise OperatorError("there is no log in this database; run: credit-gateway migrate")
         gone = [window for _, window in _let_go(await connection.fetch(_EVENTS))]
-        held = frozenset([row[0] for row in await connection.fetch(HELD_BACK)]) if HELD_BACK else frozenset()
+        held = frozenset([row[0] for row in await connection.fetch(HELD_BACK)])
         self._report.unnumbered = state["size"] - state["fanned"]
         return _Known(state["size"], state["fanned"], state["taken"], gone, held)
 

@@ -23,6 +23,7 @@ from gateway.web.conditional import etag, has_it
 from gateway.web.refusals import refusal
 
 _TEXT: Final = "text/plain; charset=utf-8"
+_JSON: Final = "application/json"
 _TILE: Final = "application/octet-stream"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"
@@ -30,7 +31,8 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def log_routes(log: Published) -> list[Route]:
-    """/log/checkpoint, /log/tile/…, /log/verifiers, /log/cosigned, /log/witness/<SHA-256 of an origin>/checkpoint."""
+    """/log/checkpoint, /log/tile/…, /log/verifiers, /log/sealed, /log/cosigned, /log/witness/<SHA-256 of an
+    origin>/checkpoint."""
 
     async def checkpoint(request: Request) -> Response:
         return await _answer(request, log.checkpoint, _TEXT, _ASK)
@@ -40,6 +42,9 @@ def log_routes(log: Published) -> list[Route]:
 
     async def verifiers(request: Request) -> Response:
         return await _answer(request, log.verifiers, _TEXT, _ASK)
+
+    async def sealed(request: Request) -> Response:
+        return await _answer(request, log.sealed, _JSON, _ASK)
 
     async def tile(request: Request) -> Response:
         # As it was sent: what is spelt with percent signs is another spelling.
@@ -58,6 +63,7 @@ def log_routes(log: Published) -> list[Route]:
     return [
         Route("/log/checkpoint", checkpoint),
         Route("/log/cosigned", cosigned),
+        Route("/log/sealed", sealed),
         Route("/log/verifiers", verifiers),
         Route("/log/tile/{path:path}", tile),
         Route("/log/witness/{origin}/checkpoint", witnessed),

@@ -61,7 +61,8 @@ class People:
 async def settled(stack: Stack) -> None:
     for _ in range(80):
         open_rows = await stack.owner.fetchval(
-            "select (select count(*) from ledger.disclosure) + (select count(*) from ledger.event) - s.fanned"
+            "select (select count(*) from (select id from ledger.disclosure union all select id from ledger.event) r"
+            " where not exists (select from ledger.leaf l where l.id = r.id)) + s.size - s.fanned"
             " from ledger.log_state s"
         )
         if not open_rows:

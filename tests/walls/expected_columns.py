@@ -185,6 +185,8 @@ GRANTS: dict[tuple[str, str], str] = {
         for table in (
             *("disclosure", "told", "event", "leaf", "log_state", "subject_entry", "erased", "kept_salt"),
             "retention",
+            # what waits for the end of a seal, and the one number that is told of it
+            *("seal", "sealed_entry", "sealed_total"),
         )
     },
     ("log", "ledger.tile"): "SELECT INSERT",

@@ -1,0 +1,93 @@
+"""credit-gateway ledger seal | unseal | seals: what subjects learn of later, by order of an authority.
+
+In: who orders it and on what basis, until when, and which disclosures: a client's, a matter's, a case's, or one. Out: a
+seal, which the log has an event of. What is sealed is in the log at once; its subjects have their entry when it ends.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from gateway.cli.access import Connection, on_ledger
+from gateway.cli.common import fail, note, show_json, show_table
+
+_SHANGHAI = ZoneInfo("Asia/Shanghai")
+_ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
+_KNOWN = "select exists (select from auth.client where id = $1)"
+_LIST = """select s.id, s.authority, s.basis, case when s.client_id is not null then 'client ' || s.client_id
+        when s.matter is not null then 'matter ' || s.matter
+        when s.case_number is not null then 'case ' || s.case_number
+        else 'disclosure ' || s.disclosure_id end as covers,
+    s.until, s.sealed_at, s.ended_at
+from ledger.seal s order by s.sealed_at, s.id"""
+_END = "select ledger.end_seal($1)"
+
+
+def seal(
+    authority: Annotated[str, typer.Option(help="Who orders it")],
+    basis: Annotated[str, typer.Option(help="The legal basis and the order's number")],
+    until: Annotated[
+        dt.datetime, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="When it ends, time of Asia/Shanghai")
+    ],
+    client: Annotated[str | None, typer.Option(help="What this client asks from now on")] = None,
+    matter: Annotated[str | None, typer.Option(help="What is asked for this matter from now on")] = None,
+    case: Annotated[str | None, typer.Option(help="What is asked under this case number from now on")] = None,
+    disclosure: Annotated[str | None, typer.Option(help="One disclosure whose subjects have no entry yet")] = None,
+) -> None:
+    """Seal disclosures: their subjects have no entry of them until it ends. Record it before anything is asked.
+
+    Entries that subjects have already stay: their numbers have no gaps. Prints the seal's id.
+    """
+    if sum(value is not None for value in (client, matter, case, disclosure)) != 1:
+        raise typer.BadParameter("give one of --client, --matter, --case, --disclosure")
+    end = until.replace(tzinfo=_SHANGHAI)
+    if end <= dt.datetime.now(dt.UTC):
+        fail("until lies in the past")
+    one: uuid.UUID | None = None
+    if disclosure is not None:
+        try:
+            one = uuid.UUID(disclosure)
+        except ValueError:
+            fail("a disclosure is named by its id, a UUID")
+
+    async def work(connection: Connection) -> Any:
+        if client is not None and not await connection.fetchval(_KNOWN, client):
+            fail("there is no such client")
+        return await connection.fetchval(_ADD, authority, basis, client, matter, case, one, end)
+
+    made = on_ledger(work)
+    if made is None:
+        fail("there is no such disclosure, or its subjects have their entry already")
+    note("sealed; what was numbered before stays. End it early with: credit-gateway ledger unseal")
+    typer.echo(made)
+
+
+def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as `seals` has it")]) -> None:
+    """End a seal now: its entries get their numbers, with their true time, unless another seal covers them."""
+    try:
+        identity = uuid.UUID(which)
+    except ValueError:
+        fail("a seal is named by its id, a UUID")
+    given = on_ledger(lambda connection: connection.fetchval(_END, identity))
+    if given < 0:
+        fail("there is no such seal, or it has ended")
+    note(f"ended; {given} disclosures are told to their subjects")
+
+
+def seals(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:
+    """All seals, ended ones included."""
+    rows = on_ledger(lambda connection: connection.fetch(_LIST))
+    shown = [
+        {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in row.items()}
+        for row in rows
+    ]
+    if as_json:
+        show_json([{**row, "id": str(row["id"])} for row in shown])
+    else:
+        columns = ("id", "authority", "basis", "covers", "until", "sealed", "ended")
+        show_table(columns, [tuple(str(value or "") for value in row.values()) for row in shown])
