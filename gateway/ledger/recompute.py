@@ -130,7 +130,7 @@ class Recomputing:
     def __init__(self, job: Job, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         self._job = job
         self._connection = connection
-        self._texts: set[bytes] = set()  # that have been told of
+        self._texts: set[bytes | None] = set()  # that rows of this chunk point to
 
     async def rows(self, begin: int, end: int) -> Done:
         """The rows in these pages of every partition."""
@@ -142,7 +142,7 @@ class Recomputing:
             erased, kept = await self._punctured(punctured) if punctured else ({}, {})
             for row in batch:
                 self._row(row, done, erased.get(row["id"], {}), kept.get(row["id"], {}))
-        done.texts = {found.hex() for found in self._texts}
+        done.texts = {found.hex() for found in self._texts if found is not None}
         self._texts.clear()
         return done
 
@@ -168,9 +168,8 @@ class Recomputing:
                 done.pending += 1
             return
         done.matched += 1
-        for name in ("fields_hash", "basis_hash"):
-            if row[name] is not None:
-                self._texts.add(row[name])
+        self._texts.add(row["fields_hash"])
+        self._texts.add(row["basis_hash"])
         try:
             made = of_disclosure(row, erased, kept)
         except Punctured as error:
@@ -187,11 +186,11 @@ class Recomputing:
             done.tombstones += len(erased)
             if wrong := _puncture(row, erased, kept):
                 done.findings.add("TOMBSTONE", _where(row), wrong)
-        job = self._job
-        if index < job.fanned and index not in job.held_back and not job.lets_go(row["at"]):
+        job, at = self._job, row["at"]
+        if index < job.fanned and index not in job.held_back and not (job.gone and job.lets_go(at)):
             for subject in {*row["subject_ids"]}:
                 if subject != ERASED_SUBJECT:
-                    done.sum += entry_sum(job.key, subject, index, row["id"], row["at"])
+                    done.sum += entry_sum(job.key, subject, index, row["id"], at)
 
     async def entries(self, first: str, last: str) -> Done:
         """The entries of these subjects: their numbers, and their sum."""
@@ -207,7 +206,7 @@ class Recomputing:
                 if own != number:
                     done.findings.add("NUMBERS", f"subject {owner}", f"number {number} is missing, {own} follows")
                     number = own
-                if not job.lets_go(at):
+                if not (job.gone and job.lets_go(at)):
                     done.sum += entry_sum(job.key, owner, index, disclosure, at)
         return done
 
