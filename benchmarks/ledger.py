@@ -55,6 +55,12 @@ static int late(const char *name, int fd) {{
 int fsync(int fd) {{ return late("fsync", fd); }}
 int fdatasync(int fd) {{ return late("fdatasync", fd); }}
 """
+# From a disclosure's transaction to the first checkpoint that has it, s: the worst of what was written since.
+_LAG = """
+select coalesce(max(extract(epoch from c.at - l.at)), 0)::float8
+from ledger.leaf l cross join lateral (
+    select c.at from ledger.checkpoint c where c.size > l.index order by c.size limit 1
+) c where l.index >= $1"""
 console = Console(width=max(Console().width, 110))
 
 
@@ -66,6 +72,7 @@ class Turns:
     p50: list[float] = field(default_factory=list)  # ms
     left: list[int] = field(default_factory=list)  # entries that fan-out had still to make after the load
     drained: list[float] = field(default_factory=list)  # s until it had
+    lag: list[float] = field(default_factory=list)  # s, of the checkpoint behind the disclosure, at worst
     fsync: list[float] = field(default_factory=list)  # ms, of the disk right after the turn
     cpu: list[float] = field(default_factory=list)  # ms a request, of the gateway and of PostgreSQL, the runner's too
 
@@ -80,6 +87,7 @@ async def in_turns(
         for server in servers if number % 2 else reversed(servers):
             requests = await requests_of(server, workload, made)
             before = await owner.fetchval("select count(*) from ledger.subject_entry")
+            size = await owner.fetchval("select size from ledger.log_state")
             slot = await turn(server, requests, postmaster, given, number, fresh=False)
             during = await owner.fetchval("select count(*) from ledger.subject_entry")
             waited = await settled(owner) if server.stack.sequences else 0.0
@@ -92,6 +100,7 @@ async def in_turns(
                 own.p50.append(slot.outcome.percentile(0.5))
                 own.left.append(after - during)
                 own.drained.append(waited)
+                own.lag.append(await owner.fetchval(_LAG, size))
                 own.fsync.append(fsync_ms(given.data_dir / "postgres"))
                 own.cpu.append(slot.cpu_server + slot.cpu_postgres)
             assert before <= during <= after
@@ -157,7 +166,8 @@ def told(found: dict[str, dict[str, Turns]], connections: int, aims: dict[str, f
     """Rows of the result, printed."""
     table = Table(title=f"{connections} connections")
     for title in (
-        "workload", "stack", "req/s", "p50 ms", "ratio", "aim", "entries left", "gone after s", "CPU ms", "entries/s",
+        "workload", "stack", "req/s", "p50 ms", "ratio", "aim", "entries left", "gone after s", "CPU ms",
+        "lag s", "entries/s",
     ):  # fmt: skip
         table.add_column(title, justify="right")
     rows = []
@@ -168,7 +178,7 @@ def told(found: dict[str, dict[str, Turns]], connections: int, aims: dict[str, f
                 "p50_ms": round(median(own.p50), 2), "ratio": round(ratio(turns, name), 3),
                 "aim": None if name == WITHOUT else aims.get(workload),
                 "left": max(own.left), "drained_s": round(max(own.drained), 2),
-                "cpu_ms": round(median(own.cpu), 3),
+                "cpu_ms": round(median(own.cpu), 3), "lag_s": round(max(own.lag), 2),
             }  # fmt: skip
             most = max(range(len(own.left)), key=own.left.__getitem__)
             rate = own.left[most] / own.drained[most] if own.drained[most] > 0 else 0.0

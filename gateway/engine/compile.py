@@ -12,7 +12,7 @@ from typing import Any
 from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
-from gateway.engine.account import Told
+from gateway.engine.account import Told, told
 from gateway.engine.cost import check_shape, sizes, subjects
 from gateway.engine.dependence import Dependence
 from gateway.engine.documents import Document, Operation
@@ -90,7 +90,7 @@ def compile_operation(
     check_shape(made)
     compiled = _compile(made, principal, accounts=accounts)
     if principal.access.disclosed:
-        compiled.released = Told(released(collected, operation.node))
+        compiled.released = told(released(collected, operation.node))
     return compiled
 
 

@@ -21,7 +21,7 @@ from graphql import FieldNode
 
 from gateway.auth.principal import Principal
 from gateway.engine import idempotency
-from gateway.engine.account import Account, Told, cells, ledger_unavailable, of_the_account
+from gateway.engine.account import Account, Told, cells, ledger_unavailable, of_the_account, told
 from gateway.engine.arguments import place_of, read_arguments
 from gateway.engine.changes import REVEALED, Change, Changes
 from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
@@ -113,7 +113,7 @@ def compile_mutation(
         assert isinstance(binding, Changes)
         change = binding.resolve(read_arguments(field, nodes[0], variables))
         steps.append(Step(key, places, change, _payload(Planner(collected, variables), key, nodes, principal)))
-    steps[0] = replace(steps[0], released=Told(released(collected, operation.node)))
+    steps[0] = replace(steps[0], released=told(released(collected, operation.node)))
     return tuple(steps)
 
 

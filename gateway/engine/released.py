@@ -8,7 +8,6 @@ Fields without a level of their own (of connections and edges) have that of what
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 from graphql import (
     FieldNode,
@@ -24,48 +23,46 @@ from graphql import (
 )
 
 from gateway.engine.selection import Document, included
+from gateway.storage.levels import Level
 
 
 def released(document: Document, node: OperationDefinitionNode) -> str:
-    """The fields that are selected, whatever rows there are."""
+    """The fields that are selected, whatever rows there are. One walk: a new document waits for it."""
     root = document.schema.get_root_type(node.operation)
     assert root is not None
-    found: dict[str, set[str]] = {}
-    for parent, name in _selected(document, root, node.selection_set, set()):
-        field = parent.fields.get(name)
-        level = None if field is None else field.extensions.get("level")
-        if level is not None:
-            found.setdefault(level.name, set()).add(f"{parent.name}.{name}")
-    listed = {level: sorted(names) for level, names in found.items()}
-    return json.dumps(listed, sort_keys=True, separators=(",", ":"))
-
-
-def _selected(
-    document: Document, parent: GraphQLNamedType, selections: SelectionSetNode, seen: set[str]
-) -> Iterator[tuple[GraphQLObjectType | GraphQLInterfaceType, str]]:
-    """Every field with the type that it stands in; of a fragment once, its type says where it stands."""
-    todo = [(parent, selections)]
+    found: dict[Level, set[str]] = {}
+    seen: set[str] = set()  # fragments: of each once, its type says where it stands
+    todo: list[tuple[GraphQLNamedType, SelectionSetNode]] = [(root, node.selection_set)]
     while todo:
         parent, selections = todo.pop()
-        for node in selections.selections:
-            if not included(node.directives, document.conditions):
+        fields = parent.fields if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else {}
+        for selected in selections.selections:
+            if selected.directives and not included(selected.directives, document.conditions):
                 continue
-            if isinstance(node, FieldNode):
-                if not isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
-                    continue  # __typename of a union
-                yield parent, node.name.value
-                field = parent.fields.get(node.name.value)
-                if field is not None and node.selection_set is not None:
-                    todo.append((get_named_type(field.type), node.selection_set))
-                continue
-            if isinstance(node, FragmentSpreadNode):
-                if node.name.value in seen:
+            if isinstance(selected, FieldNode):
+                name = selected.name.value
+                field = fields.get(name)
+                if field is None:  # __typename, introspection
                     continue
-                seen.add(node.name.value)
-                inner: FragmentDefinitionNode | InlineFragmentNode = document.fragments[node.name.value]
+                level = field.extensions["level"]
+                if level is not None:
+                    found.setdefault(level, set()).add(f"{parent.name}.{name}")
+                if selected.selection_set is not None:
+                    todo.append((get_named_type(field.type), selected.selection_set))
+                continue
+            inner: FragmentDefinitionNode | InlineFragmentNode
+            if isinstance(selected, FragmentSpreadNode):
+                if selected.name.value in seen:
+                    continue
+                seen.add(selected.name.value)
+                inner = document.fragments[selected.name.value]
             else:
-                assert isinstance(node, InlineFragmentNode)
-                inner = node
+                assert isinstance(selected, InlineFragmentNode)
+                inner = selected
             condition = inner.type_condition
             at = parent if condition is None else document.schema.type_map[condition.name.value]
             todo.append((at, inner.selection_set))
+    return _encode({level.name: sorted(names) for level, names in found.items()})
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
