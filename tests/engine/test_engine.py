@@ -211,7 +211,8 @@ async def test_introspection_shows_the_own_contract_alone(world: World) -> None:
     sections = {"BankEvent", "BankSection", "PeerSection", "RegionPlatformSection"}
     consents = {"Consent", "ConsentConnection", "ConsentEdge", "ConsentMethod", "ConsentParty"}
     consents |= {"Mutation", "RecordConsentInput", "RecordConsentPayload", "RevokeConsentInput", "RevokeConsentPayload"}
-    assert internal - public == consents | {
+    account = {"Disclosure", "DisclosureConnection", "DisclosureEdge", "DisclosedSource"}
+    assert internal - public == consents | account | {
         "RevealIdentityInput",
         "RevealIdentityPayload",
         "ConsumptionOrder",
