@@ -42,6 +42,7 @@ _ADD_KEPT: Final = "insert into ledger.kept_salt (disclosure_id, place, salt) va
 _DROP_KEPT: Final = "delete from ledger.kept_salt where disclosure_id = $1 and place = any ($2::integer[])"
 _EMPTIED: Final = """update ledger.disclosure
     set salt = null, variables = null, sources = '{}', subject_ids = $3 where at = $1 and id = $2"""
+_REQUESTS: Final = "delete from ledger.access_request where subject_id = $1"  # with the name of who asked
 _NUMBERS: Final = "delete from ledger.subject_entry where subject_id = $1"
 _EVENT: Final = "insert into ledger.event (kind, content) values ('ERASURE', $1)"
 
@@ -94,6 +95,7 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
         raise OperatorError(f"nobody is known by {subject}; ids are those of answers, or their UUIDs")
     places = {str(row["id"]): await _puncture(connection, dict(row), subject) for row in rows}
     await connection.execute(_NUMBERS, subject)
+    await connection.execute(_REQUESTS, subject)
     content = commitment.canonical({"basis": basis, "erased": places}).decode()
     await connection.execute(_EVENT, content)
     return Erased(person is not None, records, len(rows))

@@ -187,7 +187,10 @@ class Recomputing:
             if wrong := _puncture(row, erased, kept):
                 done.findings.add("TOMBSTONE", _where(row), wrong)
         job, at = self._job, row["at"]
-        if index < job.fanned and index not in job.held_back and not (job.gone and job.lets_go(at)):
+        let_go = bool(job.gone) and job.lets_go(at)
+        if let_go:
+            done.findings.add("RETENTION", _where(row), "it stands in a month that was let go, as a whole")
+        if index < job.fanned and index not in job.held_back and not let_go:
             for subject in {*row["subject_ids"]}:
                 if subject != ERASED_SUBJECT:
                     done.sum += entry_sum(job.key, subject, index, row["id"], at)

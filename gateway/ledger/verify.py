@@ -70,6 +70,7 @@ _EXCESS: Final = """select e.subject_id, e.number, e.leaf_index, e.disclosure_id
     where not exists (select from ledger.disclosure d join ledger.leaf l on l.id = d.id where d.id = e.disclosure_id
         and l.index = e.leaf_index and d.at = e.at and e.subject_id = any (d.subject_ids))
     order by 1, 2 limit 100"""
+_ZONE: Final = dt.timezone(dt.timedelta(hours=8))  # months of partitions begin there (ledger.add_partitions)
 # Leaves whose subjects' entries wait for the end of a seal: one that is in the log and covers them.
 HELD_BACK: Final = """select h.leaf_index from ledger.sealed_entry h join ledger.leaf l on l.index = h.leaf_index
     join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
@@ -395,10 +396,18 @@ def _let_go(events: Sequence[Any]) -> Iterator[tuple[int, tuple[dt.datetime, dt.
             content = _object(row["content"])
             try:
                 begin, end = (dt.datetime.fromisoformat(content[name]) for name in ("from", "until"))
-                if begin.tzinfo and end.tzinfo:
+                if begin.tzinfo and end.tzinfo and _is_month(begin, end) and end <= row["at"]:
                     yield int(content["disclosures"]), (begin, end)
             except (KeyError, ValueError, TypeError):
                 continue  # it tells of nothing: what is gone is then found to be gone
+
+
+def _is_month(begin: dt.datetime, end: dt.datetime) -> bool:
+    """Whether that is one month of ours, as the runner lets go of. Whoever has the database can write an event, which
+    is signed like any other: it must be no cover for some rows of a month, or for the present one."""
+    first = begin.astimezone(_ZONE)
+    after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    return (first.day, first.time()) == (1, dt.time()) and end.astimezone(_ZONE) == after
 
 
 def _places(content: dict[str, Any]) -> set[tuple[UUID, int]]:

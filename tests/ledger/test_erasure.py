@@ -86,6 +86,12 @@ async def test_nothing_is_left_and_the_log_is_the_same(database: Database, owner
     shown = await disclosed(owner, [OTHER, person], json.dumps({"id": node_id("S", person)}), '{"COURTS":{}}')
     asked = await disclosed(owner, [], json.dumps({"identityNumber": index, "name": "x"}))
     beside = await disclosed(owner, [OTHER], '{"a":1}')
+    await owner.execute(
+        "insert into ledger.access_request (subject_id, organisation_uscc, case_number, requester, basis, valid_until)"
+        " values ($1, 'u', '1', $2, '示例', '2099-01-01')",
+        person,
+        f"{NAME}本人",
+    )
     await sequenced(owner)
     before = await everything(owner)
     signs = [NAME, FACTS, "样例〔2026〕77号", str(person), node_id("S", person), index, "6527**********0021"]

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -147,3 +148,53 @@ async def test_fan_out_steps_back_while_many_answers_are_written(
         assert time.monotonic() - began < 5
         await asyncio.sleep(0.05)
     assert busy.metric("credit_log_fan_out_leaves_total") == 3_000
+
+
+async def sized(log: TestLog, size: int) -> None:
+    for _ in range(100):
+        if await log.owner.fetchval("select size from ledger.log_state") == size:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("not in the log within five seconds")
+
+
+async def test_a_views_role_does_not_stop_the_log(database: Database, log: TestLog, runners: list[Runner]) -> None:
+    """What no leaf can be made of is refused; a second row of an id is logged under another."""
+    write = (
+        "select v_restricted.disclose_one($1, 'c', 'u', 'GRANT', '1', null, null, null, $3, '{}', '{}', null, null,"
+        " $2::text::uuid[], null)"
+    )
+    taken, other = str(uuid4()), str(uuid4())
+    await log.owner.execute(
+        "update ledger.log_state set restored = false, cluster = (select system_identifier from pg_control_system())"
+    )
+    view = await asyncpg.connect(database.dsn("restricted"))
+    try:
+        for shown in ("{null}", f"{{{other},null}}", f"{{{{{other}}},{{{taken}}}}}", f"[5:5]={{{other}}}"):
+            with pytest.raises(asyncpg.PostgresError):
+                await view.fetchval(write, str(uuid4()), shown, None)
+        with pytest.raises(asyncpg.CheckViolationError):
+            await view.fetchval(write, str(uuid4()), "{}", "x" * 2**24)
+        await log.write(1)
+        await log.sequence()
+        known = str(await log.owner.fetchval("select id from ledger.leaf"))
+        for identity in (known, taken, taken, taken):
+            assert await view.fetchval(write, identity, f"{{{other}}}", None) == 1
+        with pytest.raises(asyncpg.UniqueViolationError):  # and so it would be for ever
+            await log.sequence()
+        async with view.transaction():  # one that is still under way when the others are parted
+            assert await view.fetchval(write, taken, f"{{{other}}}", None) == 1
+            runners[0].sequencer.start()
+            await sized(log, 5)
+        await sized(log, 6)
+    finally:
+        await view.close()
+    rows = await log.owner.fetch(
+        "select l.id, l.kind, d.client_id from ledger.leaf l join ledger.disclosure d using (id)"
+    )
+    assert len({row["id"] for row in rows}) == len(rows) == 6
+    first = await log.owner.fetchval(
+        "select id from ledger.disclosure where client_id = 'c' order by xid offset 1 limit 1"
+    )
+    assert str(first) == taken
+    assert str(await log.owner.fetchval("select id from ledger.disclosure where client_id <> 'c'")) == known

@@ -432,19 +432,20 @@ async def test_an_erasure_without_an_event(checked: Checked) -> None:
 # Months that are no longer kept --------------------------------------------------------------------------------------
 
 
-async def let_go(checked: Checked, said: int) -> None:
+async def let_go(checked: Checked, said: int, gone: int = 100) -> None:
     """What the runner does at the end of a month's time, for the rows below 100."""
     await checked.execute("update ledger.leaf set at = at - interval '40 days' where index < 100")
     await checked.execute(
         "update ledger.disclosure set at = at - interval '40 days' where id = any ($1)", checked.ids[:100]
     )
     await checked.execute("update ledger.subject_entry set at = at - interval '40 days' where leaf_index < 100")
-    await checked.execute("delete from ledger.disclosure where id = any ($1)", checked.ids[:100])
+    await checked.execute("delete from ledger.disclosure where id = any ($1)", checked.ids[:gone])
     await checked.execute(
         "insert into ledger.event (kind, content) select 'RETENTION', format("
         '\'{"disclosures":%s,"from":"%s","kind":"RETENTION","until":"%s"}\', $1::int,'
-        " to_char(now() - interval '50 days', 'YYYY-MM-DD\"T00:00:00Z\"'),"
-        " to_char(now() - interval '30 days', 'YYYY-MM-DD\"T00:00:00Z\"'))",
+        " to_char(m, 'YYYY-MM-DD\"T00:00:00+08:00\"'),"
+        " to_char(m + interval '1 month', 'YYYY-MM-DD\"T00:00:00+08:00\"'))"
+        " from date_trunc('month', (now() - interval '40 days') at time zone 'Asia/Shanghai') m",
         said,
     )
     await checked.publish_again()
@@ -479,6 +480,34 @@ async def test_a_row_moved_under_the_cover_of_a_month(checked: Checked) -> None:
     await let_go(checked, 100)
     await checked.execute("delete from ledger.disclosure where id = $1", checked.ids[250])
     await checked.execute("update ledger.leaf set at = at - interval '40 days' where index = 250")
+    assert "RETENTION" in kinds(await checked.found())
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("l.at", "l.at + interval '1 microsecond'"),
+        ("m.first", "m.first + interval '32 days'"),
+        ("m.first", "date_trunc('month', m.first + interval '32 days', 'Asia/Shanghai')"),
+    ],
+    ids=["a moment", "no month", "the present month"],
+)
+async def test_an_event_is_no_cover_for_a_row(checked: Checked, begin: str, end: str) -> None:
+    """Whoever has the database takes a row away and writes an event, which the gateway signs like any other."""
+    await checked.execute("delete from ledger.disclosure where id = $1", checked.ids[250])
+    await checked.execute(
+        "insert into ledger.event (kind, content) select 'RETENTION', "
+        'format(\'{"disclosures":1,"from":%s,"kind":"RETENTION","until":%s}\', to_json(w.b), to_json(w.e))'
+        f" from (select {begin} as b, {end} as e from ledger.leaf l"
+        " cross join lateral (select date_trunc('month', l.at, 'Asia/Shanghai') as first) m where l.index = 250) w"
+    )
+    await checked.publish_again()
+    assert "ROW_REMOVED" in kinds(await checked.found())
+
+
+async def test_an_event_is_no_cover_for_some_rows_of_a_month(checked: Checked) -> None:
+    """99 rows of a month that is over are taken away, and one stays."""
+    await let_go(checked, 99, gone=99)
     assert "RETENTION" in kinds(await checked.found())
 
 
