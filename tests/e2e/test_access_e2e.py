@@ -59,7 +59,10 @@ class People:
 
 
 async def settled(stack: Stack) -> None:
+    """Everything that was disclosed has its number: at once, since not all of it waits for the sequencer's second."""
     for _ in range(80):
+        await stack.owner.fetchval("select ledger.sequence(100000)")
+        await stack.owner.fetchval("select ledger.fan_out(100000)")
         open_rows = await stack.owner.fetchval(
             "select (select count(*) from (select id from ledger.disclosure union all select id from ledger.event) r"
             " where not exists (select from ledger.leaf l where l.id = r.id)) + s.size - s.fanned"
@@ -72,8 +75,14 @@ async def settled(stack: Stack) -> None:
 
 
 async def get(stack: Stack, path: str) -> Reply:
-    async with stack.session.get(f"{stack.base}{path}") as reply:
-        return Reply(reply.status, reply.headers, await reply.read(), 0.0)
+    """What is there, once a checkpoint covers it."""
+    for _ in range(40):
+        async with stack.session.get(f"{stack.base}{path}") as reply:
+            found = Reply(reply.status, reply.headers, await reply.read(), 0.0)
+        if found.status != 503:
+            break
+        await asyncio.sleep(0.1)
+    return found
 
 
 @pytest.fixture(scope="module")

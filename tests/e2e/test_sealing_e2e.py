@@ -160,7 +160,7 @@ async def test_without_the_seal_the_same_look_tells(stack: Stack, looks: tuple[L
 async def test_it_ends_by_itself_and_another_seal_holds_on(stack: Stack, looks: tuple[Look, Look]) -> None:
     one, _ = looks
     token = await stack.fetch_token(stack.clients["internal"], case="both")
-    short, long = await seal(stack, 4, case="both"), await seal(stack, 3_600, client="internal")
+    short, long = await seal(stack, 2, case="both"), await seal(stack, 3_600, client="internal")
     await stack.ask(PLAIN, {"uscc": one.uscc}, token=token)
     await settled(stack)
     assert await sealed_leaves(stack) == 1
