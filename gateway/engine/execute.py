@@ -251,7 +251,7 @@ class Engine:
         variables, compiled, principal = planned.variables, planned.compiled, planned.principal
         try:
             rows = done.cost = check_sizes(compiled, variables, principal, self._limits)
-            if compiled.plan.sources:
+            if compiled.plan.sources or compiled.permits:
                 refuse_bad_values(compiled, variables, principal)  # before anybody is asked
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None

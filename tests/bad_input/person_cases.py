@@ -19,7 +19,17 @@ def _person(number: object, name: object = "示例") -> Make:
     return ask(_PERSON, "internal", n=number, x=name)
 
 
+_ENTRIES = "query D($s: ID, $a: String) { viewer { disclosures(subject: $s, after: $a) { edges { cursor } } } }"
+
 CASES: tuple[Case, ...] = (
+    Case("entries-request", "who was shown what of a subject, without a recorded access request",
+         "没有查阅申请记录而查询主体的披露记录", ask(_ENTRIES, "internal", s=_UNKNOWN), FORBIDDEN, 403),
+    Case("entries-alone", "the same, without naming the subject", "同上，且未指定主体",
+         ask(_ENTRIES, "internal"), FORBIDDEN, 403),
+    Case("entries-subject", "the id of something else than a subject", "不是主体的标识",
+         ask(_ENTRIES, "internal", s="RQAAAAAAAEAAgAAAAAAAAAA"), INPUT),
+    Case("entries-cursor", "a cursor of another list", "其他列表的游标",
+         ask(_ENTRIES, "internal", s=_UNKNOWN, a="d2026-01-01"), INPUT),
     Case("person-view", "a person, asked for below the internal view", "在内部视图以下查询自然人",
          ask(_PERSON, "restricted", n=_NUMBER, x="示例"), VALID),
     Case("person-literal", "an identity number in the document itself", "证件号码写在查询文档中",
