@@ -37,6 +37,7 @@ _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _CONNECTING: Final = 2.0  # s of an attempt
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
+_SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
     "enable_nestloop": "off",
@@ -142,7 +143,7 @@ class Sequencer:
         made = 0
         while True:
             try:
-                found = await connection.fetchval("select ledger.sequence($1)", _AT_ONCE, timeout=_LONGEST)
+                found = await connection.fetchval(_SEQUENCE, _AT_ONCE, timeout=_LONGEST)
             except asyncpg.UniqueViolationError:
                 # Ids are random: no mishap, but somebody with a view's role. The log goes on all the same.
                 parted = await connection.fetchval("select ledger.part_doubles()", timeout=_LONGEST)

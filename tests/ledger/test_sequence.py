@@ -144,6 +144,26 @@ async def test_each_row_once_with_writers_at_random(log: Connection, writers: li
     assert set(found) == kept
 
 
+async def test_whether_anything_waits_is_known_without_writing(log: Connection, writers: list[Connection]) -> None:
+    waits = "select ledger.waits()"
+    assert await log.fetchval(waits) is False
+    transaction = writers[0].transaction()
+    await transaction.start()
+    await write(writers[0])
+    await write(writers[1])
+    assert await log.fetchval(waits) is True
+    await sequence(log)
+    assert await log.fetchval(waits) is False  # what is not committed does not
+    await transaction.commit()
+    assert await log.fetchval(waits) is True
+    await sequence(log)
+    assert await log.fetchval(waits) is False
+    assert await log.fetchval("select pg_current_xact_id_if_assigned()") is None
+    async with log.transaction():
+        await log.fetchval(waits)
+        assert await log.fetchval("select pg_current_xact_id_if_assigned()") is None
+
+
 async def test_who_comes_second_does_nothing(log: Connection, owner: Connection, writers: list[Connection]) -> None:
     await write(writers[0])
     async with owner.transaction():
