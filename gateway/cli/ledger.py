@@ -74,7 +74,7 @@ def verify(
 
     Each disclosure → entry → leaf → root, against every signed checkpoint and every tile; what subjects are shown,
     gap-free and complete; erasures and months that are no longer kept, against their events in the log. It reads one
-    moment of the database and stops nobody. A million disclosures take less than a minute.
+    moment of the database and stops nobody. A million disclosures take some fifty seconds of CPU time.
 
     With --key the checkpoints must be signed by these keys, which you have kept elsewhere, and not only by those in
     this machine's folder. Whoever has the database and the signing key can make a new history that holds in itself:
