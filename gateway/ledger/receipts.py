@@ -38,12 +38,14 @@ where d.xid >= $1::text::xid8 and d.xid < pg_snapshot_xmax(pg_current_snapshot()
 # By the leaf, which says where the row is, and stays when the row's time is over.
 _FOUND: Final = """
 select l.index, l.entry, case when d.id is null then 'NOT_KEPT'
-    else ledger.standing(d.subject_ids, d.snapshot::pg_snapshot, d.at) end as standing
+    else ledger.standing(d.subject_ids, d.snapshot::pg_snapshot, d.at, d.view, d.matter, d.organisation_uscc)
+    end as standing
 from ledger.leaf l left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
 where l.id = $1::uuid and l.kind = 'D'"""
 _ENTRY: Final = """
 select l.index, l.entry, case when d.id is null then 'NOT_KEPT'
-    else ledger.standing(array[e.subject_id], d.snapshot::pg_snapshot, d.at) end as standing
+    else ledger.standing(array[e.subject_id], d.snapshot::pg_snapshot, d.at, 'SELF', d.matter, d.organisation_uscc)
+    end as standing
 from ledger.subject_entry e join ledger.leaf l on l.index = e.leaf_index
 left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
 where e.subject_id = $1::text::uuid and e.number = $2

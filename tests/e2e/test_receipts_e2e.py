@@ -168,6 +168,35 @@ async def test_the_status_is_of_this_moment(stack: Stack) -> None:
     assert (await get(stack, await receipt_of(subject["uscc"]))).json["status"] == "VALID"
 
 
+async def test_the_status_tells_nothing_of_records_that_the_asker_could_not_see(stack: Stack) -> None:
+    """An objection to a record that was repaired, and what becomes of it: for who may see it alone."""
+    uscc = await stack.owner.fetchval(UNMARKED, "")
+    record = await stack.owner.fetchval(
+        "select r.id from core.record r join core.subject s on s.id = r.subject_id where s.uscc = $1"
+        " and r.status in ('ACTIVE', 'CORRECTED') limit 1",
+        uscc,
+    )
+    was = await stack.owner.fetchval("select status from core.record where id = $1", record)
+    await stack.owner.execute("update core.record set status = 'REPAIRED' where id = $1", record)
+    await stack.owner.execute(VERSION.replace("'CORRECTED'", "'REPAIRED'"), record)
+    paths = []
+    for view in ("restricted", "internal"):  # the second for SUPERVISION
+        _, claims = await claims_of(stack, await stack.ask(PLAIN, {"uscc": uscc}, view, headers=ASKS))
+        paths.append(f"/receipts/{claims['disclosure']}")
+        await logged(stack, paths[-1])
+
+    async def status() -> list[str]:
+        return [(await get(stack, path)).json["status"] for path in paths]
+
+    # VERSION is an hour old by its clock, so it came before both.
+    assert await status() == ["VALID", "VALID"]
+    await stack.owner.execute("update core.record set under_objection = true where id = $1", record)
+    assert await status() == ["VALID", "UNDER_OBJECTION"]
+    await stack.owner.execute(VERSION.replace("'CORRECTED'", "'REVOKED'"), record)
+    assert await status() == ["VALID", "SUPERSEDED"]
+    await stack.owner.execute("update core.record set status = $2, under_objection = false where id = $1", record, was)
+
+
 async def test_a_change_has_a_receipt_and_its_reply_under_a_key_another(stack: Stack) -> None:
     uscc = stack.enterprises()[1]
     sent = consent(stack, uscc)
