@@ -84,14 +84,14 @@ def add(
     if not valid_uscc(organisation):
         fail(f"{organisation} is not a unified social credit code")
     if until.date() < dt.date.today():
-        fail("until lies in the past")
+        fail("--until lies in the past; give the last day on which the request holds")
 
     async def work(connection: Connection) -> int:
         found = await subject_named(connection, subject)
         return int(await connection.fetchval(_ADD, found, organisation, case, requester, basis, until.date()))
 
     number = on_ledger(work)
-    note("recorded; end it with: credit-gateway ledger access-request end")
+    note(f"recorded; end it with: credit-gateway ledger access-request end {number}")
     typer.echo(number)
 
 

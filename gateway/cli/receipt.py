@@ -101,7 +101,7 @@ def _verified(file: str, keys: PublicKeys, proofs: Sequence[tuple[Path, bytes]],
         found: dict[str, Any] = {"file": file, "holds": True, "disclosure": receipt.disclosure, "key": receipt.kid}
         claims = receipt.claims
         found |= {name: claims[name] for name in ("iss", "iat", "view", "purpose")}
-        found |= {"subjects": len(claims["subjects"]), "log": receipt.origin, "included": None}
+        found |= {"subjects": len({str(one) for one in claims["subjects"]}), "log": receipt.origin, "included": None}
         place = _proof_of(receipt, proofs)
         if place is not None:
             used.add(place)
@@ -147,7 +147,8 @@ def _line(found: dict[str, Any]) -> str:
     name = "".join(character if character.isprintable() else "\ufffd" for character in found["file"])
     if not found["holds"]:
         return f"{name}: FAILS at {found['step']}: {found['error']}"
+    subjects = "1 subject" if found["subjects"] == 1 else f"{found['subjects']} subjects"
     where = "its log was not looked at (no --proof)"
     if found["included"] is not None:
         where = f"in the log {found['log']} of {found['included']} entries"
-    return f"{name}: holds; disclosure {found['disclosure']}, {found['subjects']} subjects; {where}"
+    return f"{name}: holds; disclosure {found['disclosure']}, {subjects}; {where}"

@@ -47,7 +47,7 @@ def seal(
         raise typer.BadParameter("give one of --client, --matter, --case, --disclosure")
     end = until.replace(tzinfo=_SHANGHAI)
     if end <= dt.datetime.now(dt.UTC):
-        fail("until lies in the past")
+        fail("--until lies in the past; give the time at which the seal ends")
     one: uuid.UUID | None = None
     if disclosure is not None:
         try:

@@ -147,7 +147,9 @@ def read(text: str, keys: PublicKeys, *, now: float) -> Receipt:
     if len(text) > MOST:
         raise Unproven("file", f"too long: a receipt has at most {MOST} characters")
     if not _COMPACT.fullmatch(text):
-        raise Unproven("file", "not a receipt: it must be a compact JWS of three parts, the last of 64 bytes")
+        raise Unproven(
+            "file", "not a receipt: give the compact JWS alone, or the answer's body alone (curl without -i)"
+        )
     header = _json(_unbase64url(text.partition(".")[0], "header"), "header")
     if set(header) != _HEADER or not all(isinstance(value, str) for value in header.values()):
         raise Unproven("header", "the header must have alg, kid and typ, and nothing else")
