@@ -18,7 +18,14 @@ from typing import TypeAlias
 
 import asyncpg
 
-from gateway.storage.identifiers import SHORTER, fold_name, mask_identity_numbers, squeeze_name, valid_organisation_code
+from gateway.storage.identifiers import (
+    SHORTER,
+    fold_name,
+    mask_identity_numbers,
+    squeeze_name,
+    valid_organisation_code,
+    valid_uscc,
+)
 from gateway.storage.nearly import nearly_identity_number
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -61,7 +68,12 @@ _NEXT = "select id from core.subject where id > $1 order by id limit $2"
 def folded(text: str) -> str:
     """What somebody typed, as names are folded for the search, at most LONGEST characters. No identity number goes to
     the database, which may log it: nobody is found by one."""
-    return _folded(mask_identity_numbers(text))[:LONGEST]
+    whole = _folded(text)
+    code = whole.upper()
+    # Within a code, spaced as people write it, digits may look like an old number.
+    if not (valid_uscc(code) and (code.startswith("9") or not nearly_identity_number(code))):
+        whole = _folded(mask_identity_numbers(text))
+    return whole[:LONGEST]
 
 
 def _folded(text: str) -> str:
