@@ -71,13 +71,15 @@ _EXCESS: Final = """select e.subject_id, e.number, e.leaf_index, e.disclosure_id
         and l.index = e.leaf_index and d.at = e.at and e.subject_id = any (d.subject_ids))
     order by 1, 2 limit 100"""
 _ZONE: Final = dt.timezone(dt.timedelta(hours=8))  # months of partitions begin there (ledger.add_partitions)
-# Leaves whose subjects' entries wait for the end of a seal: one that is in the log and covers them.
+# Leaves whose subjects' entries wait for the end of a seal: one that is in the log, covers them, and was not over while
+# the log went on: the runner ends it within seconds.
 HELD_BACK: Final = """select h.leaf_index from ledger.sealed_entry h join ledger.leaf l on l.index = h.leaf_index
     join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
     where exists (select from ledger.seal s join ledger.event e
         on e.kind = 'SEAL' and e.content = ledger.seal_event('SEAL', s)
         where s.ended_at is null and (s.client_id = d.client_id or s.matter = d.matter
-            or s.case_number = d.case_number or s.disclosure_id = d.id))"""
+            or s.case_number = d.case_number or s.disclosure_id = d.id)
+            and s.until > (select n.at from ledger.leaf n order by n.index desc limit 1) - interval '10 minutes')"""
 
 _Ask: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is done, how much of it, of how much

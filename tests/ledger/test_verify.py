@@ -511,6 +511,26 @@ async def test_an_event_is_no_cover_for_some_rows_of_a_month(checked: Checked) -
     assert "RETENTION" in kinds(await checked.found())
 
 
+@pytest.mark.parametrize(("until", "found"), [("1 day", set()), ("-1 day", {"SUBJECT_ENTRIES"})])
+async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str, found: set[str]) -> None:
+    """A subject's last entry is taken away, and a seal is made that was over when it was made."""
+    entry = await checked.log.owner.fetchrow("select * from ledger.subject_entry order by number desc limit 1")
+    assert entry is not None
+    await checked.execute("delete from ledger.subject_entry where leaf_index = $1", entry["leaf_index"])
+    await checked.execute("insert into ledger.sealed_entry values ($1, $2)", entry["leaf_index"], entry["at"])
+    assert "SUBJECT_ENTRIES" in kinds(await checked.found())
+    await checked.execute(
+        "select ledger.add_seal('示例', '示例', null, null, d.case_number, null, now() + $2::text::interval)"
+        " from ledger.disclosure d where d.id = $1",
+        entry["disclosure_id"],
+        until,
+    )
+    await checked.publish_again()
+    assert {kind for kind in kinds(await checked.found()) if kind != "NUMBERS"} == found
+    await checked.execute("delete from ledger.sealed_entry")
+    await checked.execute("delete from ledger.seal")
+
+
 # The rest -------------------------------------------------------------------------------------------------------------
 
 
