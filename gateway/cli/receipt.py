@@ -26,6 +26,7 @@ from gateway.settings import load
 app = typer.Typer(help="Verify receipts of answers (docs/ledger.md).", no_args_is_help=True)
 
 _MOST_KEYS = 4 * 1024 * 1024  # bytes of a JWKS
+_STATUSES = ("VALID", "SUPERSEDED", "UNDER_OBJECTION", "NOT_KEPT")
 _MOST_FILE = form.MOST + 16 * 1024 * 1024  # bytes of a file: an answer, and the receipt in it
 
 
@@ -107,6 +108,9 @@ def _verified(file: str, keys: PublicKeys, proofs: Sequence[tuple[Path, bytes]],
             used.add(place)
             checkpoint = form.prove(receipt, proofs[place][1], keys)
             found["included"] = checkpoint.size
+            # Nobody signs it: what the gateway said when the proof was fetched.
+            status = json.loads(proofs[place][1]).get("status")
+            found["status"] = status if status in _STATUSES else None
         return found
     except OperatorError as error:
         return {"file": file, "holds": False, "step": "file", "error": str(error)}
@@ -151,4 +155,6 @@ def _line(found: dict[str, Any]) -> str:
     where = "its log was not looked at (no --proof)"
     if found["included"] is not None:
         where = f"in the log {found['log']} of {found['included']} entries"
+        if found.get("status") is not None:
+            where += f"; status {found['status']} when the proof was fetched (not signed)"
     return f"{name}: holds; disclosure {found['disclosure']}, {subjects}; {where}"

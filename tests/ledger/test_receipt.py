@@ -279,6 +279,16 @@ def test_the_command_verifies_several_files_and_standard_input(files: Path) -> N
     assert [(each["holds"], each["included"]) for each in json.loads(found.stdout)] == [(True, 11), (True, 11)]
 
 
+def test_the_command_passes_on_the_status_that_nobody_signs(files: Path, keys: KeyStore) -> None:
+    proof = files / "proof.json"
+    told = "status SUPERSEDED when the proof was fetched (not signed)"
+    for said, shown in (("SUPERSEDED", f"{told}\n"), ("<b>", "entries\n")):
+        proof.write_text(json.dumps(proof_of(keys, 1) | {"status": said}))
+        found = run(str(files / "one.jws"), "--proof", str(proof), "--keys", str(files / "keys.json"))
+        assert found.exit_code == 0
+        assert found.stdout.endswith(shown), found.stdout
+
+
 def test_the_command_says_which_step_failed(files: Path) -> None:
     keys = ("--keys", str(files / "keys.json"))
     one, two = str(files / "one.jws"), str(files / "two.json")
