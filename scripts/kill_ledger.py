@@ -40,6 +40,7 @@ CLI = SERVE[:-1]
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _PAUSE = 0.05  # s before a connection that broke is made anew
 _TOKEN = 600.0  # s after which a token is fetched anew: it holds 900
+_STARTED = 240.0  # s that it may take to answer again
 _SETTLED = 60.0  # s that log and fan-out may take afterwards
 
 # What the ledger says of itself, in one snapshot.
@@ -181,10 +182,11 @@ async def torment(stage: Stage, options: argparse.Namespace, chance: random.Rand
 
 async def _answering(counts: Counts, before: int, running: subprocess.Popen[bytes], stage: Stage) -> None:
     """Wait until it answers again."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _STARTED
     while len(counts.answers) == before:
         if running.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"the gateway answers no more: {stage.log.read_text(encoding='utf-8')[-2_000:]}")
+            said = stage.log.read_text(encoding="utf-8")[-2_000:]
+            raise SystemExit(f"the gateway answers no more (ended: {running.poll()}): {said}")
         await asyncio.sleep(0.02)
 
 
