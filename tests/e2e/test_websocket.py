@@ -102,6 +102,8 @@ async def test_operations_of_all_kinds_share_a_socket(stack: Stack, owner: Any, 
         third = await write(owner, usccs[1])
         assert (await socket.change())["record"]["title"] == third
         await socket.subscribe("a", usccs=usccs[:1])  # an id that is free again
+        await socket.subscribe("e", "{ viewer { view } }")  # nobody says when "a" has begun: behind it, as above
+        assert [(await socket.hear())["type"] for _ in range(2)] == ["next", "complete"]
         fourth = await write(owner, usccs[0])
         assert (await socket.change())["record"]["title"] == fourth
 
