@@ -20,6 +20,7 @@ from typing import Any
 
 from gateway.auth.jose import JwtError, Key, import_key
 from gateway.errors import OperatorError
+from gateway.storage.canonical import canonical_json
 from gateway.storage.pool import Pool, same
 
 CHANNEL = "credit_clients"  # NOTIFY with the client's id whenever a client is disabled or gets other keys or limits
@@ -267,14 +268,13 @@ def _first(read_at: float, rows: Sequence[Any]) -> Client | None:
 
 def _matter(row: Mapping[str, Any]) -> Matter:
     basis = {"legal_basis": row["basis"], "matter": row["code"], "sources": sorted(row["sources"])}
-    text = json.dumps(basis, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return Matter(
         row["code"],
         frozenset(row["sources"]),
         tuple(row["opens"]),
         identifies_persons=row["identifies_persons"],
         reveals_identity=row["reveals_identity"],
-        legal_basis=text,
+        legal_basis=canonical_json(basis),
     )
 
 

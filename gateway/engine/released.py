@@ -7,8 +7,6 @@ Fields without a level of their own (of connections and edges) have that of what
 
 from __future__ import annotations
 
-import json
-
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
@@ -23,6 +21,7 @@ from graphql import (
 )
 
 from gateway.engine.selection import Document, included
+from gateway.storage.canonical import canonical_json
 from gateway.storage.levels import Level
 
 
@@ -62,7 +61,4 @@ def released(document: Document, node: OperationDefinitionNode) -> str:
             condition = inner.type_condition
             at = parent if condition is None else document.schema.type_map[condition.name.value]
             todo.append((at, inner.selection_set))
-    return _encode({level.name: sorted(names) for level, names in found.items()})
-
-
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+    return canonical_json({level.name: sorted(names) for level, names in found.items()})

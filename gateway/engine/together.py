@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -157,8 +157,7 @@ class Together:
         """Begin what has its turn."""
         while self._queue:
             if self._turns > self._width:
-                now = time.monotonic()
-                long = sum([now - asked.since > _LONG for asked in self._lists])
+                long = _longer(self._lists, _LONG, time.monotonic())
                 if self._turns > self._width + min(long, _BESIDE_LONG):
                     if self._waker is None:
                         self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
@@ -284,9 +283,11 @@ class Together:
         """Whether a task of the group's may go on: there may be more of them only while others are slow."""
         if group.running <= self._at_once(group):
             return True
-        now = time.monotonic()
-        slow = sum([now - asked.since > _SLOW for asked in group.asked])
-        return group.running <= self._width + min(slow, _BESIDE)
+        return group.running <= self._beside_slow(group, time.monotonic())
+
+    def _beside_slow(self, group: _Group, now: float) -> int:
+        """Statements of a group, with those that may go beside slow ones."""
+        return self._width + min(_longer(group.asked, _SLOW, now), _BESIDE)
 
     def _look(self) -> None:
         """Tell those whose time is over, cancel what nobody waits for, and pass by what is slow.
@@ -306,11 +307,10 @@ class Together:
                     self._keep_apart(group.key, now)
             _expire(group.waiting, now)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
-            slow = sum([now - asked.since > _SLOW for asked in group.asked])
             if group.lists:
                 self._queue_up(group)
                 self._drop(group)
-            elif group.waiting and group.running < self._width + min(slow, _BESIDE):
+            elif group.waiting and group.running < self._beside_slow(group, now):
                 group.begin()
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
 
@@ -319,6 +319,11 @@ class Together:
             self._apart = {known: until for known, until in self._apart.items() if until > now}
         if len(self._apart) < _MOST_APART:
             self._apart[key] = now + _APART
+
+
+def _longer(under_way: Iterable[_Asked], seconds: float, now: float) -> int:
+    """How many of these statements take longer than that."""
+    return sum([now - asked.since > seconds for asked in under_way])
 
 
 def _expire(waiting: Sequence[_Waiter], now: float) -> None:

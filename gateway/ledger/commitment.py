@@ -8,7 +8,6 @@ database makes the same in ledger.sequence, and a test holds both together. For 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256, sha512
@@ -24,13 +23,6 @@ _DISCLOSURE: Final = b"credit-disclosure/v1\n"
 _EVENT: Final = b"credit-event/v1\n"
 _IN_BLOCK: Final = 4  # salts of 16 bytes in one SHA-512
 _NOTHING: Final[Mapping[int, bytes]] = {}
-
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-
-
-def canonical(value: Any) -> bytes:
-    """RFC 8785 JSON of texts, whole numbers, nulls, arrays, and objects whose names are ASCII."""
-    return _encode(value).encode()
 
 
 class Punctured(ValueError):
@@ -66,9 +58,13 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
         left = sha256(b"\x01" + level[0] + level[1]).digest()
         return sha256(b"\x01" + left + sha256(b"\x01" + level[2] + level[3]).digest()).digest()
     while len(level) > 1:
-        last = level[-1:] if len(level) % 2 else []
-        level = [sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + last
+        level = _above(level)
     return level[0]
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    last = level[-1:] if len(level) % 2 else []
+    return [sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + [*last]
 
 
 def path_of(hashes: Sequence[bytes], place: int) -> list[bytes]:
@@ -77,8 +73,7 @@ def path_of(hashes: Sequence[bytes], place: int) -> list[bytes]:
     while len(level) > 1:
         if place ^ 1 < len(level):
             path.append(level[place ^ 1])
-        last = level[-1:] if len(level) % 2 else []
-        level = [sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)] + last
+        level = _above(level)
         place //= 2
     return path
 

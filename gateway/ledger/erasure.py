@@ -21,6 +21,7 @@ import asyncpg
 
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
+from gateway.storage.canonical import canonical_json
 from gateway.storage.database import Database
 from gateway.storage.forget import find, forget
 from gateway.storage.identifiers import node_id
@@ -96,7 +97,7 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
     places = {str(row["id"]): await _puncture(connection, dict(row), subject) for row in rows}
     await connection.execute(_NUMBERS, subject)
     await connection.execute(_REQUESTS, subject)
-    content = commitment.canonical({"basis": basis, "erased": places}).decode()
+    content = canonical_json({"basis": basis, "erased": places})
     await connection.execute(_EVENT, content)
     return Erased(person is not None, records, len(rows))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
+import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from joserfc.jwk import OKPKey
 
@@ -59,6 +60,15 @@ def origin_of(issuer: str) -> str:
     """The origin of the log of an issuer: its URL without the scheme, and /log. Raises NoteError where none fits."""
     parts = urlsplit(issuer)
     return check_name(f"{parts.netloc}{parts.path.rstrip('/')}/log")
+
+
+def of_connection(connection: asyncpg.Connection[asyncpg.Record]) -> Fetch:
+    """A connection as what is asked."""
+
+    async def fetch(sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+        return await connection.fetch(sql, *arguments)
+
+    return fetch
 
 
 def text_of(value: str | bytes) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,6 +23,7 @@ from gateway.ledger.head import (
     Fetch,
     Head,
     Tampered,
+    of_connection,
     origin_of,
     read_edge,
     read_head,
@@ -83,10 +83,7 @@ class Publisher:
 
     async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> Head:
         await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-
-        async def fetch(sql: str, arguments: Sequence[Any]) -> list[asyncpg.Record]:
-            return await connection.fetch(sql, *arguments)
-
+        fetch = of_connection(connection)
         head = self._head
         last = await connection.fetchrow(LAST)
         if head is None or last is None or (last["size"], last["note"]) != (head.checkpoint.size, head.note):

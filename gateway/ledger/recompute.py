@@ -45,8 +45,23 @@ _KEPT: Final = "select disclosure_id, place, salt from ledger.kept_salt where di
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """The months (from, until) whose disclosures are no longer kept."""
+
+    months: tuple[tuple[dt.datetime, dt.datetime], ...] = ()
+
+    def month_of(self, at: dt.datetime) -> int | None:
+        """Which of them a moment is in; None for what is kept."""
+        return next((place for place, (begin, end) in enumerate(self.months) if begin <= at < end), None)
+
+    def has(self, at: dt.datetime) -> bool:
+        """Whether what was disclosed then is no longer kept."""
+        return bool(self.months) and self.month_of(at) is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """What all chunks have in common. `gone`: times (from, until) of which disclosures are no longer kept."""
+    """What all chunks have in common."""
 
     dsn: str
     snapshot: str  # exported by the parent, whose transaction is open
@@ -54,7 +69,7 @@ class Job:
     fanned: int  # the leaves below have their subjects' entries
     held_back: frozenset[int]  # leaves below it that have none yet
     key: bytes  # of the sums, made for this run: nobody can make rows whose sum fits
-    gone: tuple[tuple[dt.datetime, dt.datetime], ...]
+    gone: Gone
 
     @classmethod
     def read(cls, line: str) -> Job:
@@ -68,7 +83,7 @@ class Job:
             data["fanned"],
             frozenset(data["held_back"]),
             bytes.fromhex(data["key"]),
-            gone,
+            Gone(gone),
         )
 
     def line(self) -> str:
@@ -80,13 +95,9 @@ class Job:
             "fanned": self.fanned,
             "held_back": sorted(self.held_back),
             "key": self.key.hex(),
-            "gone": [[begin.isoformat(), end.isoformat()] for begin, end in self.gone],
+            "gone": [[begin.isoformat(), end.isoformat()] for begin, end in self.gone.months],
         }
         return json.dumps(made)
-
-    def lets_go(self, at: dt.datetime) -> bool:
-        """Whether what was disclosed then is no longer kept."""
-        return any(begin <= at < end for begin, end in self.gone)
 
 
 @dataclass(slots=True)
@@ -187,7 +198,7 @@ class Recomputing:
             if wrong := _puncture(row, erased, kept):
                 done.findings.add("TOMBSTONE", _where(row), wrong)
         job, at = self._job, row["at"]
-        let_go = bool(job.gone) and job.lets_go(at)
+        let_go = job.gone.has(at)
         if let_go:
             done.findings.add("RETENTION", _where(row), "it stands in a month that was let go, as a whole")
         if index < job.fanned and index not in job.held_back and not let_go:
@@ -209,7 +220,7 @@ class Recomputing:
                 if own != number:
                     done.findings.add("NUMBERS", f"subject {owner}", f"number {number} is missing, {own} follows")
                     number = own
-                if not (job.gone and job.lets_go(at)):
+                if not job.gone.has(at):
                     done.sum += entry_sum(job.key, owner, index, disclosure, at)
         return done
 

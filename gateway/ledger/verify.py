@@ -30,7 +30,7 @@ from gateway.ledger.commitment import of_event
 from gateway.ledger.findings import MOST, Findings
 from gateway.ledger.follow import Leaves
 from gateway.ledger.notes import Verifier
-from gateway.ledger.recompute import SUM_BYTES, Job, recomputing
+from gateway.ledger.recompute import SUM_BYTES, Gone, Job, recomputing
 
 PAGES: Final = 1_500  # of all partitions in one chunk
 _LAST_PAGE: Final = 2**32 - 1
@@ -109,12 +109,10 @@ class _Known:
     size: int
     fanned: int
     taken: str
-    gone: list[tuple[dt.datetime, dt.datetime]]
+    events: Sequence[Any]
+    gone: Gone
+    told_gone: tuple[int, ...]  # how many of each, as the events say
     held_back: frozenset[int]
-
-    def lets_go(self, at: dt.datetime) -> bool:
-        """Whether what was disclosed then is no longer kept."""
-        return any(begin <= at < end for begin, end in self.gone)
 
 
 class Verification:
@@ -146,7 +144,7 @@ class Verification:
             async with self._connection() as connection:
                 snapshot = await connection.fetchval("select pg_export_snapshot()")
                 known = await self._known(connection)
-                job = Job(self._dsn, snapshot, known.taken, known.fanned, known.held_back, self._key, tuple(known.gone))
+                job = Job(self._dsn, snapshot, known.taken, known.fanned, known.held_back, self._key, known.gone)
                 pages = [row[0] for row in await connection.fetch(_PAGES)]
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._recompute(job, pages))
@@ -175,10 +173,13 @@ class Verification:
         state = await connection.fetchrow("select size, fanned, snapshot::text as taken from ledger.log_state")
         if state is None:
             raise OperatorError("there is no log in this database; run: credit-gateway migrate")
-        gone = [window for _, window in _let_go(await connection.fetch(_EVENTS))]
+        events = await connection.fetch(_EVENTS)
+        let_go = [*_let_go(events)]
+        gone = Gone(tuple(window for _, window in let_go))
         held = frozenset([row[0] for row in await connection.fetch(HELD_BACK)])
         self._report.unnumbered = state["size"] - state["fanned"]
-        return _Known(state["size"], state["fanned"], state["taken"], gone, held)
+        told = tuple(count for count, _ in let_go)
+        return _Known(state["size"], state["fanned"], state["taken"], events, gone, told, held)
 
     # Rows, by several processes ---------------------------------------------------------------------------------------
 
@@ -239,9 +240,9 @@ class Verification:
     async def _removed(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
         """Leaves whose rows are gone: of months that were let go as many as their events say, of others none."""
         findings = self._report.findings
-        counts = [0] * len(known.gone)
+        counts = [0] * len(known.gone.months)
         async for row in connection.cursor(_REMOVED, prefetch=2_000):
-            window = next((i for i, (begin, end) in enumerate(known.gone) if begin <= row["at"] < end), None)
+            window = known.gone.month_of(row["at"])
             if row["kind"] == "D" and window is not None:
                 counts[window] += 1
                 self._report.let_go += 1
@@ -250,8 +251,7 @@ class Verification:
                 findings.add(
                     "ROW_REMOVED", f"{what} {row['id']} of {row['at']:%Y-%m-%d %H:%M:%S} UTC, entry {row['index']}"
                 )
-        told = [count for count, _ in _let_go(await connection.fetch(_EVENTS))]
-        for (begin, end), there, said in zip(known.gone, counts, told, strict=True):
+        for (begin, end), there, said in zip(known.gone.months, counts, known.told_gone, strict=True):
             if there != said:
                 findings.add(
                     "RETENTION",
@@ -263,8 +263,7 @@ class Verification:
         """Events against their leaves, and tombstones against the events that made them."""
         findings = self._report.findings
         told: set[tuple[UUID, int]] = set()
-        rows: Sequence[Any] = await connection.fetch(_EVENTS)
-        for row in rows:
+        for row in known.events:
             self._report.events += 1
             where = f"event {row['id']} ({row['kind']}) of {row['at']:%Y-%m-%d %H:%M:%S} UTC"
             if row["index"] is None:
@@ -290,7 +289,7 @@ class Verification:
             row["id"]: row["at"] for row in await connection.fetch(_TIMES, list({identity for identity, _ in lost}))
         }
         for identity, place in sorted(lost):
-            if identity in times and known.lets_go(times[identity]):
+            if identity in times and known.gone.has(times[identity]):
                 continue  # it went with its month
             findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "an erasure's tombstone is gone")
 
@@ -305,7 +304,7 @@ class Verification:
                 findings.add("ROW_DOUBLE", f"disclosure {identity}", f"{count} rows have this id")
         if self._erased != report.tombstones:
             for identity, place, at in await connection.fetch(_LOOSE):
-                if at is None or not known.lets_go(at):
+                if at is None or not known.gone.has(at):
                     findings.add("TOMBSTONE", f"disclosure {identity}, place {place}", "nothing was erased there")
         texts: dict[bytes, bool] = {}
         async for row in connection.cursor(_TEXTS, prefetch=500):
@@ -324,7 +323,7 @@ class Verification:
             if index not in known.held_back:
                 findings.add("SUBJECT_ENTRIES", f"disclosure {identity}, entry {index}", f"subject {subject} lacks it")
         for row in await connection.fetch(_EXCESS):
-            if not known.lets_go(row["at"]):
+            if not known.gone.has(row["at"]):
                 where = f"subject {row['subject_id']}, number {row['number']}"
                 findings.add("SUBJECT_ENTRIES", where, f"no such disclosure: {row['disclosure_id']}")
         if len(findings) == before:

@@ -17,7 +17,7 @@ import asyncpg
 
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
-from gateway.ledger.head import COSIGNATURES, held, read_edge, signer
+from gateway.ledger.head import COSIGNATURES, held, of_connection, read_edge, signer
 from gateway.ledger.merkle import Part, ProofError, consistency_parts, verify_consistency
 from gateway.ledger.notes import (
     COSIGNATURE,
@@ -128,13 +128,10 @@ async def keep_cosignatures(
     if any(cosigned_at(line) > time.time() + AHEAD for line in lines):
         raise NoteError("a cosignature is of the future")
 
-    async def fetch(sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
-        return await connection.fetch(sql, *arguments)
-
     size = await connection.fetchval("select max(size) from ledger.checkpoint")
     if size is None or checkpoint.size > size:
         raise Forked(f"{checkpoint.size} entries were cosigned of our log, which has signed {size or 0}", (str(note),))
-    if (await read_edge(fetch, checkpoint.size)).root() != checkpoint.root:
+    if (await read_edge(of_connection(connection), checkpoint.size)).root() != checkpoint.root:
         raise Forked(f"another tree of {checkpoint.size} entries was cosigned of our log", (str(note),))
     for line in lines:
         await connection.execute(_COSIGNATURE, checkpoint.size, checkpoint.root, line.name, line.line)
