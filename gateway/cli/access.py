@@ -19,7 +19,7 @@ from gateway.cli.common import fail, note, reported, show_json, show_table
 from gateway.errors import StorageError
 from gateway.settings import load
 from gateway.storage.database import open_database
-from gateway.storage.identifiers import parse_node_id, valid_uscc
+from gateway.storage.identifiers import id_of, valid_uscc
 
 app = typer.Typer(
     help="Who may read a subject's entries besides itself (docs/ledger.md, Access).", no_args_is_help=True
@@ -59,11 +59,8 @@ async def subject_named(connection: Connection, text: str) -> uuid.UUID:
     """The subject of a USCC or of a node id; exits where there is none."""
     external_id = None
     if not valid_uscc(text):
-        try:
-            letter, external_id = parse_node_id(text)
-        except ValueError:
-            letter = ""
-        if letter != "S":
+        external_id = id_of("S", text)
+        if external_id is None:
             fail(f"{text} is neither a unified social credit code nor the id of a subject")
     found: uuid.UUID | None = await connection.fetchval(_SUBJECT, text, external_id)
     if found is None:

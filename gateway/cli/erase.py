@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +14,7 @@ from gateway.errors import OperatorError
 from gateway.ledger.erasure import Erased, erase
 from gateway.settings import load
 from gateway.storage.database import open_database
-from gateway.storage.identifiers import parse_node_id
+from gateway.storage.identifiers import id_of
 
 MOST_BASIS = 500
 
@@ -47,13 +46,13 @@ def erase_command(
 
 
 def _subject(text: str) -> UUID:
-    with contextlib.suppress(ValueError):
-        letter, found = parse_node_id(text)
-        if letter == "S":
-            return found
-    with contextlib.suppress(ValueError):
+    found = id_of("S", text)
+    if found is not None:
+        return found
+    try:
         return UUID(text)
-    raise OperatorError("SUBJECT is the id of a subject as answers have it, or its UUID")
+    except ValueError:
+        raise OperatorError("SUBJECT is the id of a subject as answers have it, or its UUID") from None
 
 
 def _said(made: Erased, *, dry_run: bool) -> str:

@@ -15,7 +15,7 @@ from gateway.engine.changes import Change, Own, Refusal, written
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.errors import BadUserInput, ClientError, Forbidden
 from gateway.resolvers import paging
-from gateway.storage.identifiers import mask_identity_numbers, parse_node_id
+from gateway.storage.identifiers import id_of, mask_identity_numbers
 from gateway.storage.writes import MOST_YEARS
 
 MOST_SCOPES = 20
@@ -147,11 +147,8 @@ def _no_consent() -> ClientError:
 
 def consent_id(text: Any) -> uuid.UUID:
     """The UUID in a consent's node id. Raises BadUserInput."""
-    try:
-        letter, external_id = parse_node_id(text)
-    except ValueError:
-        letter = ""
-    if letter != "C":
+    external_id = id_of("C", text)
+    if external_id is None:
         raise BadUserInput(
             "consentId is not the id of a consent; take one from recordConsent or viewer { consents }",
             "consentId 不是授权的标识，请使用 recordConsent 或 viewer { consents } 给出的 id",

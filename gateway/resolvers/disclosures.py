@@ -14,7 +14,7 @@ from gateway.engine.bindings import SOLE, Condition, Page, Rows
 from gateway.engine.values import Arguments, Value
 from gateway.errors import BadUserInput
 from gateway.resolvers import paging
-from gateway.storage.identifiers import parse_node_id
+from gateway.storage.identifiers import id_of
 
 _LETTER = "e"
 _CURSOR = re.compile(r"e([1-9][0-9]{0,17})([A-Za-z0-9_-]{23})", re.ASCII)
@@ -48,11 +48,8 @@ def sources(_: Arguments) -> Rows:
 
 
 def _subject(text: Any) -> uuid.UUID:
-    try:
-        letter, external_id = parse_node_id(text)
-    except ValueError:
-        letter = ""
-    if letter != "S":
+    external_id = id_of("S", text)
+    if external_id is None:
         raise BadUserInput(
             "subject is not the id of a subject; take the id of a Subject",
             "subject 不是主体的标识，请使用 Subject 的 id",
@@ -69,11 +66,8 @@ class _Part:
 
     def __call__(self, text: Any) -> Any:
         found = _CURSOR.fullmatch(text) if isinstance(text, str) else None
-        try:
-            letter, external_id = parse_node_id(found[2] if found is not None else "")
-        except ValueError:
-            letter = ""
-        if found is None or letter != "S":
+        external_id = None if found is None else id_of("S", found[2])
+        if found is None or external_id is None:
             raise paging.bad_cursor(self.name)
         return (int(found[1]), external_id)[self.index]
 

@@ -14,7 +14,7 @@ from gateway.engine.changes import Change, Own, written
 from gateway.engine.persons import folded
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.errors import BadUserInput, ClientError, Forbidden
-from gateway.storage.identifiers import mask_identity_numbers, parse_node_id
+from gateway.storage.identifiers import id_of, mask_identity_numbers
 
 MOST_REASON = 500  # characters
 
@@ -50,11 +50,8 @@ def reveal(arguments: Arguments) -> Change:
 
 
 def _subject_id(text: Any) -> uuid.UUID:
-    try:
-        letter, external_id = parse_node_id(text)
-    except ValueError:
-        letter = ""
-    if letter != "S":
+    external_id = id_of("S", text)
+    if external_id is None:
         raise BadUserInput(
             "subject is not the id of a subject; take one from the field id of an answer",
             "subject 不是主体的标识，请使用答复中 id 字段的值",

@@ -12,7 +12,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from gateway.errors import BadUserInput
 from gateway.storage.identifiers import valid_uscc
-from gateway.storage.nearly import masked, nearly_identity_number
+from gateway.storage.nearly import is_code_of_organisation, masked
 
 Uscc = NewType("Uscc", str)
 Date = NewType("Date", str)
@@ -26,7 +26,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 def parse_uscc(value: Any) -> str:
     """A USCC whose check digit holds. Raises BadUserInput, also for a person's number that holds as a code, as one in
     31 does: the account would keep it as the code that it is not."""
-    if isinstance(value, str) and valid_uscc(value) and (value[0] == "9" or not nearly_identity_number(value)):
+    if isinstance(value, str) and is_code_of_organisation(value):
         return value
     if (
         isinstance(value, str)

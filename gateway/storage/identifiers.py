@@ -368,6 +368,15 @@ def parse_node_id(text: str) -> tuple[str, uuid.UUID]:
     return letter, made
 
 
+def id_of(letter: str, text: str) -> uuid.UUID | None:
+    """The UUID in a node id of that type; None for whatever is none."""
+    try:
+        found, external_id = parse_node_id(text)
+    except ValueError:
+        return None
+    return external_id if found == letter else None
+
+
 # Numbers of cases and documents ---------------------------------------------------------------------------------------
 
 _COURT = r"最高法|[京津冀晋内辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川黔云藏陕甘青宁新兵军](?:[0-9A-Z]{2}(?:[0-9A-Z]{2})?)?"

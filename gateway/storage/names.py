@@ -24,9 +24,8 @@ from gateway.storage.identifiers import (
     mask_identity_numbers,
     squeeze_name,
     valid_organisation_code,
-    valid_uscc,
 )
-from gateway.storage.nearly import nearly_identity_number
+from gateway.storage.nearly import is_code_of_organisation, nearly_identity_number
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -69,9 +68,8 @@ def folded(text: str) -> str:
     """What somebody typed, as names are folded for the search, at most LONGEST characters. No identity number goes to
     the database, which may log it: nobody is found by one."""
     whole = _folded(text)
-    code = whole.upper()
     # Within a code, spaced as people write it, digits may look like an old number.
-    if not (valid_uscc(code) and (code.startswith("9") or not nearly_identity_number(code))):
+    if not is_code_of_organisation(whole.upper()):
         whole = _folded(mask_identity_numbers(text))
     return whole[:LONGEST]
 

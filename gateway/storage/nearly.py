@@ -54,6 +54,12 @@ def nearly_identity_number(text: str) -> bool:
     return not valid_uscc(folded) or not _is_code_alone(folded)
 
 
+def is_code_of_organisation(code: str) -> bool:
+    """Whether a text is a unified social credit code whose check digit holds, and no person's number that holds as one,
+    as one in 31 does. No province begins with a 9."""
+    return valid_uscc(code) and (code[0] == "9" or not nearly_identity_number(code))
+
+
 def _looks_like_one(digits: str) -> bool:
     """A day of birth behind a province, in whatever place a lost or added character leaves them."""
     length = len(digits)

@@ -78,7 +78,7 @@ async def _answer(request: Request, ask: Callable[[], Awaitable[bytes | None]], 
     if body is None:
         raise _missing()
     tag = etag(media.encode(), body)
-    headers = {"cache-control": cache, "etag": tag.decode(), "x-content-type-options": "nosniff"}
+    headers = {"cache-control": cache, "etag": tag.decode()}
     given = [value for name, value in request.headers.raw if name == b"if-none-match"]
     if given and has_it(given, tag):
         return Response(status_code=304, headers=headers)

@@ -20,7 +20,7 @@ from gateway.web.refusals import language_of, refusal
 
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _ENTRY: Final = re.compile(r"[A-Za-z0-9_-]{54}", re.ASCII)  # of one subject's entry: Disclosure.receiptId
-_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_HEADERS: Final = {"cache-control": "no-store"}
 
 
 def receipt_routes(receipts: Receipts) -> list[Route]:

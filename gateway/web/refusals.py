@@ -37,7 +37,7 @@ async def refuse(request: Request, error: Exception) -> Response:
 
 def refusal(request: Request, status: int, en: str, zh: str, headers: dict[str, str] | None = None) -> Response:
     """A refusal in the language of the request."""
-    headers = {"x-content-type-options": "nosniff", "vary": "accept-language", **(headers or {})}
+    headers = {"vary": "accept-language", **(headers or {})}
     if request.url.path.startswith("/oauth/"):
         return JSONResponse({"error": "invalid_request", "error_description": en}, status, headers)
     message = zh if language_of(request.headers.get("accept-language", "")) == "zh" else en

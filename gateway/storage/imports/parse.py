@@ -23,7 +23,7 @@ from gateway.storage.identifiers import (
 from gateway.storage.imports.columns import Column
 from gateway.storage.imports.quantities import date_of, money_of, until_of
 from gateway.storage.imports.refused import CellError, RefusedError
-from gateway.storage.nearly import hide_nearly, hide_said, masked, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, is_code_of_organisation, masked, nearly_identity_number
 
 __all__ = ["CellError", "normal_code", "parse_cell", "shown"]
 
@@ -290,7 +290,7 @@ def _refuse_papers(code: str) -> None:
 def _uscc(_: Column, text: str) -> str | None:
     """The code as published, valid or not (an invalid one is kept as USCC_INVALID); never an identity number."""
     code = normal_code(text)
-    if valid_uscc(code) and (code[0] == "9" or not nearly_identity_number(code)):
+    if is_code_of_organisation(code):
         return code
     if not code.strip("0X"):
         return None  # seventeen zeros and an X: how 双公示 writes that there is none
