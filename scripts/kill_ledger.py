@@ -32,7 +32,7 @@ import aiohttp
 import asyncpg
 
 from scripts.kill_gateway import CLIENT, ask, fetch_token, furnish, shown
-from scripts.served import ROOT, SERVE, ready
+from scripts.served import ROOT, SERVE, ready, workers_of
 from scripts.storage_faults import Stage, gateway, postgres
 
 CONNECTIONS = 32
@@ -108,20 +108,9 @@ class Load:
                 await asyncio.sleep(_PAUSE)
 
 
-def workers(supervisor: int) -> list[int]:
-    """Process ids of a gateway's workers."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
-    found = []
-    for child in children:
-        with contextlib.suppress(OSError):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(int(child))
-    return found
-
-
 def kill_all(running: subprocess.Popen[bytes]) -> None:
     """kill -9 of the supervisor and its workers; what they had begun is cut where it stands."""
-    for pid in (running.pid, *workers(running.pid)):
+    for pid in (running.pid, *workers_of(running.pid)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     running.wait()
@@ -166,7 +155,7 @@ async def torment(stage: Stage, options: argparse.Namespace, chance: random.Rand
                             await asyncio.sleep(0.02)  # it is dying still
                         counts.database += 1
                     elif kill == "worker":
-                        while not (found := workers(running.pid)):  # noqa: ASYNC110
+                        while not (found := workers_of(running.pid)):  # noqa: ASYNC110
                             await asyncio.sleep(0.02)  # all have ended, and are started again
                         os.kill(chance.choice(found), signal.SIGKILL)
                         counts.workers += 1

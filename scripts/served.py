@@ -58,9 +58,18 @@ class Target:
 
     def workers(self) -> list[int]:
         """Process ids of the workers; of the process itself where it has none."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        found = [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-        return found or [self.pid]
+        return workers_of(self.pid) or [self.pid]
+
+
+def workers_of(supervisor: int) -> list[int]:
+    """Process ids of a gateway's workers, those that are there at this moment."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+    found = []
+    for child in children:
+        with contextlib.suppress(OSError):  # it may have ended since
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import datetime as dt
 import io
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -413,3 +414,13 @@ class Stack(Gateway):
     async def disclosures(self, case: str) -> list[asyncpg.Record]:
         """Rows of the ledger for a case number."""
         return await self.owner.fetch("select * from ledger.disclosure where case_number = $1 order by at", case)
+
+
+def script(name: str, *arguments: str) -> tuple[int, dict[str, int], str]:
+    """A script run as an operator does, without settings of ours: its status, its counts by name, what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+    command = [sys.executable, "-m", f"scripts.{name}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr[-2_000:], sep="\n")
+    counts = {found: int(number) for found, number in re.findall(r"^([A-Za-z ,]+?)  +(\d+)", done.stdout, re.MULTILINE)}
+    return done.returncode, counts, done.stdout

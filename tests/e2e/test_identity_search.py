@@ -4,25 +4,17 @@ where (scripts/identity_search.py); and the search finds one that does."""
 from __future__ import annotations
 
 import base64
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from e2e_stack import ROOT
+from e2e_stack import script
 
 from scripts import identity_search
 
 
 def check(persons: int) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    command = [sys.executable, "-m", "scripts.identity_search", "--persons", str(persons)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr[-2_000:], sep="\n")
-    counts = {name: int(found) for name, found in re.findall(r"^([a-z ,]+?)  +(\d+)", done.stdout, re.MULTILINE)}
-    assert done.returncode == 0, done.stdout
+    status, counts, said = script("identity_search", "--persons", str(persons))
+    assert status == 0, said
     assert counts["numbers found in clear text"] == 0
     assert counts["wrong answers"] == 0
     assert counts["found by number and name"] == counts["blind indices logged"] == persons

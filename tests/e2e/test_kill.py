@@ -3,28 +3,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from e2e_stack import ROOT
-
-
-def run(*arguments: str) -> tuple[int, dict[str, int], str]:
-    """The script's status, its counts, and what it printed."""
-    command = [sys.executable, "-m", "scripts.kill_gateway", *arguments]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr[-2_000:], sep="\n")
-    counts = {name: int(number) for name, number in re.findall(r"^([a-z ]+?)  +(\d+)", done.stdout, re.MULTILINE)}
-    return done.returncode, counts, done.stdout
+from e2e_stack import script
 
 
 def check(kills: int, *arguments: str) -> None:
-    status, counts, said = run("--kills", str(kills), *arguments)
+    status, counts, said = script("kill_gateway", "--kills", str(kills), *arguments)
     assert status == 0, said
     assert counts["kills"] == kills
     assert counts["answers lacking theirs"] == 0
@@ -44,8 +31,8 @@ def test_twenty_kills_lose_no_disclosure() -> None:
 
 def test_an_account_that_answers_first_is_found_out() -> None:
     careless = str(Path(__file__).with_name("careless_gateway.py"))
-    status, counts, said = run(
-        "--kills", "1", "--load-seconds", "0.5", "0.6", "--serve", sys.executable, careless, "serve"
+    status, counts, said = script(
+        "kill_gateway", "--kills", "1", "--load-seconds", "0.5", "0.6", "--serve", sys.executable, careless, "serve"
     )
     assert status == 1, said
     assert counts["answers lacking theirs"] > 0

@@ -4,29 +4,20 @@ no disclosure without its leaf, and no gap in a subject's numbers (scripts/kill_
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-
 import pytest
-from e2e_stack import ROOT
+from e2e_stack import script
 
 
 def check(gateway: int, database: int, *arguments: str) -> None:
-    command = [sys.executable, "-m", "scripts.kill_ledger", "--gateway-kills", str(gateway)]
-    command += ["--database-kills", str(database), *arguments]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    print(done.stdout, done.stderr[-2_000:], sep="\n")
-    counts = {name: int(n) for name, n in re.findall(r"^([a-z A-Z]+?)  +(\d+)", done.stdout, re.MULTILINE)}
-    assert done.returncode == 0, done.stdout + done.stderr[-2_000:]
+    kills = ("--gateway-kills", str(gateway), "--database-kills", str(database))
+    status, counts, said = script("kill_ledger", *kills, *arguments)
+    assert status == 0, said
     assert counts["answers lacking theirs"] == counts["gaps"] == counts["strangers"] == 0
     assert counts["answers received whole"] >= 20 * (gateway + database)
     assert counts["leaves"] == counts["disclosures"] >= counts["answers received whole"]
     assert counts["entries"] == counts["shown"] > 0
     assert counts["checkpoints"] > 0
-    assert "ledger verify            found nothing" in done.stdout
+    assert "ledger verify            found nothing" in said
 
 
 def test_a_few_kills() -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
-from log_support import ORIGIN, TestLog, emptied, open_log
+from log_support import ORIGIN, TestLog
 
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
@@ -21,22 +19,6 @@ from gateway.ledger.merkle import EMPTY, root_of, whole
 from gateway.ledger.notes import NoteError, checkpoint_of, read_note
 from gateway.ledger.published import Published
 from gateway.ledger.tiles import Tile, split, unbundle
-from gateway.storage.pool import Pool
-
-
-@pytest_asyncio.fixture
-async def log(database: Any, owner: Any, tmp_path: Path) -> AsyncIterator[TestLog]:
-    await emptied(owner)
-    made = await open_log(database, owner, tmp_path)
-    yield made
-    await made.log.close()
-
-
-@pytest_asyncio.fixture
-async def published(database: Any, log: TestLog) -> AsyncIterator[Published]:
-    pool = Pool(database.dsn("log"), size=2)
-    yield Published(pool, log.keys)
-    await pool.close()
 
 
 async def test_an_empty_log_has_a_checkpoint(log: TestLog, published: Published) -> None:

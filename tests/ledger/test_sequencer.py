@@ -7,14 +7,13 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
 import asyncpg
 import pytest
 import pytest_asyncio
-from log_support import TestLog, emptied, open_log
+from log_support import TestLog
 from prometheus_client import CollectorRegistry
 from relay import Relay
 
@@ -22,14 +21,6 @@ from gateway.ledger.sequencer import Sequencer
 from gateway.storage.database import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-@pytest_asyncio.fixture
-async def log(database: Database, owner: Connection, tmp_path: Path) -> AsyncIterator[TestLog]:
-    made = await open_log(database, owner, tmp_path)
-    await emptied(owner)
-    yield made
-    await made.log.close()
 
 
 class Runner:

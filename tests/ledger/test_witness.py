@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from log_support import ORIGIN, TestLog, emptied, open_log
+from log_support import ORIGIN, TestLog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
@@ -29,7 +29,6 @@ from gateway.ledger.notes import COSIGNATURE, ED25519, Checkpoint, Note, NoteErr
 from gateway.ledger.published import Published
 from gateway.ledger.remote import RemoteError, checked_url, opened
 from gateway.ledger.witness import Forked, Seen, consistent, cosign, keep_cosignatures, seen
-from gateway.storage.pool import Pool
 from gateway.web.log import log_routes
 from gateway.web.refusals import refuse
 
@@ -49,21 +48,6 @@ async def served(published: Published) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await running
-
-
-@pytest_asyncio.fixture
-async def log(database: Any, owner: Any, tmp_path: Path) -> AsyncIterator[TestLog]:
-    await emptied(owner)
-    made = await open_log(database, owner, tmp_path)
-    yield made
-    await made.log.close()
-
-
-@pytest_asyncio.fixture
-async def published(database: Any, log: TestLog) -> AsyncIterator[Published]:
-    pool = Pool(database.dsn("log"), size=2)
-    yield Published(pool, log.keys)
-    await pool.close()
 
 
 @pytest_asyncio.fixture
