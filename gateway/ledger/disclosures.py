@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from gateway.engine.account import Disclosure, ledger_unavailable, new_id
 from gateway.errors import StorageUnavailable
+from gateway.storage.faults import described
 from gateway.storage.pool import Pool, same
 
 logger = logging.getLogger(__name__)
@@ -214,7 +215,7 @@ class Ledger:
             self._refuse(batch)
             if not isinstance(error, Exception):
                 raise
-            logger.error("ledger: %s: %s", type(error).__name__, error)
+            logger.error("ledger: %s", described(error))
         else:
             self._sizes.observe(len(batch))
             self._seconds.observe(loop.time() - began)

@@ -34,7 +34,7 @@ from gateway.ledger.tiles import Edge
 
 logger = logging.getLogger(__name__)
 
-LOCK: Final = 0x6372656469746C67  # "creditlg": one publishes at a time, whoever believes to lead
+_ALONE: Final = "select ledger.hold('publishing', true)"  # one publishes at a time, whoever believes to lead
 _CHUNK: Final = 1_000  # leaves that are read at once: the loop serves answers between them
 _SAID: Final = 60.0  # s between two lines of the log about the same
 _SIZE: Final = "select size from ledger.log_state"
@@ -82,7 +82,7 @@ class Publisher:
         return True
 
     async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> Head:
-        await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute(_ALONE)
         fetch = of_connection(connection)
         head = self._head
         last = await connection.fetchrow(LAST)

@@ -35,6 +35,11 @@ _ENTRIES: Final = """select count(*) as count,
 _LEAVES: Final = """select string_agg(hash, '' order by index) as found, count(*) as count
     from ledger.leaf where index >= $1 and index < $2"""
 _SEALED: Final = "select day, total from ledger.sealed_total order by day desc limit 1"
+# The oldest that is not in the log, by the index on transactions.
+_WAITING: Final = """select extract(epoch from now() - d.at)::bigint as seconds from ledger.log_state s
+    cross join lateral (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot)
+        order by d.xid limit 1) d"""
+_LATE: Final = 60  # s after which a disclosure should be in the log whatever happens
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
 
@@ -93,7 +98,7 @@ class Published:
         return "".join(f"{key}\n" for key in found).encode()
 
     async def warnings(self) -> list[str]:
-        """What an operator should look at: rows that do not give what was signed."""
+        """What an operator should look at: rows that do not give what was signed, or that nobody takes."""
 
         async def fetch(sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
             return await self._pool.fetch(sql, arguments, again=same)
@@ -102,6 +107,11 @@ class Published:
             await read_head(fetch, self._keys)
         except Tampered as error:
             return [f"the log: {error}; nothing more is signed, run: credit-gateway ledger verify"]
+        rows = await self._pool.fetch(_WAITING, (), again=same)
+        if rows and rows[0]["seconds"] > _LATE:
+            return [
+                f"the log: disclosures of {rows[0]['seconds']} s ago are not in it; no process sequences, see its log"
+            ]
         return []
 
     async def _latest(self) -> tuple[int, bytes | None]:

@@ -1,7 +1,7 @@
 """Disclosures become leaves, leaves a signed log, and entries of their subjects: the ledger's runner.
 
 In: a DSN of the role `log`, and what publishes (tiles, checkpoints). Out: rows of ledger.leaf and ledger.subject_entry.
-Every process runs one, and one leads at a time: whose connection has the advisory lock. If it dies another one has it
+Every process runs one, and one leads at a time: who holds the lock of it (lead.py). If it dies another one has it
 within a second. All work is done by functions of the database, each one transaction: nobody who is killed leaves half
 of anything. Without a database it waits for one.
 """
@@ -18,14 +18,14 @@ from typing import Final, TypeAlias
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from gateway.ledger.lead import connected, leading
+from gateway.storage.faults import told_of
 from gateway.storage.lane import Connection
 
 logger = logging.getLogger(__name__)
 
 Publish: TypeAlias = Callable[[Connection], Awaitable[object]]
 
-LEADS: Final = 0x6372656469746C64  # "creditld": the lock of who leads
-_LOOK: Final = 0.5  # s between two looks whether somebody leads
 _INTERVAL: Final = 1.0  # s between two sequencings: a disclosure is under a checkpoint within two
 _AT_ONCE: Final = 5_000  # disclosures of one transaction
 _BUSY: Final = 100  # disclosures a second from which on answers go first
@@ -35,17 +35,12 @@ _MOST, _LEAST = 5_000, 20  # leaves of one call
 _CARE: Final = 3_600.0  # s between two looks at partitions
 _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
-_CONNECTING: Final = 2.0  # s of an attempt
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
 _SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
     "enable_nestloop": "off",
-    # A server that has lost us must let go of the lock, and not in two hours.
     "application_name": "credit-gateway sequencer",
-    "tcp_keepalives_idle": "3",
-    "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
 }
 
 
@@ -104,33 +99,28 @@ class Sequencer:
     async def _run(self) -> None:
         pause, said = _FIRST, ""
         while True:
-            connection: Connection | None = None
             try:
-                async with asyncio.timeout(_CONNECTING):
-                    connection = await asyncpg.connect(self._dsn, timeout=_CONNECTING, server_settings=_SETTINGS)
-                await self._wait_for_lead(connection)
-                pause, said = _FIRST, ""
-                while True:
-                    await self.once(connection)
+                async with leading(self._dsn) as still, connected(self._dsn, _SETTINGS) as connection:
+                    await self._begin(connection)
+                    pause, said = _FIRST, ""
+                    while True:
+                        await still()
+                        await self.once(connection)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                told = f"{type(error).__name__}: {error}"
+                if self._task is None:
+                    return  # what was cancelled failed instead of ending
+                told = told_of(error)
                 if told != said:
                     logger.warning("sequencer: %s; trying again", told)
                 said = told
             finally:
                 self.leads = False
-                if connection is not None:
-                    connection.terminate()
             await asyncio.sleep(pause)
             pause = min(2 * pause, _AGAIN)
 
-    async def _wait_for_lead(self, connection: Connection) -> None:
-        while True:
-            if await connection.fetchval("select pg_try_advisory_lock($1)", LEADS, timeout=_LONGEST):
-                break
-            await asyncio.sleep(_LOOK)
+    async def _begin(self, connection: Connection) -> None:
         if await connection.fetchval("select ledger.adopt()", timeout=_LONGEST):
             logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
         self._done_at = time.monotonic()  # how old the oldest row is nobody knows yet
@@ -205,4 +195,4 @@ class Sequencer:
         except asyncpg.PostgresError as error:
             if connection.is_closed():
                 raise
-            logger.warning("sequencer: partitions: %s", error)
+            logger.warning("sequencer: partitions: %s", told_of(error))

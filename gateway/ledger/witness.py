@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -35,7 +34,7 @@ Prove: TypeAlias = Callable[[Sequence[Part], int], Awaitable[list[bytes]]]  # ha
 AHEAD: Final = 300  # s that another's clock may be ahead of ours
 _LAST: Final = "select size, root, note from ledger.witnessed where origin = $1 order by size desc, at desc limit 1"
 _KEEP: Final = "insert into ledger.witnessed (origin, size, root, note) values ($1, $2, $3, $4)"
-_LOCK: Final = "select pg_advisory_xact_lock($1)"
+_ALONE: Final = "select ledger.hold('witnessing', true)"
 _COSIGNATURE: Final = """insert into ledger.cosignature (size, root, name, line) values ($1, $2, $3, $4)
     on conflict do nothing"""
 
@@ -93,7 +92,7 @@ async def cosign(
     origin, checkpoint = new.checkpoint.origin, new.checkpoint
     async with connection.transaction():
         # Looking and keeping are one step, so that no slower one puts an older checkpoint in place of a newer.
-        await connection.execute(_LOCK, int.from_bytes(sha256(origin.encode()).digest()[:8], "big", signed=True))
+        await connection.execute(_ALONE)
         row = await connection.fetchrow(_LAST, origin)
         if row is not None:
             note = read_note(row["note"].encode())

@@ -6,6 +6,8 @@ garbled(error)        what came is not what PostgreSQL sends: other connections 
 asked_wrongly(error)  of a cursor of changes, which the database alone can read: the client's fault, not ours
 beneath(error)        the cause of a transaction's failure
 nobody_there(error)   there is no server now: everybody who waits for a connection may be told
+described(error)      for the log, without any text of the server's
+told_of(error)        for the log of what no client's values go into: with the server's own first line
 """
 
 from __future__ import annotations
@@ -97,3 +99,12 @@ def described(error: BaseException) -> str:
     place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
     cause = f" after {described(error.__cause__)}" if isinstance(error, NoLane) and error.__cause__ else ""
     return f"{type(error).__name__}{place}{cause}"
+
+
+def told_of(error: BaseException) -> str:
+    """The error for the log, where values are no part of what was asked: kind, code and primary message. What follows
+    it (DETAIL, CONTEXT) quotes rows."""
+    if isinstance(error, asyncpg.PostgresError):
+        first = str(error.args[0]).partition("\n")[0] if error.args else ""
+        return f"{described(error)}: {first}"
+    return f"{type(error).__name__}: {error}"
