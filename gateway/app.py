@@ -38,6 +38,7 @@ from gateway.engine.persisted import Persisted, shipped
 from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
+from gateway.ledger.events import Events
 from gateway.ledger.publish import Publisher
 from gateway.ledger.published import Published
 from gateway.ledger.receipts import Receipts
@@ -227,7 +228,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     )
 
     publisher = Publisher(keys, registry, issuer=settings.issuer, origin=settings.log_origin)
-    sequencer = Sequencer(database.dsn("log"), registry, publisher.publish)
+    events = Events(keys, issuer=settings.issuer, origin=settings.log_origin)
+    sequencer = Sequencer(database.dsn("log"), registry, publisher.publish, events)
     clients = ClientStore(service)
     tokens = Tokens(keys, issuer=settings.issuer, audience=settings.audience, seconds=settings.token_seconds)
     proofs, issuers = UsedProofs(service), ExternalIssuers(settings.trusted_issuers)

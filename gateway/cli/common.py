@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from gateway.auth.keys import KeyStore
 from gateway.errors import ClientError, OperatorError
-from gateway.settings import load
+from gateway.ledger.events import Events
+from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database
 from gateway.storage.nearly import masked
 from gateway.storage.pool import Pool
@@ -76,6 +78,11 @@ def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> 
             await pool.close()
 
     return run_with_database(with_pool)
+
+
+def events_of(settings: Settings) -> Events:
+    """What signs events of the log, with the keys of this machine's folder."""
+    return Events(KeyStore(settings.data_dir / "keys"), issuer=settings.issuer, origin=settings.log_origin)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from gateway.cli.common import note, reported, show_json
+from gateway.cli.common import events_of, note, reported, show_json
 from gateway.errors import OperatorError
 from gateway.ledger.erasure import Erased, erase
 from gateway.settings import load
@@ -38,8 +38,9 @@ def erase_command(
             raise OperatorError(f"--basis takes 1 to {MOST_BASIS} characters")
         if not dry_run and not yes:
             typer.confirm("This can't be undone. Erase?", abort=True, err=True)
-        with open_database(load()) as database:
-            made = asyncio.run(erase(database, found, given, dry_run=dry_run))
+        settings = load()
+        with open_database(settings) as database:
+            made = asyncio.run(erase(database, found, given, events_of(settings), dry_run=dry_run))
         if as_json:
             show_json(asdict(made))
         note(_said(made, dry_run=dry_run))

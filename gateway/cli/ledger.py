@@ -348,7 +348,8 @@ _COUNTS = {
     "checkpoints": "signed checkpoints, whose roots follow from the entries",
     "subject_entries": "entries that subjects are shown, numbered without gaps",
     "unnumbered": "entries of the log whose subjects are not shown them yet",
-    "events": "events in the log",
+    "events": "events of the log, erasures and the like",
+    "unsigned_events": "of them from before events were signed",
     "tombstones": "erased places, each with its event",
     "let_go": "disclosures of months that are no longer kept, with their events",
 }

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from gateway.cli.access import Connection, on_ledger
-from gateway.cli.common import fail, note, show_json, show_table
+from gateway.cli.common import events_of, fail, note, show_json, show_table
+from gateway.settings import load
 
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
@@ -58,7 +59,11 @@ def seal(
     async def work(connection: Connection) -> Any:
         if client is not None and not await connection.fetchval(_KNOWN, client):
             fail("there is no such client")
-        return await connection.fetchval(_ADD, authority, basis, client, matter, case, one, end)
+        async with connection.transaction():
+            made = await connection.fetchval(_ADD, authority, basis, client, matter, case, one, end)
+            if made is not None:
+                await events_of(load()).sign(connection, "SEAL")
+        return made
 
     made = on_ledger(work)
     if made is None:
@@ -73,7 +78,15 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
         identity = uuid.UUID(which)
     except ValueError:
         fail("a seal is named by its id, a UUID")
-    given = on_ledger(lambda connection: connection.fetchval(_END, identity))
+
+    async def work(connection: Connection) -> int:
+        async with connection.transaction():
+            ended = int(await connection.fetchval(_END, identity))
+            if ended >= 0:
+                await events_of(load()).sign(connection, "UNSEAL")
+        return ended
+
+    given = on_ledger(work)
     if given < 0:
         fail("there is no such seal, or it has ended")
     note(f"ended; {given} disclosures are told to their subjects")

@@ -84,7 +84,7 @@ def leaves_of(row: Mapping[str, Any]) -> list[bytes]:
     # does this for each disclosure that there ever was.
     subjects = row["subject_ids"]
     header = (
-        f'{{"at":"{_time(row["at"])}","basis_hash":{_hex(row["basis_hash"])},"case_number":{_text(row["case_number"])}'
+        f'{{"at":"{time_of(row["at"])}","basis_hash":{_hex(row["basis_hash"])},"case_number":{_text(row["case_number"])}'
         f',"client_id":{_text(row["client_id"])},"document_hash":{_hex(row["document_hash"])}'
         f',"fields_hash":{_hex(row["fields_hash"])},"id":"{row["id"]}","matter":{_text(row["matter"])}'
         f',"on_behalf_of":{_text(row["on_behalf_of"])},"operation_name":{_text(row["operation_name"])}'
@@ -143,7 +143,7 @@ def _committed(
     return Commitment(tuple(hashes), root, own, entry_of(prefix, own, root))
 
 
-def _time(at: dt.datetime) -> str:
+def time_of(at: dt.datetime) -> str:
     """RFC 3339 in UTC, with microseconds."""
     return at.astimezone(dt.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 

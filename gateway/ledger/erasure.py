@@ -21,6 +21,7 @@ import asyncpg
 
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
+from gateway.ledger.events import Events
 from gateway.storage.canonical import canonical_json
 from gateway.storage.database import Database
 from gateway.storage.forget import find, forget
@@ -57,7 +58,7 @@ class Erased:
     disclosures: int
 
 
-async def erase(database: Database, subject: UUID, basis: str, *, dry_run: bool = False) -> Erased:
+async def erase(database: Database, subject: UUID, basis: str, events: Events, *, dry_run: bool = False) -> Erased:
     """Erase a person. Raises OperatorError where there is nothing of that id, where it is an organisation's, or where
     a disclosure is not what the log committed to."""
     if subject == commitment.ERASED_SUBJECT:
@@ -68,7 +69,7 @@ async def erase(database: Database, subject: UUID, basis: str, *, dry_run: bool 
         await transaction.start()
         try:
             await connection.execute(f"set local lock_timeout = '{_WAIT}'")
-            made = await _erase(connection, subject, basis)
+            made = await _erase(connection, subject, basis, events)
         except BaseException:
             await transaction.rollback()
             raise
@@ -81,7 +82,7 @@ async def erase(database: Database, subject: UUID, basis: str, *, dry_run: bool 
         await connection.close()
 
 
-async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, basis: str) -> Erased:
+async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, basis: str, events: Events) -> Erased:
     person = await find(connection, subject)
     records = 0 if person is None else await forget(connection, person)
     # By what a variable may have named the person, in requests that did not show them too.
@@ -99,6 +100,7 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
     await connection.execute(_REQUESTS, subject)
     content = canonical_json({"basis": basis, "erased": places})
     await connection.execute(_EVENT, content)
+    await events.sign(connection, "ERASURE")
     return Erased(person is not None, records, len(rows))
 
 

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from gateway.ledger.events import Events
 from gateway.ledger.lead import connected, leading
 from gateway.storage.faults import told_of
 from gateway.storage.lane import Connection
@@ -36,6 +37,7 @@ _CARE: Final = 3_600.0  # s between two looks at partitions
 _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
+_OVER: Final = "select exists (select from ledger.seal where ended_at is null and until <= now())"
 _SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
@@ -53,12 +55,14 @@ class Sequencer:
         dsn: str,
         registry: CollectorRegistry,
         publish: Publish,
+        events: Events,
         *,
         interval: float = _INTERVAL,
         share: float = _SHARE,
     ) -> None:
         self._dsn = dsn
         self._publish = publish
+        self._events = events
         self._interval = interval
         self._share = share
         self._task: asyncio.Task[None] | None = None
@@ -123,6 +127,7 @@ class Sequencer:
     async def _begin(self, connection: Connection) -> None:
         if await connection.fetchval("select ledger.adopt()", timeout=_LONGEST):
             logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
+        await self._events.begin(connection)
         self._done_at = time.monotonic()  # how old the oldest row is nobody knows yet
         self.leads = True
         logger.info("sequencer: leading")
@@ -159,8 +164,10 @@ class Sequencer:
 
     async def _unseal(self, connection: Connection) -> None:
         """Numbers for what was sealed until now."""
-        while await connection.fetchval("select ledger.end_seal(null)", timeout=_LONGEST) >= 0:
-            pass
+        while await connection.fetchval(_OVER, timeout=_LONGEST):
+            async with connection.transaction():
+                if await connection.fetchval("select ledger.end_seal(null)", timeout=_LONGEST) >= 0:
+                    await self._events.sign(connection, "UNSEAL")
 
     async def _fan_out(self, connection: Connection, until: float, budget: float) -> None:
         """Fan out until a moment, for `budget` seconds at most; with a budget, evenly over the time."""
@@ -190,9 +197,17 @@ class Sequencer:
             await connection.execute("select ledger.count_sealed()", timeout=_LONGEST)
             if made := await connection.fetchval("select ledger.add_partitions($1)", _MONTHS, timeout=_LONGEST):
                 logger.info("sequencer: %d partitions made", made)
-            while gone := await connection.fetchval("select ledger.let_go()", timeout=_LONGEST):
+            while gone := await self._let_go(connection):
                 logger.info("sequencer: %d disclosures are no longer kept", gone)
         except asyncpg.PostgresError as error:
             if connection.is_closed():
                 raise
             logger.warning("sequencer: partitions: %s", told_of(error))
+
+    async def _let_go(self, connection: Connection) -> int:
+        """One month that is no longer kept, with its event; how many disclosures that were."""
+        async with connection.transaction():
+            gone: int = await connection.fetchval("select ledger.let_go()", timeout=_LONGEST)
+            if gone:
+                await self._events.sign(connection, "RETENTION")
+        return gone

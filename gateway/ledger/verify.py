@@ -10,13 +10,12 @@ compared as a whole is compared as a sum that only this run can compute.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
@@ -26,9 +25,10 @@ from uuid import UUID
 import asyncpg
 
 from gateway.errors import OperatorError
-from gateway.ledger.commitment import of_event
 from gateway.ledger.findings import MOST, Findings
 from gateway.ledger.follow import Leaves
+from gateway.ledger.judged import erased, judge, seals
+from gateway.ledger.judged import let_go as let_go_by
 from gateway.ledger.notes import Verifier
 from gateway.ledger.recompute import SUM_BYTES, Gone, Job, recomputing
 
@@ -49,7 +49,7 @@ _REMOVED: Final = """select l.index, l.id, l.at, l.kind from ledger.leaf l
     select l.index, l.id, l.at, l.kind from ledger.leaf l
     where not exists (select from ledger.event e where e.id = l.id) and l.kind <> 'D' order by 1"""
 _DOUBLE: Final = "select id, count(*) from ledger.disclosure group by id having count(*) > 1 limit 100"
-_EVENTS: Final = """select e.id, e.at, e.kind, e.content, e.salt, l.index, l.entry,
+_EVENTS: Final = """select e.id, e.at, e.kind, e.content, e.salt, e.number, e.signature, l.index, l.entry,
     l.kind = 'E' and l.at = e.at and l.xid = e.xid as fits,
     pg_visible_in_snapshot(e.xid, (select snapshot from ledger.log_state))
         or e.xid >= pg_snapshot_xmax(pg_current_snapshot()) as taken
@@ -70,16 +70,15 @@ _EXCESS: Final = """select e.subject_id, e.number, e.leaf_index, e.disclosure_id
     where not exists (select from ledger.disclosure d join ledger.leaf l on l.id = d.id where d.id = e.disclosure_id
         and l.index = e.leaf_index and d.at = e.at and e.subject_id = any (d.subject_ids))
     order by 1, 2 limit 100"""
-_ZONE: Final = dt.timezone(dt.timedelta(hours=8))  # months of partitions begin there (ledger.add_partitions)
 # Leaves whose subjects' entries wait for the end of a seal: one that is in the log, covers them, and was not over while
 # the log went on: the runner ends it within seconds.
 HELD_BACK: Final = """select h.leaf_index from ledger.sealed_entry h join ledger.leaf l on l.index = h.leaf_index
     join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
-    where exists (select from ledger.seal s join ledger.event e
-        on e.kind = 'SEAL' and e.content = ledger.seal_event('SEAL', s)
-        where s.ended_at is null and (s.client_id = d.client_id or s.matter = d.matter
+    where exists (select from ledger.seal s
+        where s.id = any ($1) and (s.client_id = d.client_id or s.matter = d.matter
             or s.case_number = d.case_number or s.disclosure_id = d.id)
             and s.until > (select n.at from ledger.leaf n order by n.index desc limit 1) - interval '10 minutes')"""
+SEALS: Final = "select s.id, ledger.seal_event('SEAL', s) as told from ledger.seal s where s.ended_at is null"
 
 _Ask: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -97,6 +96,7 @@ class Report:
     subject_entries: int = 0
     unnumbered: int = 0  # leaves whose subjects have no entries yet
     events: int = 0
+    unsigned_events: int = 0  # of them, from before events were signed
     tombstones: int = 0
     let_go: int = 0  # disclosures of months that are no longer kept
     findings: Findings = field(default_factory=Findings)
@@ -109,7 +109,7 @@ class _Known:
     size: int
     fanned: int
     taken: str
-    events: Sequence[Any]
+    erased: set[tuple[UUID, int]]  # tombstones that events tell of
     gone: Gone
     told_gone: tuple[int, ...]  # how many of each, as the events say
     held_back: frozenset[int]
@@ -174,12 +174,16 @@ class Verification:
         if state is None:
             raise OperatorError("there is no log in this database; run: credit-gateway migrate")
         events = await connection.fetch(_EVENTS)
-        let_go = [*_let_go(events)]
+        judged = judge(events, self._keys, self._report.findings)
+        self._report.events = len(judged)
+        self._report.unsigned_events = sum(event.row["signature"] is None for event in judged)
+        let_go = [*let_go_by(judged)]
         gone = Gone(tuple(window for _, window in let_go))
-        held = frozenset([row[0] for row in await connection.fetch(HELD_BACK)])
+        in_force = seals(judged, await connection.fetch(SEALS))
+        held = frozenset([row[0] for row in await connection.fetch(HELD_BACK, in_force)])
         self._report.unnumbered = state["size"] - state["fanned"]
         told = tuple(count for count, _ in let_go)
-        return _Known(state["size"], state["fanned"], state["taken"], events, gone, told, held)
+        return _Known(state["size"], state["fanned"], state["taken"], erased(judged), gone, told, held)
 
     # Rows, by several processes ---------------------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class Verification:
             report.findings.add(
                 "LEAF_MISSING", "ledger.log_state", f"it counts {known.size} entries, and there are {leaves.size}"
             )
-        await self._events(connection, known)
+        await self._tombstones(connection, known)
         await self._removed(connection, known)
 
     async def _removed(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
@@ -259,26 +263,9 @@ class Verification:
                     f"{there} are gone, and the event in the log says {said}",
                 )
 
-    async def _events(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
-        """Events against their leaves, and tombstones against the events that made them."""
-        findings = self._report.findings
-        told: set[tuple[UUID, int]] = set()
-        for row in known.events:
-            self._report.events += 1
-            where = f"event {row['id']} ({row['kind']}) of {row['at']:%Y-%m-%d %H:%M:%S} UTC"
-            if row["index"] is None:
-                if row["taken"]:
-                    findings.add("ROW_ADDED", where)
-                continue
-            content = _object(row["content"])
-            if (
-                of_event(row).entry != row["entry"]
-                or not row["fits"]
-                or content.get("kind", row["kind"]) != row["kind"]
-            ):
-                findings.add("EVENT_CHANGED", where)
-            elif row["kind"] == "ERASURE":
-                told |= _places(content)
+    async def _tombstones(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
+        """Tombstones against the events that made them."""
+        findings, told = self._report.findings, known.erased
         there: set[tuple[UUID, int]] = {tuple(row) for row in await connection.fetch(_ERASED)}
         self._report.tombstones = len(there)
         for identity, place in sorted(there - told):
@@ -388,42 +375,3 @@ def _merge(findings: Findings, done: dict[str, Any]) -> None:
         findings.add(kind, where, what)
     for kind, count in done["counts"].items():
         findings.counts[kind] += max(0, count - MOST)
-
-
-def _let_go(events: Sequence[Any]) -> Iterator[tuple[int, tuple[dt.datetime, dt.datetime]]]:
-    """How many disclosures of which months were let go, as events in the log say that hold."""
-    for row in events:
-        if row["kind"] == "RETENTION" and row["index"] is not None and of_event(row).entry == row["entry"]:
-            content = _object(row["content"])
-            try:
-                begin, end = (dt.datetime.fromisoformat(content[name]) for name in ("from", "until"))
-                if begin.tzinfo and end.tzinfo and _is_month(begin, end) and end <= row["at"]:
-                    yield int(content["disclosures"]), (begin, end)
-            except (KeyError, ValueError, TypeError):
-                continue  # it tells of nothing: what is gone is then found to be gone
-
-
-def _is_month(begin: dt.datetime, end: dt.datetime) -> bool:
-    """Whether that is one month of ours, as the runner lets go of. Whoever has the database can write an event, which
-    is signed like any other: it must be no cover for some rows of a month, or for the present one."""
-    first = begin.astimezone(_ZONE)
-    after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-    return (first.day, first.time()) == (1, dt.time()) and end.astimezone(_ZONE) == after
-
-
-def _places(content: dict[str, Any]) -> set[tuple[UUID, int]]:
-    """The tombstones that an erasure tells of, as far as it can be read."""
-    found: set[tuple[UUID, int]] = set()
-    with suppress(AttributeError, ValueError, TypeError, KeyError):
-        for identity, places in content["erased"].items():
-            found |= {(UUID(identity), int(place)) for place in places}
-    return found
-
-
-def _object(content: str) -> dict[str, Any]:
-    """The JSON object of an event; empty for what is none: then it was changed."""
-    try:
-        made = json.loads(content)
-    except ValueError:
-        return {}
-    return made if isinstance(made, dict) else {}

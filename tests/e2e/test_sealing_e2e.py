@@ -18,9 +18,12 @@ from e2e_stack import Reply, Stack, make_client
 from test_access_e2e import ALL, get, settled
 from typer.testing import CliRunner
 
+from gateway.auth.keys import KeyStore
 from gateway.cli import access, app
 from gateway.cli import ledger as ledger_command
-from gateway.ledger.verify import HELD_BACK
+from gateway.cli import seals as seals_command
+from gateway.ledger.events import Events
+from gateway.ledger.verify import HELD_BACK, SEALS
 from gateway.storage.identifiers import node_id, organisation_uuid
 
 PLAIN = "query ($uscc: Uscc!) { subject(uscc: $uscc) { name recordCounts { count } records(first: 3) { totalCount } } }"
@@ -99,8 +102,25 @@ async def sealed_leaves(stack: Stack) -> int:
     return int(await stack.owner.fetchval("select count(*) from ledger.sealed_entry"))
 
 
+async def as_written(stack: Stack, kind: str, sql: str, *arguments: Any) -> Any:
+    """What a statement gives that writes an event, which is signed."""
+    async with stack.owner.transaction():
+        made = await stack.owner.fetchval(sql, *arguments)
+        keys = KeyStore(stack.settings.data_dir / "keys")
+        await Events(keys, issuer=stack.settings.issuer).sign(stack.owner, kind)
+    return made
+
+
+async def held_back(stack: Stack) -> list[int]:
+    """The leaves that `ledger verify` knows to wait for the end of a seal."""
+    seals = [row["id"] for row in await stack.owner.fetch(SEALS)]
+    return [row[0] for row in await stack.owner.fetch(HELD_BACK, seals)]
+
+
 async def seal(stack: Stack, seconds: float, **which: Any) -> Any:
-    return await stack.owner.fetchval(
+    return await as_written(
+        stack,
+        "SEAL",
         "select ledger.add_seal('a court', 'law', $1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))",
         which.get("client"), which.get("matter"), which.get("case"), which.get("disclosure"), seconds,
     )  # fmt: skip
@@ -136,7 +156,7 @@ async def test_nobody_can_tell(stack: Stack, looks: tuple[Look, Look]) -> None:
     await stack.ask(PLAIN, {"uscc": one.uscc}, "restricted")
     await settled(stack)
     last = (await one())["numbers"][0]
-    assert await stack.owner.fetchval("select ledger.end_seal($1)", identity) == 1
+    assert await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", identity) == 1
     assert await sealed_leaves(stack) == 0
     edges = (await stack.ask(ALL, {"first": 100}, token=one.account)).data["viewer"]["disclosures"]["edges"]
     (entry,) = [edge["node"] for edge in edges if edge["node"]["caseNumber"] == SECRET]
@@ -173,14 +193,14 @@ async def test_it_ends_by_itself_and_another_seal_holds_on(stack: Stack, looks: 
             break
         await asyncio.sleep(0.1)
     assert (await ended(short), await ended(long), await sealed_leaves(stack)) == (True, False, 1)
-    assert [row[0] for row in await stack.owner.fetch(HELD_BACK)] != []  # what `ledger verify` knows of it
-    await stack.owner.fetchval("select ledger.end_seal($1)", long)
+    assert await held_back(stack) != []  # what `ledger verify` knows of it
+    await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", long)
     assert await sealed_leaves(stack) == 0
     # A row that nothing seals is no excuse for a missing entry.
     await stack.owner.execute(
         "insert into ledger.sealed_entry select index, at from ledger.leaf where kind = 'D' limit 1"
     )
-    assert await stack.owner.fetch(HELD_BACK) == []
+    assert await held_back(stack) == []
     await stack.owner.execute("delete from ledger.sealed_entry")
 
 
@@ -195,7 +215,7 @@ async def test_the_one_number_is_of_the_day_and_of_all(stack: Stack, looks: tupl
     await stack.owner.execute("update ledger.sealed_total set day = day - 1")
     await stack.owner.execute("select ledger.count_sealed()")
     assert (await get(stack, "/log/sealed")).json == {"day": first["day"], "total": 1}
-    await stack.owner.fetchval("select ledger.end_seal($1)", identity)
+    await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", identity)
 
 
 async def test_a_month_with_sealed_entries_is_kept(stack: Stack, looks: tuple[Look, Look]) -> None:
@@ -215,8 +235,8 @@ async def test_a_month_with_sealed_entries_is_kept(stack: Stack, looks: tuple[Lo
     await settled(stack)
     assert await sealed_leaves(stack) == 1
     assert await stack.owner.fetchval("select ledger.let_go()") == 0
-    assert await stack.owner.fetchval("select ledger.end_seal($1)", identity) == 1
-    assert await stack.owner.fetchval("select ledger.let_go()") == 1
+    assert await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", identity) == 1
+    assert await as_written(stack, "RETENTION", "select ledger.let_go()") == 1
     await stack.owner.execute("update ledger.retention set months = null")
     edges = (await stack.ask(ALL, {"first": 100}, token=looks[0].account)).data["viewer"]["disclosures"]["edges"]
     (entry,) = [edge["node"] for edge in edges if edge["node"]["at"].startswith("2020-01-15")]
@@ -234,7 +254,8 @@ async def test_seals_are_made_by_command(
 
     for module in (access, ledger_command):
         monkeypatch.setattr(module, "open_database", opened)
-    monkeypatch.setattr(ledger_command, "load", lambda: stack.settings)
+    for module in (ledger_command, seals_command):
+        monkeypatch.setattr(module, "load", lambda: stack.settings)
 
     async def run(*arguments: str) -> Any:
         return await asyncio.to_thread(CliRunner().invoke, app, ["ledger", *arguments])

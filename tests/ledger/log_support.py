@@ -10,6 +10,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from gateway.auth.keys import KeyStore
+from gateway.ledger.events import Events
 from gateway.ledger.publish import Publisher
 from gateway.storage.database import Database
 
@@ -40,6 +41,7 @@ class TestLog:
         self.keys = keys
         self.registry = CollectorRegistry()
         self.publisher = Publisher(keys, self.registry, issuer=ISSUER, origin=origin)
+        self.events = Events(keys, issuer=ISSUER, origin=origin)
         self.written = 0
 
     async def write(self, count: int) -> None:
@@ -57,6 +59,13 @@ class TestLog:
         await self.write(count)
         await self.sequence()
         return await self.publish()
+
+    async def signed(self, kind: str, sql: str, *arguments: Any) -> Any:
+        """What a statement gives that writes an event, which is signed."""
+        async with self.owner.transaction():
+            made = await self.owner.fetchval(sql, *arguments)
+            await self.events.sign(self.owner, kind)
+        return made
 
     async def fan_out(self) -> None:
         """The subjects' entries."""

@@ -12,9 +12,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
 from gateway.ledger.erasure import erase
+from gateway.ledger.events import Events
 from gateway.storage.database import Database
 from gateway.storage.identifiers import node_id
 from gateway.storage.imports import import_file
@@ -26,6 +28,11 @@ PENALTY = (
     "CF_XDR_MC,CF_XDR_LB,CF_XDR_ZJHM,CF_WSH,CF_CFLB,CF_JDRQ,CF_CFJG,CF_SY\n"
     f"{NAME},自然人,{NUMBER},样例〔2026〕77号,警告,2026-01-05,示例博州财政局,{FACTS}\n"
 )
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Events:
+    return Events(KeyStore(tmp_path / "keys"), issuer="https://gateway.example")
 
 
 @pytest.fixture
@@ -81,7 +88,9 @@ async def everything(owner: Connection) -> str:
     return "\n".join(found)
 
 
-async def test_nothing_is_left_and_the_log_is_the_same(database: Database, owner: Connection, person: UUID) -> None:
+async def test_nothing_is_left_and_the_log_is_the_same(
+    database: Database, owner: Connection, events: Events, person: UUID
+) -> None:
     index = (await owner.fetchval("select blind_index from core.person_identity")).hex()
     shown = await disclosed(owner, [OTHER, person], json.dumps({"id": node_id("S", person)}), '{"COURTS":{}}')
     asked = await disclosed(owner, [], json.dumps({"identityNumber": index, "name": "x"}))
@@ -97,11 +106,11 @@ async def test_nothing_is_left_and_the_log_is_the_same(database: Database, owner
     signs = [NAME, FACTS, "样例〔2026〕77号", str(person), node_id("S", person), index, "6527**********0021"]
     assert [sign for sign in signs if sign not in before] == []
 
-    made = await erase(database, person, "示例依据", dry_run=True)
+    made = await erase(database, person, "示例依据", events, dry_run=True)
     assert (made.on_record, made.records, made.disclosures) == (True, 1, 2)
     assert await everything(owner) == before
 
-    assert await erase(database, person, "示例依据") == made
+    assert await erase(database, person, "示例依据", events) == made
     await sequenced(owner)
     after = await everything(owner)
     assert [sign for sign in signs if sign in after] == []
@@ -114,18 +123,19 @@ async def test_nothing_is_left_and_the_log_is_the_same(database: Database, owner
     assert row is not None
     assert list(row["subject_ids"]) == [OTHER, UUID(int=0)]
     content = json.loads(await owner.fetchval("select content from ledger.event where kind = 'ERASURE'"))
+    assert (content.pop("kind"), content.pop("number"), content.pop("at")[-1]) == ("ERASURE", 1, "Z")
     assert content == {"basis": "示例依据", "erased": {str(shown): [1, 2, 4], str(asked): [1, 2]}}
     assert await owner.fetchval("select count(*) from ledger.leaf where kind = 'E'") == 1
 
 
-async def test_what_was_erased_cannot_be_tried_out(database: Database, owner: Connection) -> None:
+async def test_what_was_erased_cannot_be_tried_out(database: Database, owner: Connection, events: Events) -> None:
     """Whoever holds the row, its tombstones and the right guess can't confirm it: the salt is nowhere."""
     guess = uuid4()
     shown = await disclosed(owner, [guess])
     await sequenced(owner)
     salt = await owner.fetchval("select salt from ledger.disclosure where id = $1", shown)
     hidden = commitment.salts_of(salt, 4)[3]
-    assert (await erase(database, guess, "b")).on_record is False
+    assert (await erase(database, guess, "b", events)).on_record is False
     assert (
         await owner.fetchval("select count(*) from ledger.kept_salt where disclosure_id = $1 and place = 3", shown) == 0
     )
@@ -133,45 +143,49 @@ async def test_what_was_erased_cannot_be_tried_out(database: Database, owner: Co
     assert hidden.hex() not in await everything(owner)
 
 
-async def test_two_persons_of_one_disclosure(database: Database, owner: Connection) -> None:
+async def test_two_persons_of_one_disclosure(database: Database, owner: Connection, events: Events) -> None:
     one, two = uuid4(), uuid4()
     shown = await disclosed(owner, [one, OTHER, two], '{"a":1}')
     await sequenced(owner)
     for person in (one, two):
-        await erase(database, person, "b")
+        await erase(database, person, "b", events)
         entry, now, _ = await committed(owner, shown)
         assert entry == now
     places = await owner.fetch("select place from ledger.erased where disclosure_id = $1 order by 1", shown)
     assert [row["place"] for row in places] == [1, 2, 3, 5]
 
 
-async def test_what_is_not_in_the_log_yet_is_taken_in_first(database: Database, owner: Connection) -> None:
+async def test_what_is_not_in_the_log_yet_is_taken_in_first(
+    database: Database, owner: Connection, events: Events
+) -> None:
     person = uuid4()
     shown = await disclosed(owner, [person])
-    await erase(database, person, "b")
+    await erase(database, person, "b", events)
     entry, now, _ = await committed(owner, shown)
     assert entry == now
 
 
-async def test_a_disclosure_that_was_changed_is_not_erased_over(database: Database, owner: Connection) -> None:
+async def test_a_disclosure_that_was_changed_is_not_erased_over(
+    database: Database, owner: Connection, events: Events
+) -> None:
     """Erasing would make what somebody changed look as if it had always been so."""
     person = uuid4()
     shown = await disclosed(owner, [person])
     await sequenced(owner)
     await owner.execute("update ledger.disclosure set matter = 'GRANT' where id = $1", shown)
     with pytest.raises(OperatorError, match="not what the log committed to"):
-        await erase(database, person, "b")
+        await erase(database, person, "b", events)
     assert await owner.fetchval("select salt from ledger.disclosure where id = $1", shown) is not None
 
 
-async def test_who_is_not_there_and_who_may_not(database: Database, owner: Connection) -> None:
+async def test_who_is_not_there_and_who_may_not(database: Database, owner: Connection, events: Events) -> None:
     with pytest.raises(OperatorError, match="nobody is known"):
-        await erase(database, uuid4(), "b")
+        await erase(database, uuid4(), "b", events)
     with pytest.raises(OperatorError, match="were erased"):
-        await erase(database, UUID(int=0), "b")
+        await erase(database, UUID(int=0), "b", events)
     firm = await owner.fetchval(
         "insert into core.subject (external_id, class, kind, name, name_folded) values (gen_random_uuid(),"
         " 'ORGANISATION', 'ENTERPRISE', '示例', '示例') returning external_id"
     )
     with pytest.raises(OperatorError, match="organisation"):
-        await erase(database, UUID(str(firm)), "b")
+        await erase(database, UUID(str(firm)), "b", events)

@@ -27,7 +27,7 @@ LEADERS = "select pid, backend_xid, backend_xmin from pg_stat_activity where app
 
 @asynccontextmanager
 async def running(database: Database, log: TestLog) -> AsyncIterator[Sequencer]:
-    made = Sequencer(database.dsn("log"), CollectorRegistry(), log.publisher.publish, interval=0.1)
+    made = Sequencer(database.dsn("log"), CollectorRegistry(), log.publisher.publish, log.events, interval=0.1)
     made.start()
     try:
         yield made
@@ -152,7 +152,7 @@ async def test_warnings_quote_no_row(
             caught.append(error)
             raise
 
-    sequencer = Sequencer(database.dsn("log"), CollectorRegistry(), failing, interval=0.1)
+    sequencer = Sequencer(database.dsn("log"), CollectorRegistry(), failing, log.events, interval=0.1)
     with caplog.at_level(logging.WARNING, "gateway.ledger.sequencer"):
         sequencer.start()
         for _ in range(200):

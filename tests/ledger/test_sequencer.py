@@ -13,14 +13,22 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
-from log_support import TestLog
+from log_support import ISSUER, TestLog
 from prometheus_client import CollectorRegistry
 from relay import Relay
 
+from gateway.ledger.events import Events
 from gateway.ledger.sequencer import Sequencer
 from gateway.storage.database import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Beginless(Events):
+    """Without the log's first event, so that its size is what a test has written."""
+
+    async def begin(self, connection: Any) -> None:
+        pass
 
 
 class Runner:
@@ -32,7 +40,8 @@ class Runner:
         self.published: list[float] = []
         self.log = log.restarted()
         self.fault: Exception | None = None
-        self.sequencer = Sequencer(relay.dsn, self.registry, self._publish, **more)
+        events = Beginless(log.keys, issuer=ISSUER)
+        self.sequencer = Sequencer(relay.dsn, self.registry, self._publish, events, **more)
 
     async def _publish(self, connection: Any) -> None:
         if self.fault is not None:

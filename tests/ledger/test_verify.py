@@ -348,7 +348,7 @@ async def erased(checked: Checked) -> UUID:
     """Somebody who stands in several disclosures is erased, another who stands in some of them after that."""
     somebody = await checked.log.owner.fetchval("select md5('7')::uuid")
     for subject in (somebody, await checked.log.owner.fetchval("select md5('8')::uuid")):
-        assert (await erase(checked.database, subject, "Article 47")).disclosures > 5
+        assert (await erase(checked.database, subject, "Article 47", checked.log.events)).disclosures > 5
     await checked.publish_again()
     return UUID(str(somebody))
 
@@ -440,7 +440,8 @@ async def let_go(checked: Checked, said: int, gone: int = 100) -> None:
     )
     await checked.execute("update ledger.subject_entry set at = at - interval '40 days' where leaf_index < 100")
     await checked.execute("delete from ledger.disclosure where id = any ($1)", checked.ids[:gone])
-    await checked.execute(
+    await checked.log.signed(
+        "RETENTION",
         "insert into ledger.event (kind, content) select 'RETENTION', format("
         '\'{"disclosures":%s,"from":"%s","kind":"RETENTION","until":"%s"}\', $1::int,'
         " to_char(m, 'YYYY-MM-DD\"T00:00:00+08:00\"'),"
