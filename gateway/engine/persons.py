@@ -36,7 +36,7 @@ from gateway.storage.persons import IdentityKeys
 MOST_ERRORS = 5  # told at once
 MOST_NAMES: Final = 5  # names that a client may try with one number within the window
 WINDOW: Final = 900.0  # s
-_MOST_KEPT: Final = 10_000  # numbers that are looked after, in each process
+MOST_NUMBERS: Final = 10_000  # numbers of one client that are looked after within the window, in each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,26 +221,37 @@ class Tries:
     """Names that clients try with one number, counted in each process: guessing the name of a number becomes slow.
 
     A right name counts like a wrong one, a number that nobody has like one on record: a refusal tells nothing of them.
+    Nothing is forgotten before its time: a client with too many numbers waits, so that none makes room for its guesses.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
+        # By client and number, in the order of the last new name: when each name was tried.
+        self._kept: dict[str, OrderedDict[str, dict[str, float]]] = {}
 
     def count(self, client_id: str, hidden: Hidden) -> None:
-        """Count what is asked. Raises RateLimited where it is one name too many."""
+        """Count what is asked. Raises RateLimited where it is one name, or one number, too many."""
         now = self._clock()
+        numbers = self._kept.setdefault(client_id, OrderedDict())
         for number, name in hidden.asked:
-            key = (client_id, number)
-            tried = {one: at for one, at in self._kept.pop(key, {}).items() if now - at < WINDOW}
-            self._kept[key] = tried
-            if len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-            if name not in tried and len(tried) >= MOST_NAMES:
+            while numbers and now - max(next(iter(numbers.values())).values()) >= WINDOW:
+                numbers.popitem(last=False)
+            tried = {one: at for one, at in numbers.get(number, {}).items() if now - at < WINDOW}
+            if name in tried:
+                continue
+            if len(tried) >= MOST_NAMES:
                 wait = int(WINDOW - (now - min(tried.values()))) + 1
                 raise RateLimited(
                     f"one identity number was asked with {MOST_NAMES} names; wait {wait} s",
                     f"同一证件号码已用 {MOST_NAMES} 个姓名查询，请等待 {wait} 秒",
                     retry_after=wait,
                 )
-            tried.setdefault(name, now)
+            if number not in numbers and len(numbers) >= MOST_NUMBERS:
+                wait = int(WINDOW - (now - max(next(iter(numbers.values())).values()))) + 1
+                raise RateLimited(
+                    f"{MOST_NUMBERS} identity numbers were asked within a quarter of an hour; wait {wait} s",
+                    f"一刻钟内已查询 {MOST_NUMBERS} 个证件号码，请等待 {wait} 秒",
+                    retry_after=wait,
+                )
+            numbers[number] = {**tried, name: now}
+            numbers.move_to_end(number)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.auth.keys import KeyStore
-from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, read_head, verifiers
-from gateway.ledger.notes import checkpoint_of, read_note
+from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, held, read_head, verifiers
+from gateway.ledger.notes import NoteError, checkpoint_of, read_note
 from gateway.ledger.tiles import WIDTH, Tile, width_in
 from gateway.storage.pool import Pool, same
 
@@ -23,10 +23,11 @@ _FRESH: Final = 0.2  # s for which the last checkpoint is not asked for again
 _LINES: Final = f"""(select string_agg(s.line, '' order by s.at, s.line) from (
     select line, at from ledger.cosignature s where s.size = c.size and s.root = c.root
     order by at limit {MOST_COSIGNATURES}) s)"""
-_LAST: Final = f"""select c.size, c.note || coalesce({_LINES}, '') as note
-    from ledger.checkpoint c order by c.size desc, c.at desc limit 1"""
-_COSIGNED: Final = f"""select c.size, c.note || {_LINES} as note from ledger.checkpoint c
+_LAST: Final = f"""select c.note, coalesce({_LINES}, '') as lines
+    from ledger.checkpoint c order by c.size desc, c.at desc limit $1"""
+_COSIGNED: Final = f"""select c.note, {_LINES} as lines from ledger.checkpoint c
     where c.size = (select max(size) from ledger.cosignature) order by c.at desc limit 1"""
+_BACK: Final = 32  # checkpoints that are looked through for one of ours where the last is none
 _WITNESSED: Final = """select size, note from ledger.witnessed
     where encode(sha256(convert_to(origin, 'UTF8')), 'hex') = $1 order by size desc, at desc limit 1"""
 _ENTRIES: Final = """select count(*) as count,
@@ -52,6 +53,7 @@ class Published:
         self._keys = keys
         self._last: tuple[float, int, bytes] | None = None
         self._asking = asyncio.Lock()
+        self._held: tuple[int, bytes] | None = None  # size and note of the one that was verified last
 
     async def checkpoint(self) -> bytes | None:
         """The last checkpoint with its cosignatures; None before the first."""
@@ -59,11 +61,25 @@ class Published:
 
     async def cosigned(self) -> bytes | None:
         """The last checkpoint that another region has cosigned."""
-        return await self._note(_COSIGNED)
+        rows = await self._pool.fetch(_COSIGNED, (), again=same)
+        found = self._ours(rows[0]) if rows and rows[0]["lines"] else None
+        return found[1] if found else None
 
     async def witnessed(self, origin: str) -> bytes | None:
         """The last checkpoint of another log that we have cosigned, by the SHA-256 of its origin in hex."""
-        return await self._note(_WITNESSED, origin)
+        rows = await self._pool.fetch(_WITNESSED, (origin,), again=same)
+        if not rows:
+            return None
+        data = bytes(rows[0]["note"])
+        try:
+            note = read_note(data)
+        except NoteError:
+            return None
+        # Ours by whatever name we had: a name alone makes no signature.
+        names = {line.name for line in note.signatures}
+        own = [key for name in names for key in verifiers(self._keys, name, (COSIGNATURES,))]
+        ours = any(key.made(line) and key.holds(note.text, line) for key in own for line in note.signatures)
+        return data if ours else None
 
     async def tile(self, tile: Tile) -> bytes | None:
         """A tile or a bundle of entries; None where the last checkpoint has none of that width."""
@@ -120,12 +136,32 @@ class Published:
             last = self._last
             if last is not None and time.monotonic() - last[0] < _FRESH:
                 return last[1], last[2]
-            rows = await self._pool.fetch(_LAST, (), again=same)
-            if not rows:
+            # Whoever has the role of the log could put a row there: shown is what our keys have signed, else what was
+            # shown before, else the last that they have.
+            rows = await self._pool.fetch(_LAST, (1,), again=same)
+            found = self._ours(rows[0]) if rows else None
+            if found is None and rows:
+                found = (last[1], last[2]) if last else await self._further_back()
+            if found is None:
                 return 0, None
-            self._last = time.monotonic(), rows[0]["size"], bytes(rows[0]["note"])
-            return self._last[1], self._last[2]
+            self._last = (time.monotonic(), *found)
+            return found
 
-    async def _note(self, sql: str, *arguments: str) -> bytes | None:
-        rows = await self._pool.fetch(sql, arguments, again=same)
-        return bytes(rows[0]["note"]) if rows and rows[0]["note"] is not None else None
+    async def _further_back(self) -> tuple[int, bytes] | None:
+        rows = await self._pool.fetch(_LAST, (_BACK,), again=same)
+        return next((found for row in rows if (found := self._ours(row))), None)
+
+    def _ours(self, row: Any) -> tuple[int, bytes] | None:
+        """Size and bytes of a stored checkpoint with its cosignatures; None where our keys have not signed it. Lines
+        that are none are left out."""
+        own, lines = bytes(row["note"]), bytes(row["lines"])
+        if self._held is None or self._held[1] != own:
+            try:
+                self._held = held(own.decode(), self._keys).size, own
+            except (Tampered, UnicodeDecodeError):
+                return None
+        try:
+            read_note(own + lines)
+        except NoteError:
+            lines = b""
+        return self._held[0], own + lines

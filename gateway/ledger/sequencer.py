@@ -69,6 +69,7 @@ class Sequencer:
         self._at_once = _LEAST  # leaves of the next call of fan-out
         self._done_at = -math.inf  # when the last complete look began
         self._cared_at = -math.inf
+        self._settled = False  # whether rows need no looking up among the leaves (ledger.adopt)
         self.leads = False
         self._metrics(registry)
 
@@ -127,6 +128,7 @@ class Sequencer:
     async def _begin(self, connection: Connection) -> None:
         if await connection.fetchval("select ledger.adopt()", timeout=_LONGEST):
             logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
+        self._settled = False
         await self._events.begin(connection)
         self._done_at = time.monotonic()  # how old the oldest row is nobody knows yet
         self.leads = True
@@ -152,6 +154,8 @@ class Sequencer:
             if found < _AT_ONCE:
                 break
         self._made.inc(made)
+        if not self._settled:
+            self._settled = await connection.fetchval("select ledger.settle()", timeout=_LONGEST)
         await self._publish(connection)
         self._done_at = began
         if began - self._cared_at > _CARE:

@@ -312,6 +312,32 @@ def test_names_are_forgotten_in_time() -> None:
     tries.count("client", Hidden({}, {}, (("number", "f"),)))
 
 
+def test_other_numbers_make_no_room_for_more_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client can't have its guesses forgotten by asking for many others; nor does it take room from another."""
+    monkeypatch.setattr(persons, "MOST_NUMBERS", 3)
+    now = [0.0]
+    tries = Tries(clock=lambda: now[0])
+
+    def ask_for(number: str, name: str, client: str = "client") -> None:
+        tries.count(client, Hidden({}, {}, ((number, name),)))
+
+    for name in "abcde":
+        ask_for("number", name)
+    now[0] = 1.0
+    for other in ("1", "2"):
+        ask_for(other, "a")
+    for asked in ("3", "number"):
+        with pytest.raises(RateLimited):
+            ask_for(asked, "f")
+    ask_for("1", "a")
+    ask_for("3", "f", "another")
+    now[0] = WINDOW  # the first number's time is over, the others' is not
+    ask_for("3", "f")
+    with pytest.raises(RateLimited) as caught:
+        ask_for("4", "f")
+    assert caught.value.retry_after == 2
+
+
 # revealIdentity ------------------------------------------------------------------------------------------------------
 
 

@@ -162,3 +162,30 @@ async def test_warnings_quote_no_row(
     assert "NotNullViolationError 23502: null value in column" in caplog.text
     assert "secret text" not in caplog.text
     assert "\n" not in told_of(caught[0])
+
+
+async def test_a_text_is_what_its_hash_says(database: Database, log: TestLog) -> None:
+    """Else whoever writes disclosures could put another text where the true one is to come."""
+    insert = "insert into ledger.told (hash, text) values (sha256('fields'), $1)"
+    async with attacker(database, "ledger") as writer:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await writer.execute(insert, "other fields")
+        await writer.execute(insert, "fields")
+
+
+async def test_a_restored_ledger_is_looked_up_until_no_number_can_come_again(log: TestLog) -> None:
+    await log.write(4)
+    await log.sequence()
+    ahead = "update ledger.{} set xid = (pg_current_xact_id()::text::bigint + 1000)::text::xid8"
+    await log.owner.execute("update ledger.log_state set restored = true, snapshot = '3:3:'")
+    for table in ("disclosure", "leaf"):
+        await log.owner.execute(ahead.format(table))  # as the other cluster numbered them
+    await log.sequence()
+    assert not await log.log.fetchval("select ledger.settle()")
+    for table in ("disclosure", "leaf"):
+        await log.owner.execute(f"update ledger.{table} set xid = '3'")
+    assert await log.log.fetchval("select ledger.settle()")
+    assert not await log.owner.fetchval("select restored from ledger.log_state")
+    await log.write(3)
+    await log.sequence()
+    assert await log.owner.fetchval("select size from ledger.log_state") == 7

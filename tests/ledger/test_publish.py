@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from log_support import ORIGIN, TestLog
 
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
-from gateway.ledger.head import CHECKPOINTS, origin_of, verifiers
+from gateway.ledger.head import CHECKPOINTS, origin_of, signer, verifiers
 from gateway.ledger.merkle import EMPTY, root_of, whole
-from gateway.ledger.notes import NoteError, checkpoint_of, read_note
+from gateway.ledger.notes import Checkpoint, NoteError, checkpoint_of, read_note
 from gateway.ledger.published import Published
 from gateway.ledger.tiles import Tile, split, unbundle
 
@@ -253,3 +254,30 @@ def test_no_key_of_another_kind(tmp_path: Path) -> None:
     keys.rotate("tokens")
     with pytest.raises(OperatorError):
         verifiers(keys, ORIGIN, ("nonsense",)) or keys.current("nonsense")
+
+
+async def test_what_our_keys_have_not_signed_is_not_shown(log: TestLog, published: Published, tmp_path: Path) -> None:
+    """Whoever has the role `log` can put a checkpoint there, and lines beside one."""
+    await log.grow(5)
+    good = await published.checkpoint()
+    stranger = signer(KeyStore(tmp_path / "stranger"), "checkpoints", ORIGIN)
+    insert = "insert into ledger.checkpoint (size, root, note) values ($1, $2, $3)"
+    for size, makers in ((9, [stranger]), (2**62, [])):
+        forged = Checkpoint(ORIGIN, size, b"x" * 32)
+        await log.log.execute(insert, size, forged.root, str(forged.signed(makers)) if makers else forged.text)
+        fresh = Published(published._pool, log.keys)
+        for shown in (published, fresh):
+            shown._last = shown._last and (0.0, *shown._last[1:])  # as if a while ago
+            assert await shown.checkpoint() == good
+            assert await shown.tile(Tile(0, 0, 9)) is None
+    root = checkpoint_of(read_note(good or b"").text).root
+    await log.log.execute(
+        "insert into ledger.cosignature (size, root, name, line) values (5, $1, 'x', 'no line')", root
+    )
+    assert await published.cosigned() == good
+    await log.log.execute(
+        "insert into ledger.witnessed (origin, size, root, note) values ('other/log', 9, $1, $2)",
+        b"x" * 32,
+        str(Checkpoint("other/log", 9, b"x" * 32).signed([stranger])),
+    )
+    assert await published.witnessed(sha256(b"other/log").hexdigest()) is None

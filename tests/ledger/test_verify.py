@@ -305,7 +305,10 @@ async def test_a_text_that_disclosures_point_to(checked: Checked) -> None:
     )
     await checked.publish_again()
     assert await checked.found() == []
+    hashed = "alter table ledger.told {} constraint told_is_what_its_hash_says"
+    await checked.execute(hashed.format("drop"))  # by who may
     await checked.execute("update ledger.told set text = 'field' where text = 'fields'")
+    await checked.execute(hashed.format("add") + " check (hash = sha256(convert_to(text, 'UTF8'))) not valid")
     await checked.execute("delete from ledger.told where text = 'basis'")
     assert kinds(await checked.found()) == {"TEXT_CHANGED"}
     assert len(await checked.found()) == 2
