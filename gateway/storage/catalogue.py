@@ -677,8 +677,8 @@ DISCLOSURE = Relation(
         Column("node_id", "s.node_id", "code", level=R),
         Column("number", "e.number", "int", level=R),
         Column("at", "e.at", "timestamp", level=R),
-        Column("organisation_uscc", "d.organisation_uscc", "code", level=R, null=True),
-        Column("on_behalf_of", "d.on_behalf_of", "code", level=R, null=True),
+        Column("organisation_uscc", "d.organisation_uscc", "text", level=R, null=True),
+        Column("on_behalf_of", "d.on_behalf_of", "text", level=R, null=True),
         Column("view", "d.view", "code", level=R, null=True),
         Column("matter", "d.matter", "text", level=R, null=True),
         Column("legal_basis", "b.text::jsonb ->> 'legal_basis'", "text", level=R, null=True),
@@ -699,17 +699,19 @@ DISCLOSURE = Relation(
 # What sources said of this subject in that request; "*" stands for everybody who was asked about.
 DISCLOSED_SOURCE = Relation(
     "disclosed_source",
-    f"{_ENTRY_BASE} cross join lateral jsonb_each(d.sources::jsonb) x(code, told)"
+    f"{_ENTRY_BASE} cross join lateral jsonb_each(ledger.as_object(d.sources)) x(code, told)"
     " cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o",
     (
         Column("external_id", "e.subject_id", "key", level=R),
         Column("number", "e.number", "int", level=R),
         Column("code", "x.code", "text", level=R),
-        Column("status", "o.own ->> 'status'", "code", level=R),
-        Column("as_of", "(o.own ->> 'asOf')::timestamptz", "timestamp", level=R, null=True),
+        Column("status", "o.own ->> 'status'", "text", level=R),
+        Column("as_of", "ledger.as_moment(o.own ->> 'asOf')", "timestamp", level=R, null=True),
     ),
     level=R,
-    rows={name: f"o.own ? 'status' and {condition}" for name, condition in _ENTRY_ROWS.items()},
+    rows={
+        name: f"jsonb_typeof(o.own -> 'status') = 'string' and {condition}" for name, condition in _ENTRY_ROWS.items()
+    },
     subject="s.id",
     scoped=True,
 )

@@ -166,6 +166,7 @@ def statements(access: Access) -> list[str]:
     made.append(f"grant select on all tables in schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant execute on all functions in schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant execute on function core.today() to @{access.name}@;\n")
+    made.append(f"grant execute on function ledger.as_object(text), ledger.as_moment(text) to @{access.name}@;\n")
     return made
 
 

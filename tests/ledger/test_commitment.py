@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -130,7 +131,8 @@ rows = st.fixed_dictionaries(
         "at": st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2200, 1, 1), timezones=st.just(dt.UTC)),
         **dict.fromkeys(("client_id", "organisation_uscc", "view", "matter", "case_number", "outcome"), text),
         **dict.fromkeys(("on_behalf_of", "operation_name", "variables", "snapshot"), st.none() | text),
-        **dict.fromkeys(("sources", "withheld"), text),
+        "sources": text.map(lambda one: json.dumps({one: one}, ensure_ascii=False)),
+        "withheld": text,
         **dict.fromkeys(("document_hash", "fields_hash", "basis_hash"), hash_of),
         "subject_ids": subjects,
         "salt": st.builds(uuid4),

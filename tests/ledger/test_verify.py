@@ -380,7 +380,7 @@ AFTER_ERASURE = {
     ),
     "what stays": (f"update ledger.disclosure set case_number = 'x' where id = {ONE}", "ROW_CHANGED"),
     "something in place of it": (f"update ledger.disclosure set variables = 'x' where id = {ONE}", "TOMBSTONE"),
-    "other sources": (f"update ledger.disclosure set sources = '[]' where id = {ONE}", "TOMBSTONE"),
+    "other sources": (f"update ledger.disclosure set sources = '{{\"x\":{{}}}}' where id = {ONE}", "TOMBSTONE"),
     "somebody else in its place": (
         "update ledger.disclosure set subject_ids = array_replace(subject_ids,"
         " '00000000-0000-0000-0000-000000000000', md5('9')::uuid) where id = (select disclosure_id from ledger.erased"

@@ -8,6 +8,7 @@ import asyncio
 import json
 from itertools import product
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -128,3 +129,54 @@ def _nodes(plan: dict[str, Any]) -> Any:
     yield plan
     for inner in plan.get("Plans", ()):
         yield from _nodes(inner)
+
+
+NO_SOURCES = (
+    "x", "[]", "5", '"x"', "null", "", '{"A":1}', '{"A":["status"]}', '{"A":"status"}', '{"A":{"*":"status"}}',
+    '{"A":{"*":["status"]}}', '{"A":{"*":{"status":null}}}', '{"A":"\\u0000"}', '{"A":1e999999}',
+    '{"A":{"*":{"status":"LIVE","asOf":"x"}}}', '{"A":{"*":{"status":"\\"}]","asOf":7}}}',
+)  # fmt: skip
+
+
+async def test_sources_of_another_shape_break_no_page(world: World, database: Database, owner: Connection) -> None:
+    """They are refused when a view's role writes them; of what stands there already the rest is shown."""
+    write = (
+        "select v_restricted.disclose_one($1, 'c', 'u', 'GRANT', '1', null, null, null, null, $2, '{}', null, null,"
+        " $3::text::uuid[], null)"
+    )
+    view = await asyncpg.connect(database.dsn("restricted"))
+    refused = []
+    try:
+        for told in NO_SOURCES:
+            try:
+                async with view.transaction():
+                    await view.fetchval(write, str(uuid4()), told, "{}")
+            except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
+                refused.append(told)
+    finally:
+        await view.close()
+    assert refused == [*NO_SOURCES[:6], *NO_SOURCES[12:14]]  # the others are objects, and read with care
+    before = "alter table ledger.disclosure {} constraint disclosure_sources_are_an_object"
+    async with owner.transaction():
+        await owner.execute(before.format("drop"))
+        subject = await owner.fetchval("select external_id from core.subject where id = $1", world.ids[FIRM])
+        for told in NO_SOURCES:
+            await owner.execute(
+                "insert into ledger.disclosure (id, client_id, organisation_uscc, view, matter, case_number, outcome,"
+                " subject_ids, sources, withheld) values (gen_random_uuid(), 'c', 'u', 'RESTRICTED', 'GRANT', 'odd',"
+                " 'ANSWERED', $1, $2, '{}')",
+                [subject],
+                told,
+            )
+        await owner.execute(
+            before.format("add") + " check (sources = '{}' or jsonb_typeof(sources::jsonb) = 'object') not valid"
+        )
+    await owner.fetchval("select ledger.sequence(1000)")
+    await owner.fetchval("select ledger.fan_out(1000)")
+    connection = await asyncpg.connect(database.dsn("self"))
+    try:
+        async with with_scope(connection, principal(SELF, "SELF", subject=world.ids[FIRM]).scope):
+            rows = await connection.fetch("select status, as_of from v_self.disclosed_source where code = 'A'")
+    finally:
+        await connection.close()
+    assert sorted((row["status"], row["as_of"]) for row in rows) == [('"}]', None), ("LIVE", None)]

@@ -232,6 +232,7 @@ async def test_disclosures_of_several_answers(connections: dict[str, Connection]
         *[three("11", "11", "\\x1e")] * 2,
     ]
     cells[2] = cells[3] = cells[4] = cells[9] = cells[10] = three("o", "o", "o")
+    cells[9] = cells[10] = three("{}", "{}", "{}")
     cells[7] = three("00", "00", "\\x1e")
     shown = f"'{first},{second};-;'"
     sql = f"select v_restricted.disclose({', '.join(cells)}, {shown}, '1:1:')"

@@ -585,6 +585,7 @@ grant usage on schema v_public to @public@;
 grant select on all tables in schema v_public to @public@;
 grant execute on all functions in schema v_public to @public@;
 grant execute on function core.today() to @public@;
+grant execute on function ledger.as_object(text), ledger.as_moment(text) to @public@;
 
 drop schema if exists v_restricted cascade;
 create schema v_restricted;
@@ -1525,6 +1526,7 @@ grant usage on schema v_restricted to @restricted@;
 grant select on all tables in schema v_restricted to @restricted@;
 grant execute on all functions in schema v_restricted to @restricted@;
 grant execute on function core.today() to @restricted@;
+grant execute on function ledger.as_object(text), ledger.as_moment(text) to @restricted@;
 
 drop schema if exists v_restricted_scoped cascade;
 create schema v_restricted_scoped;
@@ -2359,10 +2361,10 @@ create view v_restricted_scoped.disclosed_source with (security_barrier) as sele
     e.number as number,
     x.code as code,
     o.own ->> 'status' as status,
-    (o.own ->> 'asOf')::timestamptz as as_of
-from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+    ledger.as_moment(o.own ->> 'asOf') as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(ledger.as_object(d.sources)) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (o.own ? 'status' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and (jsonb_typeof(o.own -> 'status') = 'string' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -2750,6 +2752,7 @@ grant usage on schema v_restricted_scoped to @restricted_scoped@;
 grant select on all tables in schema v_restricted_scoped to @restricted_scoped@;
 grant execute on all functions in schema v_restricted_scoped to @restricted_scoped@;
 grant execute on function core.today() to @restricted_scoped@;
+grant execute on function ledger.as_object(text), ledger.as_moment(text) to @restricted_scoped@;
 
 drop schema if exists v_self cascade;
 create schema v_self;
@@ -3527,10 +3530,10 @@ create view v_self.disclosed_source with (security_barrier) as select
     e.number as number,
     x.code as code,
     o.own ->> 'status' as status,
-    (o.own ->> 'asOf')::timestamptz as as_of
-from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+    ledger.as_moment(o.own ->> 'asOf') as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(ledger.as_object(d.sources)) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (o.own ? 'status' and e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
+  and (jsonb_typeof(o.own -> 'status') = 'string' and e.subject_id = (select o.external_id from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)));
 create function v_self.courts_answer(answers jsonb, subject text) returns table (source_code text, status text, as_of text, reason text)
     language sql stable parallel safe as $$
     select
@@ -3886,6 +3889,7 @@ grant usage on schema v_self to @self@;
 grant select on all tables in schema v_self to @self@;
 grant execute on all functions in schema v_self to @self@;
 grant execute on function core.today() to @self@;
+grant execute on function ledger.as_object(text), ledger.as_moment(text) to @self@;
 
 drop schema if exists v_internal cascade;
 create schema v_internal;
@@ -4737,10 +4741,10 @@ create view v_internal.disclosed_source with (security_barrier) as select
     e.number as number,
     x.code as code,
     o.own ->> 'status' as status,
-    (o.own ->> 'asOf')::timestamptz as as_of
-from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(d.sources::jsonb) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
+    ledger.as_moment(o.own ->> 'asOf') as as_of
+from ledger.subject_entry e join core.subject s on s.external_id = e.subject_id left join ledger.leaf l on l.index = e.leaf_index left join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id cross join lateral jsonb_each(ledger.as_object(d.sources)) x(code, told) cross join lateral (select coalesce(x.told -> s.uscc, x.told -> '*') as own) o
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (o.own ? 'status' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
+  and (jsonb_typeof(o.own -> 'status') = 'string' and exists (select from ledger.access_request q where q.subject_id = e.subject_id and q.ended_at is null and q.valid_until >= core.today() and q.organisation_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc') and q.case_number = (select (select current_setting('gateway.scope')::jsonb) ->> 'case')))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -5154,3 +5158,4 @@ grant usage on schema v_internal to @internal@;
 grant select on all tables in schema v_internal to @internal@;
 grant execute on all functions in schema v_internal to @internal@;
 grant execute on function core.today() to @internal@;
+grant execute on function ledger.as_object(text), ledger.as_moment(text) to @internal@;
