@@ -142,11 +142,15 @@ def step(what: str, work: Any) -> Any:
     return found
 
 
+def today() -> dt.date:
+    """The day in Asia/Shanghai, by which everything here goes."""
+    return dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
+
+
 def synthetic(folder: Path) -> list[tuple[str, str, Path]]:
     """Files to import, in order. Synthetic ones are made once, for the day of the first run."""
     if not all((folder / f"{name}.csv").exists() for _, name in make_demo_data.FILES):
-        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
-        make_demo_data.main(["--today", today.isoformat(), "--out", str(folder)])
+        make_demo_data.main(["--today", today().isoformat(), "--out", str(folder)])
     files = [(kind, name, DATA / name) for kind, name in REFERENCE]
     return files + [(kind, f"synthetic {name}", folder / f"{name}.csv") for kind, name in make_demo_data.FILES]
 
@@ -331,7 +335,7 @@ def wait_for(running: subprocess.Popen[str], log: Path) -> str:
 
 def token_arguments(base: str, client: str, key: Path, scope: str, matter: str) -> list[str]:
     """Arguments of `credit-gateway token`."""
-    case = f"示例博州〔{dt.date.today().year}〕1号"
+    case = f"示例博州〔{today().year}〕1号"
     who = ["--client", client, "--key", str(key), "--scope", scope]
     return ["token", *who, "--matter", matter, "--case", case, "--url", base]
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import asyncpg
 import typer
 
-from gateway.cli.common import fail, note, reported, show_json, show_table
+from gateway.cli.common import SHANGHAI, fail, note, reported, show_json, show_table
 from gateway.errors import StorageError
 from gateway.settings import load
 from gateway.storage.database import open_database
@@ -75,12 +75,14 @@ def add(
     case: Annotated[str, typer.Option(help="Case number under which it asks")],
     requester: Annotated[str, typer.Option(help="Who asked for it: the subject itself, a court …")],
     basis: Annotated[str, typer.Option(help="The legal basis")],
-    until: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it holds")],
+    until: Annotated[
+        dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it holds, in Asia/Shanghai")
+    ],
 ) -> None:
     """Record a request: from now on the authority's clients see viewer.disclosures of this subject under this case."""
     if not valid_uscc(organisation):
         fail(f"{organisation} is not a unified social credit code")
-    if until.date() < dt.date.today():
+    if until.date() < dt.datetime.now(SHANGHAI).date():
         fail("--until lies in the past; give the last day on which the request holds")
 
     async def work(connection: Connection) -> int:

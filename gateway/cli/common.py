@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -26,6 +27,9 @@ from gateway.storage.nearly import masked
 from gateway.storage.pool import Pool
 
 T = TypeVar("T")
+# The calendar of every day that is given or asked for, wherever the machine stands. No summer time since 1991, so no
+# table of zones is needed.
+SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 
 
 @contextlib.contextmanager
@@ -107,6 +111,11 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _printable(cell: str) -> str:
     """Without what a terminal would obey: names come from files."""
     return "".join(character if character.isprintable() else "\ufffd" for character in cell)
+
+
+def counted(number: int, name: str) -> str:
+    """So many of what has this name: "1 record", "2 records"."""
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def show_json(value: object) -> None:

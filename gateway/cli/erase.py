@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from gateway.cli.common import events_of, note, reported, show_json
+from gateway.cli.common import counted, events_of, reported, show_json
 from gateway.errors import OperatorError
 from gateway.ledger.erasure import Erased, erase
 from gateway.settings import load
@@ -43,7 +43,8 @@ def erase_command(
             made = asyncio.run(erase(database, found, given, events_of(settings), dry_run=dry_run))
         if as_json:
             show_json(asdict(made))
-        note(_said(made, dry_run=dry_run))
+        else:
+            typer.echo(_said(made, dry_run=dry_run))
 
 
 def _subject(text: str) -> UUID:
@@ -57,6 +58,7 @@ def _subject(text: str) -> UUID:
 
 
 def _said(made: Erased, *, dry_run: bool) -> str:
+    what = f"{counted(made.records, 'record')} and {counted(made.disclosures, 'disclosure')}"
     verb = "would be" if dry_run else "were"
     person = "" if made.on_record else "; the person was no longer on record"
-    return f"{made.records} records and {made.disclosures} disclosures {verb} emptied{person}"
+    return f"{what} {verb} emptied{person}"

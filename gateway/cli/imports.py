@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.cli.common import note, reported, run_with_database, show_json, show_table
+from gateway.cli.common import SHANGHAI, note, reported, run_with_database, show_json, show_table
 from gateway.errors import ImportFileError
 from gateway.storage.database import Database
 from gateway.storage.imports import (
@@ -41,7 +41,6 @@ from gateway.storage.nearly import masked
 from gateway.storage.working_days import advice
 
 FAILED, USAGE, SOME_REJECTED = 1, 2, 3
-_SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx")
 _REJECTS = re.compile(r"\.rejects(-\d+)?$")
 
@@ -227,7 +226,7 @@ def _received(text: str | None) -> dt.datetime | None:
         made = dt.datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter("not a time (2026-03-01T09:00)", param_hint="--received") from None
-    made = made if made.tzinfo else made.replace(tzinfo=_SHANGHAI)
+    made = made if made.tzinfo else made.replace(tzinfo=SHANGHAI)
     if made > dt.datetime.now(dt.UTC):
         raise typer.BadParameter("lies in the future", param_hint="--received")
     return made

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.auth.keys import KeyStore
-from gateway.cli.common import fail, reported, show_json
+from gateway.cli.common import counted, fail, reported, show_json
 from gateway.errors import OperatorError
 from gateway.ledger import receipt as form
 from gateway.ledger.head import CHECKPOINTS
@@ -72,7 +72,13 @@ def _keys(path: Path | None) -> PublicKeys:
     if path is None:
         store = KeyStore(load().data_dir / "keys")
         jobs = (form.JOB, CHECKPOINTS)
-        return form.public_keys({"keys": [{**key, "job": job} for job in jobs for key in store.public(job)["keys"]]})
+        own = form.public_keys({"keys": [{**key, "job": job} for job in jobs for key in store.public(job)["keys"]]})
+        if not own.receipts:
+            fail(
+                f"this machine has no keys of receipts ({load().data_dir / 'keys'}); take the gateway's: curl"
+                " https://gateway.example/oauth/jwks > jwks.json, and give them: --keys jwks.json"
+            )
+        return own
     try:
         return form.public_keys(json.loads(_read(str(path), _MOST_KEYS)))
     except (ValueError, RecursionError):
@@ -151,7 +157,7 @@ def _line(found: dict[str, Any]) -> str:
     name = "".join(character if character.isprintable() else "\ufffd" for character in found["file"])
     if not found["holds"]:
         return f"{name}: FAILS at {found['step']}: {found['error']}"
-    subjects = "1 subject" if found["subjects"] == 1 else f"{found['subjects']} subjects"
+    subjects = counted(found["subjects"], "subject")
     where = "its log was not looked at (no --proof)"
     if found["included"] is not None:
         where = f"in the log {found['log']} of {found['included']} entries"

@@ -9,15 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
 from gateway.cli.access import Connection, on_ledger
-from gateway.cli.common import events_of, fail, note, show_json, show_table
+from gateway.cli.common import SHANGHAI, events_of, fail, note, show_json, show_table
 from gateway.settings import load
 
-_SHANGHAI = ZoneInfo("Asia/Shanghai")
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
 _KNOWN = "select exists (select from auth.client where id = $1)"
 _LIST = """select s.id, s.authority, s.basis, case when s.client_id is not null then 'client ' || s.client_id
@@ -46,7 +44,7 @@ def seal(
     """
     if sum(value is not None for value in (client, matter, case, disclosure)) != 1:
         raise typer.BadParameter("give one of --client, --matter, --case, --disclosure")
-    end = until.replace(tzinfo=_SHANGHAI)
+    end = until.replace(tzinfo=SHANGHAI)
     if end <= dt.datetime.now(dt.UTC):
         fail("--until lies in the past; give the time at which the seal ends")
     one: uuid.UUID | None = None

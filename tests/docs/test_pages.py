@@ -79,10 +79,22 @@ def test_every_page_of_docs_is_reached_from_the_readme() -> None:
         if page in reached or page.suffix != ".md":
             continue
         reached.add(page)
-        found = _LINK.findall(page.read_text(encoding="utf-8"))
-        paths = [(page.parent / target.partition("#")[0]).resolve() for target in found if "://" not in target]
-        waiting += [path / "README.md" if path.is_dir() else path for path in paths]
+        waiting += linked(page)
     assert set(PAGES) <= reached
+
+
+def linked(page: Path) -> list[Path]:
+    """The files that a page links to, a folder's README for the folder; a link within the page is to none."""
+    found = _LINK.findall(page.read_text(encoding="utf-8"))
+    files = [target.partition("#")[0] for target in found if "://" not in target]
+    paths = [(page.parent / file).resolve() for file in files if file]
+    return [path / "README.md" if path.is_dir() else path for path in paths]
+
+
+def test_a_link_within_a_page_leads_to_no_other(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A\n[here](#a), [there](other.md#b), [folder](.), [away](https://x.example/#c)", encoding="utf-8")
+    assert linked(page) == [tmp_path / "other.md", tmp_path / "README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -17,6 +17,7 @@ from e2e_stack import Reply, Stack, make_client
 from typer.testing import CliRunner
 
 from gateway.cli import access, app
+from gateway.cli.common import SHANGHAI
 from gateway.ledger.receipt import base64url
 from gateway.storage.identifiers import node_id, organisation_uuid
 
@@ -246,7 +247,7 @@ async def test_requests_are_recorded_by_command(people: People, monkeypatch: pyt
         return CliRunner().invoke(app, ["ledger", "access-request", *arguments])
 
     stack, other = people.stack, people.other
-    tomorrow = (dt.date.today() + dt.timedelta(1)).isoformat()
+    tomorrow = (dt.datetime.now(SHANGHAI).date() + dt.timedelta(1)).isoformat()
     given = ["--organisation", stack.organ, "--case", "by-hand", "--requester", "a court", "--basis", "PIPL 45"]
     made = await asyncio.to_thread(run, "add", other, *given, "--until", tomorrow)
     assert made.exit_code == 0, made.output

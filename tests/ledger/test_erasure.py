@@ -3,6 +3,7 @@ and what stays of the same disclosures can be proved as before. An erasure is al
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner
 
+from gateway import cli
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
@@ -126,6 +129,32 @@ async def test_nothing_is_left_and_the_log_is_the_same(
     assert (content.pop("kind"), content.pop("number"), content.pop("at")[-1]) == ("ERASURE", 1, "Z")
     assert content == {"basis": "示例依据", "erased": {str(shown): [1, 2, 4], str(asked): [1, 2]}}
     assert await owner.fetchval("select count(*) from ledger.leaf where kind = 'E'") == 1
+
+
+async def test_the_command_says_on_stdout_what_was_done(
+    database: Database, owner: Connection, person: UUID, tmp_path: Path
+) -> None:
+    await disclosed(owner, [person])
+    await disclosed(owner, [person])
+    await sequenced(owner)
+    environment = {
+        "GATEWAY_DATA_DIR": str(database.secrets.folder.parent),
+        "GATEWAY_DATABASE_URL": database.migrate_dsn,
+        "GATEWAY_ROLE_PREFIX": database.prefix,
+    }
+
+    async def run(*arguments: str) -> Any:
+        command = ["erase", str(person), "--basis", "示例依据", *arguments]
+        return await asyncio.to_thread(CliRunner().invoke, cli.app, command, env=environment)
+
+    tried = await run("--dry-run")
+    assert (tried.exit_code, tried.stdout) == (0, "1 record and 2 disclosures would be emptied\n"), tried.output
+    found = await run("--yes", "--json")
+    assert json.loads(found.stdout) == {"on_record": True, "records": 1, "disclosures": 2}
+    await disclosed(owner, [person])
+    await sequenced(owner)
+    found = await run("--yes")
+    assert found.stdout == "0 records and 1 disclosure were emptied; the person was no longer on record\n", found.output
 
 
 async def test_what_was_erased_cannot_be_tried_out(database: Database, owner: Connection, events: Events) -> None:

@@ -305,6 +305,21 @@ def test_the_command_says_which_step_failed(files: Path) -> None:
     assert (found.exit_code, "none of these receipts" in found.stdout) == (1, True)
 
 
+def test_without_keys_the_command_says_where_they_are(
+    files: Path, keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt whose key is not known looks forged; where no key is known at all, nothing is said of the receipt."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(files))
+    found = run(str(files / "one.jws"))
+    assert (found.exit_code, found.stdout) == (1, "")
+    for part in ("no keys of receipts", "/oauth/jwks > jwks.json", "--keys jwks.json"):
+        assert part in found.stderr
+    store = KeyStore(files / "keys")
+    store.current("receipts")  # others than the receipt's
+    found = run(str(files / "one.jws"))
+    assert (found.exit_code, "FAILS at key" in found.stdout) == (1, True)
+
+
 def test_the_command_is_not_stopped_by_files(files: Path) -> None:
     keys = ("--keys", str(files / "keys.json"))
     made = {
