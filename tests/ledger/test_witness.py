@@ -4,6 +4,7 @@ checkpoint, whoever made it; and whatever a hostile log answers costs a bounded 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -92,6 +93,8 @@ async def test_what_was_cosigned_is_served_and_comes_home(
     """Both regions are one database here: what we witness and what others witness of us have tables of their own."""
     await log.grow(10)
     note = await cosigned(log, url, witness_keys)
+    for path in witness_keys._directory.glob("cosignatures.*.json"):
+        shutil.copy2(path, log.keys._directory)  # shown is what keys of the machine that shows it have cosigned
     async with opened(url) as remote:
         data = await remote.note(f"witness/{sha256(ORIGIN.encode()).hexdigest()}/checkpoint")
         assert data == str(note).encode()
