@@ -16,7 +16,7 @@ from gateway.storage.identifiers import uscc_check_digit
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 BODY = "91652700MA0000000"
 USCC = BODY + uscc_check_digit(BODY)
-FAR = ("A23:59", "A-23:59")  # POSIX: west of Greenwich, where it is yesterday at least, and east of it
+FAR = ("FAR23:59", "FAR-23:59")  # POSIX: west of Greenwich, where it is yesterday at least, and east of it
 
 
 @pytest.fixture(params=FAR)

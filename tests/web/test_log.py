@@ -3,6 +3,7 @@ not spelt as the standard has it is not there."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from gateway.errors import StorageUnavailable
-from gateway.ledger.tiles import Tile
+from gateway.ledger.tiles import Tile, tile_of_path
 from gateway.web.log import log_routes
 from gateway.web.refusals import refuse
 
@@ -23,6 +24,7 @@ class Log:
     """Shows one tile and one bundle, both partial."""
 
     down: bool = False
+    cosignatures: bytes | None = None
     asked: list[Tile] = field(default_factory=list)
 
     async def checkpoint(self) -> bytes | None:
@@ -31,7 +33,10 @@ class Log:
         return NOTE
 
     async def cosigned(self) -> bytes | None:
-        return None
+        return self.cosignatures
+
+    async def sealed(self) -> bytes | None:
+        return b"{}"
 
     async def verifiers(self) -> bytes | None:
         return b"key\n"
@@ -117,12 +122,29 @@ async def test_tiles_are_kept_for_ever(path: str) -> None:
         "/log/witness/" + "AB" * 32 + "/checkpoint",
         "/log/checkpoint/",
         "/log/",
+        "/log",
+        "/log/xyz",
+        "/log/witness/x/y/checkpoint",
     ],
 )
 async def test_what_is_not_there(path: str) -> None:
+    """Every path that it names is one of ours; it is not spoken of queries, which are not the log's."""
     found = await get(Log(), path)
     assert found.status == 404
-    assert found.headers.get("cache-control", "no-store") == "no-store"
+    assert found.headers["cache-control"] == "no-store"
+    assert found.headers["content-type"] == "text/plain; charset=utf-8"
+    chinese = await get(Log(), path, accept_language="zh-CN")
+    assert (chinese.status, chinese.headers["vary"]) == (404, "accept-language")
+    for text in (found.body.decode(), chinese.body.decode()):
+        assert "graphql" not in text
+        named = {line for line in text.splitlines() if line.startswith("/log/")}
+        paths = [re.sub(r"\[.*\]", "", name).replace("<L>", "0").replace("<N>", "000") for name in named]
+        paths = [re.sub("<SHA-256[^>]*>", "ab" * 32, name) for name in paths]
+        assert len(paths) == len(log_routes(Log())) - 1  # two kinds of tiles; without the two that are nothing's
+        assert {(await get(Log(cosignatures=NOTE), name)).status for name in paths if "tile" not in name} == {200}
+        assert [tile_of_path(name.removeprefix("/log/tile/")) for name in paths if "tile" in name].count(None) == 0
+    assert "日志" in chinese.body.decode()
+    assert "日志" not in found.body.decode()
 
 
 async def test_another_spelling_is_not_looked_up() -> None:
