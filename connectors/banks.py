@@ -68,23 +68,23 @@ class MemoryRequestBook(RequestBook):
     def __init__(self, clock: Callable[[], datetime] = utc_now, max_kept: int = 1_000) -> None:
         self._clock = clock
         self._max_kept = max_kept
-        self._kept: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[str, str]] = OrderedDict()
 
-    async def find(self, uscc: str, consent_id: str) -> str | None:
+    async def find(self, uscc: str, consent_id: str, apart: str = "") -> str | None:
         """See `RequestBook`."""
-        request_id, until = self._kept.get((uscc, consent_id), (None, ""))
+        request_id, until = self._kept.get((uscc, consent_id, apart), (None, ""))
         return request_id if until >= self._clock().astimezone(_CHINA).date().isoformat() else None
 
-    async def keep(self, uscc: str, consent_id: str, request_id: str, until: str) -> None:
+    async def keep(self, uscc: str, consent_id: str, request_id: str, until: str, apart: str = "") -> None:
         """See `RequestBook`."""
-        self._kept[uscc, consent_id] = request_id, until
-        self._kept.move_to_end((uscc, consent_id))
+        self._kept[uscc, consent_id, apart] = request_id, until
+        self._kept.move_to_end((uscc, consent_id, apart))
         while len(self._kept) > self._max_kept:
             self._kept.popitem(last=False)
 
-    async def forget(self, uscc: str, consent_id: str) -> None:
+    async def forget(self, uscc: str, consent_id: str, apart: str = "") -> None:
         """See `RequestBook`."""
-        self._kept.pop((uscc, consent_id), None)
+        self._kept.pop((uscc, consent_id, apart), None)
 
 
 def _new_request_id() -> str:
@@ -115,6 +115,7 @@ class _Question:
     uscc: str
     matter: str
     consent: Consent
+    apart: str
     deadline: float  # loop time, s
 
     def body(self, request_id: str) -> bytes:
@@ -172,7 +173,9 @@ class BanksConnector(Connector):
         end = min(deadline, asyncio.get_running_loop().time() + self._settings.budget)
         async with asyncio.TaskGroup() as group:
             tasks = {
-                uscc: group.create_task(self._ask_one(_Question(uscc, purpose.matter, purpose.consent, end)))
+                uscc: group.create_task(
+                    self._ask_one(_Question(uscc, purpose.matter, purpose.consent, purpose.apart, end))
+                )
                 for uscc in codes
             }
         return {uscc: task.result() for uscc, task in tasks.items()}
@@ -256,19 +259,21 @@ class BanksConnector(Connector):
 
     async def _find(self, question: _Question) -> str | None:
         """The kept request id; what isn't a UUID, and so never was ours, is none."""
-        found = await self._booked(self._book.find(question.uscc, question.consent.id), question.deadline)
+        found = await self._booked(
+            self._book.find(question.uscc, question.consent.id, question.apart), question.deadline
+        )
         return found if found is not None and _UUID.fullmatch(found) else None
 
     async def _fresh(self, question: _Question) -> str:
         """A new request id, in the book before anything is sent under it."""
         request_id, consent = self._settings.new_request_id(), question.consent
-        kept = self._book.keep(question.uscc, consent.id, request_id, consent.valid_to)
+        kept = self._book.keep(question.uscc, consent.id, request_id, consent.valid_to, question.apart)
         await self._booked(kept, question.deadline)
         return request_id
 
     async def _forget(self, question: _Question) -> None:
         with suppress(UpstreamError):  # at worst the bank tells the same answer again, with its asOf
-            await self._booked(self._book.forget(question.uscc, question.consent.id), question.deadline)
+            await self._booked(self._book.forget(question.uscc, question.consent.id, question.apart), question.deadline)
 
     async def _booked(self, call: Coroutine[object, object, T], deadline: float) -> T:
         try:

@@ -42,12 +42,13 @@ class Consent:
 @dataclass(frozen=True, slots=True)
 class Purpose:
     """What the question is asked for: matter code, case number, USCC of the asking organisation, and the consent where
-    the upstream wants one."""
+    the upstream wants one. `apart` names whose pending requests it may take up (`RequestBook`); it isn't sent."""
 
     matter: str
     case_number: str
     on_behalf_of: str | None = None
     consent: Consent | None = None
+    apart: str = ""
 
 
 class FailureKind(enum.StrEnum):
@@ -116,19 +117,19 @@ class Connector(Protocol):
 
 
 class RequestBook(Protocol):
-    """Requests whose answer is still to come, by subject and consent: a later ask takes them up again.
+    """Requests whose answer is still to come, by subject, consent and who shares them: a later ask takes them up again.
 
     It holds no answers. What it raises fails the ask that called it (`BanksConnector` says how).
     """
 
-    async def find(self, uscc: str, consent_id: str) -> str | None:
+    async def find(self, uscc: str, consent_id: str, apart: str = "") -> str | None:
         """The request id that was kept, until its last day is over; else None."""
         ...
 
-    async def keep(self, uscc: str, consent_id: str, request_id: str, until: str) -> None:
+    async def keep(self, uscc: str, consent_id: str, request_id: str, until: str, apart: str = "") -> None:
         """Keep a request id, in place of an earlier one. `until` is the last day, YYYY-MM-DD in Asia/Shanghai."""
         ...
 
-    async def forget(self, uscc: str, consent_id: str) -> None:
+    async def forget(self, uscc: str, consent_id: str, apart: str = "") -> None:
         """Forget what was kept; nothing happens where nothing was."""
         ...

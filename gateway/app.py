@@ -49,6 +49,7 @@ from gateway.sharing.following import Following
 from gateway.source_settings import PeerSource
 from gateway.sources.ask import Sources
 from gateway.sources.policy import BANKS, policies
+from gateway.sources.wanted import Seals
 from gateway.storage import working_days
 from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
@@ -58,6 +59,7 @@ from gateway.storage.listener import Listener
 from gateway.storage.outbox import Outbox
 from gateway.storage.persons import identity_keys
 from gateway.storage.pool import Pool
+from gateway.storage.seals import StoredSeals
 from gateway.storage.statement_log import StatementLog
 from gateway.storage.writes import SWEEP_REPLIES
 from gateway.web.address import Peers, counted_as
@@ -102,6 +104,7 @@ class Parts:
     account: Account | None = None
     connectors: Mapping[str, Connector] | None = None
     registry: CollectorRegistry | None = None
+    seals: Seals | None = None
     sequences: bool = True
 
 
@@ -175,6 +178,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     log_pool = Pool(database.dsn("log"), size=2, timeout=settings.database_timeout)
+    seals = StoredSeals(listener, log_pool)
     pending = PendingRequests(service, BANKS)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings, pending)
     # Whose statements carry what sources say.
@@ -186,6 +190,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         registry,
         consents=StoredConsents(service),
         logging_settings=statement_log.found,
+        seals=parts.seals or seals,
     )
     sweepers = (
         Sweeper(service, SWEEP_REPLIES, "kept replies of mutations"),
@@ -286,6 +291,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         listener.start()
+        seals.start()
         try:
             # A source that nobody has set up is not healthy; what is set up tells its own health from now on.
             with suppress(StorageUnavailable):  # then nothing answers anyway, and the database is waited for
@@ -301,6 +307,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             if following is not None:
                 await following.close()
             await sequencer.close()
+            await seals.close()
             await listener.close()
             await outbox.close()
             await sources.close()

@@ -7,6 +7,7 @@ seal, which the log has an event of. What is sealed is in the log at once; its s
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 from gateway.cli.access import Connection, on_ledger
 from gateway.cli.common import SHANGHAI, events_of, fail, note, show_json, show_table
 from gateway.settings import load
+from gateway.storage.listener import BOUND
 
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
 _KNOWN = "select exists (select from auth.client where id = $1)"
@@ -40,7 +42,7 @@ def seal(
 ) -> None:
     """Seal disclosures: their subjects have no entry of them until it ends. Record it before anything is asked.
 
-    Entries that subjects have already stay: their numbers have no gaps. Prints the seal's id.
+    Entries that subjects have already stay: their numbers have no gaps. Prints the seal's id when it holds everywhere.
     """
     if sum(value is not None for value in (client, matter, case, disclosure)) != 1:
         raise typer.BadParameter("give one of --client, --matter, --case, --disclosure")
@@ -66,6 +68,7 @@ def seal(
     made = on_ledger(work)
     if made is None:
         fail("there is no such disclosure, or its subjects have their entry already")
+    time.sleep(BOUND)  # then every process knows it, or keeps nothing because it knows nothing
     note("sealed; what was numbered before stays. End it early with: credit-gateway ledger unseal")
     typer.echo(made)
 

@@ -73,8 +73,9 @@ class KeptAnswers:
         self._slots: OrderedDict[Key, _Slot] = OrderedDict()
         self._absent: OrderedDict[Key, float] = OrderedDict()
 
-    async def find(self, keys: Sequence[Key], deadline: float) -> dict[Key, Told]:
-        """What is kept of `keys`, by one statement at most. `deadline` in loop time, s.
+    async def find(self, keys: Sequence[Key], deadline: float, *, traceless: bool = False) -> dict[Key, Told]:
+        """What is kept of `keys`, by one statement at most. `deadline` in loop time, s. `traceless`: nobody finds
+        anything else afterwards, or faster, than if it had not been asked.
 
         Raises StorageUnavailable where the database fails or is not back by the deadline. Past the deadline nothing is
         asked and what the process has is all.
@@ -91,11 +92,16 @@ class KeptAnswers:
                 continue
             if slot.told.until > now:
                 found[key] = slot.told
-                slots.move_to_end(key)
+                if not traceless:
+                    slots.move_to_end(key)
             if slot.told.fresh_until <= now and now - slot.checked >= _RECHECK:
                 missing.append(key)
         if missing and asyncio.get_running_loop().time() < deadline:
-            await self._load(missing, found, now, deadline)
+            got = await self._load(missing, now, deadline)
+            if traceless:
+                found |= {key: one for key, one in got.items() if one.until > now and _newer(one, found.get(key))}
+            else:
+                self._take(missing, got, found, now)
         return found
 
     def fresh(self, key: Key) -> bool:
@@ -121,7 +127,8 @@ class KeptAnswers:
             self._size -= self._slots.popitem(last=False)[1].size
         return answer
 
-    async def _load(self, keys: list[Key], found: dict[Key, Told], now: float, deadline: float) -> None:
+    async def _load(self, keys: list[Key], now: float, deadline: float) -> dict[Key, Told]:
+        """What the database has."""
         arguments = (
             [key[0] for key in keys],
             [key[1] for key in keys],
@@ -130,9 +137,15 @@ class KeptAnswers:
         )
         try:
             async with asyncio.timeout_at(deadline):
-                got = await self._pool.fetch(_FIND, arguments, read=partial(self._read, keys), again=same)
+                got: dict[Key, Told] = await self._pool.fetch(
+                    _FIND, arguments, read=partial(self._read, keys), again=same
+                )
+                return got
         except TimeoutError:
             raise storage_unavailable() from None
+
+    def _take(self, keys: list[Key], got: Mapping[Key, Told], found: dict[Key, Told], now: float) -> None:
+        """Keep in the process what the database had of `keys`, and that it had nothing."""
         for key in keys:
             answer = got.get(key)
             if answer is not None:
@@ -159,3 +172,7 @@ class KeptAnswers:
             key = keys[row["i"] - 1]
             found[key] = told(self._policies[key[0]], key[1].partition(":")[0], row["asked_at"], text)
         return found
+
+
+def _newer(one: Told, than: Told | None) -> bool:
+    return than is None or one.asked_at > than.asked_at

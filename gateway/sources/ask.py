@@ -23,7 +23,7 @@ from gateway.auth.principal import Principal
 from gateway.sources.answers import KeptAnswers, Key, of_purpose
 from gateway.sources.breaker import State
 from gateway.sources.consented import by_consent
-from gateway.sources.flight import Flight, land
+from gateway.sources.flight import Asker, Flight, land
 from gateway.sources.lane import Lane
 from gateway.sources.metrics import SourceMetrics
 from gateway.sources.policy import PEERS, SourcePolicy
@@ -55,7 +55,17 @@ from gateway.sources.told import (
     Reply,
     Told,
 )
-from gateway.sources.wanted import Consents, Consulted, Inquire, NoConsents, Wanted, nobody_to_tell, purpose_of
+from gateway.sources.wanted import (
+    Consents,
+    Consulted,
+    Inquire,
+    NoConsents,
+    NoSeals,
+    Seals,
+    Wanted,
+    nobody_to_tell,
+    purpose_of,
+)
 from gateway.sources.writer import AnswerWriter, HealthWriter
 from gateway.storage import levels
 from gateway.storage.pool import Pool
@@ -70,8 +80,8 @@ class Sources:
     """All sources of one process, by code. `connectors` lacks those that the operator has not set up.
 
     `pool` is of the role `service`; `consents` has those under which a source may be asked, and `logging_settings` what
-    would write its answers into PostgreSQL's log (empty: nothing); without them it is never asked. `clock` gives Unix
-    seconds, `chance` numbers in [0, 1) for jitter.
+    would write its answers into PostgreSQL's log (empty: nothing); without them it is never asked. `seals`: which
+    requests leave nothing that another asker could find. `clock` gives Unix seconds, `chance` numbers in [0, 1).
     """
 
     def __init__(
@@ -83,6 +93,7 @@ class Sources:
         *,
         consents: Consents | None = None,
         logging_settings: Callable[[], Awaitable[str]] | None = None,
+        seals: Seals | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         kept_entries: int = 50_000,
@@ -96,6 +107,7 @@ class Sources:
         self._health = HealthWriter(pool)
         self._clock = clock
         self._consents = consents or NoConsents()
+        self._seals = seals or NoSeals()
         self._logging_settings = logging_settings
         self._policies = by_code
         self._groups: dict[str, list[str]] = {}
@@ -109,6 +121,7 @@ class Sources:
                 self._metrics,
                 partial(self._answered, code),
                 partial(self._turned, code),
+                seals=self._seals,
                 clock=clock,
                 chance=chance,
             )
@@ -125,15 +138,16 @@ class Sources:
 
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
         """
+        asker = self._asker(principal)
         under = [want for want in wanted if want.under_consent]
         if not under:
-            alone = await self._of_right(wanted, principal, deadline)
+            alone = await self._of_right(wanted, principal, asker, deadline)
             until = self._until(alone) if principal.access == levels.PUBLIC else 0.0
             return replace(self._consulted(alone, {}), until=until)
         rest = [want for want in wanted if not want.under_consent]
         found: list[_Sections | BaseException] = await asyncio.gather(
-            self._of_right(rest, principal, deadline),
-            *[self._by_consent(want, principal, deadline, inquire) for want in under],
+            self._of_right(rest, principal, asker, deadline),
+            *[self._by_consent(want, principal, asker, deadline, inquire) for want in under],
             return_exceptions=True,  # all are waited for: none may go on alone when the request has ended
         )
         made: list[_Sections] = []
@@ -147,7 +161,14 @@ class Sources:
                 consented.setdefault(feed, {}).update(sections)
         return self._consulted(made[0], consented)
 
-    async def _of_right(self, wanted: Sequence[Wanted], principal: Principal, deadline: float) -> _Sections:
+    def _asker(self, principal: Principal) -> Asker:
+        """Who asks, and whether under a seal: what is not disclosed has no entry that could be sealed."""
+        who = principal.client_id or "", principal.matter or "", principal.case_number or ""
+        return Asker(*who, sealed=principal.access.disclosed and self._seals.cover(*who))
+
+    async def _of_right(
+        self, wanted: Sequence[Wanted], principal: Principal, asker: Asker, deadline: float
+    ) -> _Sections:
         """Sections of the sources that may be asked without a consent, by source and subject."""
         plan = self._plan(wanted)
         sections: _Sections = {}
@@ -159,20 +180,24 @@ class Sources:
                 sections[source] = {uscc: unanswered(parts, refusal) for uscc, parts in subjects.items()}
                 continue
             # In the order wanted: a subject that is asked for keeps its place with a section that is never read.
-            ready = self._ready.find(source, self._kept_as(source, subjects, principal), now)
+            ready: dict[str, Section | None] = dict.fromkeys(subjects)
+            if not asker.sealed:
+                ready = self._ready.find(source, self._kept_as(source, subjects, principal), now)
             sections[source] = {uscc: one or _UNMADE for uscc, one in ready.items()}
             asked += [(source, part, uscc) for uscc, one in ready.items() if one is None for part in subjects[uscc]]
         if asked:
-            board = await self._answer(asked, principal, deadline)
-            self._compose(plan, board, sections, principal)
+            board = await self._answer(asked, principal, asker, deadline)
+            self._compose(plan, board, sections, principal, keep=not asker.sealed)
         return sections
 
-    async def _by_consent(self, want: Wanted, principal: Principal, deadline: float, inquire: Inquire) -> _Sections:
+    async def _by_consent(
+        self, want: Wanted, principal: Principal, asker: Asker, deadline: float, inquire: Inquire
+    ) -> _Sections:
         """Sections of a source that is asked under a consent alone."""
         refusal = self._refusal(want.source, principal) or (HOPS if principal.hops else None) or await self._logged()
         if refusal is not None:
             return {want.name: dict.fromkeys(want.subjects, unanswered(want.parts, refusal))}
-        found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline, inquire)
+        found = await by_consent(want, self._lanes[want.source], self._consents, principal, deadline, inquire, asker)
         if await self._logged() is not None:  # since then: what was said must not go into a statement
             found = dict.fromkeys(want.subjects, unanswered(want.parts, LOGGED))
         return {want.name: found}
@@ -249,8 +274,10 @@ class Sources:
         board: Mapping[Key, PartAnswer],
         sections: Mapping[str, dict[str, Section]],
         principal: Principal,
+        *,
+        keep: bool,
     ) -> None:
-        """Sections in place of those that were not ready, kept for the next asker where all is kept and fresh."""
+        """Sections in place of those that were not ready; `keep`: for the next asker, where all is kept and fresh."""
         for source, made in sections.items():
             kept_as = self._kept_as(source, plan[source], principal)
             for uscc, one in made.items():
@@ -258,7 +285,7 @@ class Sources:
                     parts = plan[source][uscc]
                     one = section(parts, [board[source, part, uscc] for part in parts])
                     made[uscc] = one
-                    if one.status == CACHED:
+                    if keep and one.status == CACHED:
                         self._ready.put((source, kept_as[uscc], uscc), one)
 
     def _consulted(self, sections: _Sections, under_consent: _Sections) -> Consulted:
@@ -298,11 +325,14 @@ class Sources:
         for status, count in Counter([one.status for one in made.values()]).items():
             self._metrics.answers.labels(source, STATUSES[status]).inc(count)
 
-    async def _answer(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, PartAnswer]:
+    async def _answer(
+        self, keys: list[Key], principal: Principal, asker: Asker, deadline: float
+    ) -> dict[Key, PartAnswer]:
         """A part's answer for each key: kept and fresh, else asked where this asker may, else why not."""
         board: dict[Key, PartAnswer] = {}
         places = {key: self._place(key, principal) for key in keys}
-        kept = await self._kept.find([places[key] for key in keys if self._lanes[key[0]].policy.keep], deadline)
+        of_kept = [places[key] for key in keys if self._lanes[key[0]].policy.keep]
+        kept = await self._kept.find(of_kept, deadline, traceless=asker.sealed)
         now = self._clock()
         rest: list[Key] = []
         for key in keys:
@@ -319,7 +349,7 @@ class Sources:
         elif principal.hops > 0:
             unasked = expired = NoAnswer(HOPS)
         else:
-            replies = await self._ask(rest, principal, deadline)
+            replies = await self._ask(rest, principal, asker, deadline)
             unasked = expired = NoAnswer(BUDGET)
         for key in rest:
             answer = kept.get(places[key])
@@ -332,7 +362,7 @@ class Sources:
         source, part, uscc = key
         return source, of_purpose(part, _purpose(self._policies[source], principal)), uscc
 
-    async def _ask(self, keys: list[Key], principal: Principal, deadline: float) -> dict[Key, Reply]:
+    async def _ask(self, keys: list[Key], principal: Principal, asker: Asker, deadline: float) -> dict[Key, Reply]:
         """Replies of the sources. Every source has its own budget inside the request's, and waits for no other."""
         by_source: dict[str, list[tuple[str, str]]] = {}
         for source, part, uscc in keys:
@@ -345,7 +375,7 @@ class Sources:
             for source, questions in by_source.items():
                 lane = self._lanes[source]
                 end = min(deadline, now + lane.policy.budget)
-                waits.append((end, lane, lane.join(questions, _purpose(lane.policy, principal), end)))
+                waits.append((end, lane, lane.join(questions, _purpose(lane.policy, principal), end, asker)))
             # All are under way; waiting in the order of their ends makes none wait longer than its own.
             for end, _, flights in sorted(waits, key=lambda wait: wait[0]):
                 await land(flights, end)

@@ -7,12 +7,14 @@ from the flight into the statement, and are gone.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 from connectors.base import Consent, FailureKind
 from gateway.auth.principal import Principal
-from gateway.sources.flight import Flight, land
+from gateway.sources.flight import Asker, Flight, land
 from gateway.sources.lane import Lane
 from gateway.sources.section import Section, at_once, section, unanswered
 from gateway.sources.told import BUDGET, NO_CONSENT
@@ -20,7 +22,13 @@ from gateway.sources.wanted import Consents, Inquire, Wanted, purpose_of
 
 
 async def by_consent(
-    want: Wanted, lane: Lane, found_in: Consents, principal: Principal, deadline: float, inquire: Inquire
+    want: Wanted,
+    lane: Lane,
+    found_in: Consents,
+    principal: Principal,
+    deadline: float,
+    inquire: Inquire,
+    asker: Asker,
 ) -> dict[str, Section]:
     """A section for each subject by `deadline` (loop time, s). Without a consent that fits nobody is asked, and nobody
     before `inquire` has been told. A consent that was revoked meanwhile shows nothing.
@@ -36,8 +44,8 @@ async def by_consent(
     try:
         for uscc, consent in consents.items():
             if now < end:
-                purpose = replace(purpose_of(principal), consent=consent)
-                flights[uscc] = lane.join([(part, uscc) for part in want.parts], purpose, end)
+                purpose = replace(purpose_of(principal), consent=consent, apart=_apart(asker))
+                flights[uscc] = lane.join([(part, uscc) for part in want.parts], purpose, end, asker)
         await land([flight for joined in flights.values() for flight in joined], end)
         still = await _matching(want, found_in, principal) if flights else {}
         made = {}
@@ -52,6 +60,11 @@ async def by_consent(
     finally:
         for joined in flights.values():
             lane.leave(joined)
+
+
+def _apart(asker: Asker) -> str:
+    """Whose requests at a bank it may take up: everybody's, or under a seal its own alone."""
+    return hashlib.sha256(json.dumps(asker[:3]).encode()).hexdigest() if asker.sealed else ""
 
 
 async def _matching(want: Wanted, found_in: Consents, principal: Principal) -> dict[str, Consent]:

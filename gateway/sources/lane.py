@@ -1,7 +1,8 @@
 """The way to one source: its flights, its queue, its limits and its breaker.
 
 In: questions (part, USCC) with the time by which they must start. Out: flights that end with a reply. Nothing is called
-that nobody waits for; a call that has begun goes on without its waiters, and its answer is kept.
+that nobody waits for; a call that has begun goes on without its waiters, and its answer is kept. What was asked under
+seals alone is told to its askers and to nobody else.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Final
 
 from connectors.base import Answer, Connector, Failure, FailureKind, Outcome, Pending, Purpose, SubjectRef
 from gateway.sources.breaker import Breaker, State
-from gateway.sources.flight import Flight, FlightKey
+from gateway.sources.flight import Asker, Flight, FlightKey
 from gateway.sources.metrics import SourceMetrics
 from gateway.sources.policy import SourcePolicy
 from gateway.sources.reader import Reader
 from gateway.sources.throttle import Throttle
 from gateway.sources.told import BREAKER_OPEN, BUDGET, CONNECTOR, NoAnswer, Reply, Told
+from gateway.sources.wanted import NoSeals, Seals
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ _TOO_LARGE: Final = NoAnswer(FailureKind.TOO_LARGE.value)
 
 
 class Lane:
-    """One source. `answered(flight, answer)` and `turned(state)` are told what happens, in the event loop."""
+    """One source. `answered(flight, answer)` and `turned(state)` are told what happens, in the event loop, but for
+    answers to what `seals` cover."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Lane:
         answered: Callable[[Flight, Told], None],
         turned: Callable[[State], None],
         *,
+        seals: Seals | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -71,6 +75,7 @@ class Lane:
         self._latency = metrics.latency.labels(policy.code)
         self._unreadable = metrics.unreadable.labels(policy.code)
         self._answered = answered
+        self._seals = seals or NoSeals()
         self._clock = clock
         self._chance = chance
         self._breaker = Breaker(policy.breaker_failures, policy.breaker_seconds, turned)
@@ -83,21 +88,30 @@ class Lane:
         self._closed = False
         self._reader = Reader(policy, clock)
 
-    def join(self, questions: Sequence[tuple[str, str]], purpose: Purpose | None, start_by: float) -> list[Flight]:
+    def join(
+        self,
+        questions: Sequence[tuple[str, str]],
+        purpose: Purpose | None,
+        start_by: float,
+        asker: Asker,
+    ) -> list[Flight]:
         """Flights for (part, USCC) questions, those under way included; `leave` is owed for all of them.
 
         `start_by` in loop time, s. A call under way that was given less time, because those who wait for it have none,
-        is left to them.
+        is left to them; so is one that seals have come to cover meanwhile. Under a seal the asker joins its own alone.
         """
+        alone = asker if asker.sealed else None
         barred = self._closed or self._breaker.bars(asyncio.get_running_loop().time())
         joined: list[Flight] = []
         fresh: list[Flight] = []
         for part, uscc in questions:
-            key = (part, uscc, purpose)
+            key = (part, uscc, purpose, alone)
             flight = self._flights.get(key)
+            if flight is not None and alone is None and flight.sealed(self._seals):
+                flight = None
             if flight is None or (not barred and _ends_too_early(flight, start_by)):
                 overtaken = 0 if flight is None else flight.overtaken + 1
-                flight = Flight(part, uscc, purpose, start_by)
+                flight = Flight(part, uscc, purpose, start_by, asker)
                 flight.overtaken = overtaken
                 if barred:
                     flight.future.set_result(NoAnswer(BREAKER_OPEN))
@@ -108,6 +122,7 @@ class Lane:
                 flight.start_by = start_by
                 fresh.append(flight)
             flight.waiters += 1
+            flight.askers.add(asker)
             flight.start_by = max(flight.start_by, start_by)
             joined.append(flight)
         if fresh:
@@ -130,7 +145,7 @@ class Lane:
         for part, uscc in questions:
             if len(self._low) >= _REFRESHES:
                 break
-            key = (part, uscc, None)
+            key = (part, uscc, None, None)
             if key not in self._flights:
                 self._flights[key] = self._low[key] = Flight(part, uscc, None, math.inf)
         queued = len(self._low) - before
@@ -346,7 +361,8 @@ class Lane:
             reply, outcome = replies[flight.uscc], outcomes.get(flight.uscc)
             if isinstance(reply, Told) and isinstance(outcome, Answer):
                 self._unreadable.inc(outcome.unreadable)
-                self._answered(flight, reply)
+                if not flight.sealed(self._seals):
+                    self._answered(flight, reply)
                 continue
             if isinstance(outcome, Pending):
                 continue

@@ -1,4 +1,5 @@
-"""What a request wants of sources, what it gets, and under which consents: words that the engine shares with them."""
+"""What a request wants of sources, what it gets, under which consents and seals: words that the engine shares with
+them."""
 
 from __future__ import annotations
 
@@ -65,6 +66,23 @@ class NoConsents:
     ) -> Mapping[tuple[str, str], Consent]:
         """None."""
         return {}
+
+
+class Seals(Protocol):
+    """Where seals are found (storage/seals.py)."""
+
+    def cover(self, client_id: str, matter: str, case_number: str) -> bool:
+        """Whether a seal in force covers what this client asks for this matter under this case number; True, too, where
+        that can't be known."""
+        ...
+
+
+class NoSeals:
+    """Nothing is sealed."""
+
+    def cover(self, client_id: str, matter: str, case_number: str) -> bool:
+        """Never."""
+        return False
 
 
 # Told of source and subjects before a source is asked under a consent; what it raises keeps it from being asked.

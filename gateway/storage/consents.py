@@ -27,11 +27,12 @@ where c.grantee_uscc = $3 and c.matter = $4 and $5 = any (c.scope)
     and core.today() between c.valid_from and c.valid_to
     and not exists (select from core.consent_revocation w where w.consent_id = c.id)"""
 _FIND = """select request_id::text as id from core.pending_request
-where source_code = $1 and uscc = $2 and consent_id = $3 and until >= core.today()"""
-_KEEP = """insert into core.pending_request (source_code, uscc, consent_id, request_id, until)
-values ($1, $2, $3, $4, $5)
-on conflict (source_code, uscc, consent_id) do update set request_id = excluded.request_id, until = excluded.until"""
-_FORGET = "delete from core.pending_request where source_code = $1 and uscc = $2 and consent_id = $3"
+where source_code = $1 and uscc = $2 and consent_id = $3 and apart = $4 and until >= core.today()"""
+_KEEP = """insert into core.pending_request (source_code, uscc, consent_id, apart, request_id, until)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (source_code, uscc, consent_id, apart)
+do update set request_id = excluded.request_id, until = excluded.until"""
+_FORGET = "delete from core.pending_request where source_code = $1 and uscc = $2 and consent_id = $3 and apart = $4"
 # Requests whose last day has passed.
 SWEEP_PENDING = "delete from core.pending_request where until < core.today()"
 
@@ -102,7 +103,8 @@ class StoredConsents:
 
 
 class PendingRequests:
-    """Questions of one source that it will answer later, shared by all processes: by which request they go on.
+    """Questions of one source that it will answer later, shared by all processes: by which request they go on. `apart`:
+    for whom (connectors/base.RequestBook).
 
     Consents are UUIDs as text. Every method raises StorageUnavailable where the database does not answer.
     """
@@ -111,17 +113,17 @@ class PendingRequests:
         self._pool = pool
         self._source = source_code
 
-    async def find(self, uscc: str, consent_id: str) -> str | None:
+    async def find(self, uscc: str, consent_id: str, apart: str = "") -> str | None:
         """The request's id, if one is pending and its last day has not passed."""
-        rows = await self._pool.fetch(_FIND, (self._source, uscc, uuid.UUID(consent_id)), again=same)
+        rows = await self._pool.fetch(_FIND, (self._source, uscc, uuid.UUID(consent_id), apart), again=same)
         return str(rows[0]["id"], "ascii") if rows else None
 
-    async def keep(self, uscc: str, consent_id: str, request_id: str, until_iso: str) -> None:
+    async def keep(self, uscc: str, consent_id: str, request_id: str, until_iso: str, apart: str = "") -> None:
         """Keep that a question is pending until that day (YYYY-MM-DD), in the place of an older one."""
         day = dt.date.fromisoformat(until_iso)
-        values = (self._source, uscc, uuid.UUID(consent_id), uuid.UUID(request_id), day)
+        values = (self._source, uscc, uuid.UUID(consent_id), apart, uuid.UUID(request_id), day)
         await self._pool.fetch(_KEEP, values, again=same)
 
-    async def forget(self, uscc: str, consent_id: str) -> None:
+    async def forget(self, uscc: str, consent_id: str, apart: str = "") -> None:
         """It was answered, or is lost."""
-        await self._pool.fetch(_FORGET, (self._source, uscc, uuid.UUID(consent_id)), again=same)
+        await self._pool.fetch(_FORGET, (self._source, uscc, uuid.UUID(consent_id), apart), again=same)

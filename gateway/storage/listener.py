@@ -33,6 +33,7 @@ OnDoubt: TypeAlias = Callable[[], None]
 OnBack: TypeAlias = Callable[[bool], None]
 
 CHANNEL: Final = "credit"
+BOUND: Final = 1.0  # s for which a heartbeat that has returned holds
 _CONNECTING: Final = 2.0  # s of an attempt
 _LEAVE: Final = 0.5  # s
 _FIRST, _LONGEST = 0.05, 1.0  # s between two attempts to connect
@@ -52,7 +53,7 @@ class Listener:
         registry: CollectorRegistry | None = None,
         *,
         heartbeat: float = 0.25,
-        bound: float = 1.0,
+        bound: float = BOUND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dsn = dsn

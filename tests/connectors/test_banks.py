@@ -453,6 +453,7 @@ async def test_the_book_in_memory_is_bounded_and_ends() -> None:
         await book.keep(uscc, "1", f"id-{uscc}", "2026-01-01")
     assert [await book.find(uscc, "1") for uscc in "abc"] == [None, "id-b", "id-c"]
     assert await book.find("b", "2") is None
+    assert await book.find("b", "1", "apart") is None
     await book.forget("b", "1")
     await book.forget("b", "1")
     assert await book.find("b", "1") is None

@@ -146,5 +146,8 @@ async def test_pending_requests(owner: Connection, books: tuple[PendingRequests,
     assert await two.find(FIRM, id) is None  # its last day has passed
     assert await owner.fetchval("select count(*) from core.pending_request") == 1
     await one.keep(FIRM, id, request, day)
+    assert await two.find(FIRM, id, "under a seal") is None  # what others have asked is not theirs, either
+    await one.keep(FIRM, id, newer, day, "under a seal")
+    assert (await two.find(FIRM, id), await two.find(FIRM, id, "under a seal")) == (request, newer)
     await two.forget(FIRM, id)
-    assert await one.find(FIRM, id) is None
+    assert (await one.find(FIRM, id), await one.find(FIRM, id, "under a seal")) == (None, newer)
