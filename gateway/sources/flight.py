@@ -1,6 +1,6 @@
 """One call for the same question, however many ask: a flight is keyed by what is asked, not by who asks.
 
-Unless a seal covers the question (docs/decisions/0035): then it is its asker's alone.
+Unless a seal covers the question (docs/decisions/0037): then it is its asker's alone.
 """
 
 from __future__ import annotations

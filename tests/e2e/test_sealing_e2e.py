@@ -8,22 +8,25 @@ import asyncio
 import base64
 import datetime as dt
 import json
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from e2e_stack import Reply, Stack, make_client
+from e2e_stack import Gateway, Reply, Stack, make_client, serving
 from test_access_e2e import ALL, get, settled
 from typer.testing import CliRunner
 
+from gateway.app import Parts
 from gateway.auth.keys import KeyStore
 from gateway.cli import access, app
 from gateway.cli import ledger as ledger_command
 from gateway.cli import seals as seals_command
 from gateway.ledger.events import Events
 from gateway.ledger.verify import HELD_BACK, SEALS
+from gateway.sources.wanted import NoSeals
 from gateway.storage.identifiers import node_id, organisation_uuid
 
 PLAIN = "query ($uscc: Uscc!) { subject(uscc: $uscc) { name recordCounts { count } records(first: 3) { totalCount } } }"
@@ -175,6 +178,73 @@ async def test_without_the_seal_the_same_look_tells(stack: Stack, looks: tuple[L
     await stack.ask(PLAIN, {"uscc": one.uscc}, token=token)
     await settled(stack)
     assert await differ(one, other, before) == ["entries"]
+
+
+COURT = "query ($uscc: Uscc!) { subject(uscc: $uscc) { courts { answer { status asOf reason } } } }"
+ASKED = re.compile(rb'(?<="asOf":")[^"]*')
+
+
+async def of_sources(stack: Stack, uscc: str, tokens: Iterable[str | None]) -> list[Any]:
+    """What each is told of the courts' answer about a subject, in this order: statuses, reasons, whether it has a
+    moment, which can be no other's than of the looks themselves."""
+    seen: list[Any] = []
+    began = dt.datetime.now(dt.UTC)
+    for token in tokens:
+        reply = await stack.ask(COURT, {"uscc": uscc}, token=token)
+        earlier = [at for at in ASKED.findall(reply.body) if dt.datetime.fromisoformat(at.decode()) < began]
+        seen.append((reply.status, ASKED.sub(b"", reply.body), earlier, _headers(reply)))
+        await asyncio.sleep(0.15)  # what the public's look has queued is there, and the writer has lingered
+    return seen
+
+
+async def answers_kept(stack: Stack, uscc: str) -> int:
+    await asyncio.sleep(0.3)  # the writer lingers
+    return int(await stack.owner.fetchval("select count(*) from core.source_answer where uscc = $1", uscc))
+
+
+LOOKS = [(True, "public"), (True, "restricted"), (False, "public")]
+
+
+@pytest.mark.parametrize("number", range(len(LOOKS)))
+async def test_a_source_that_was_asked_tells_nobody(stack: Stack, number: int) -> None:
+    """Of two subjects one is asked about at the courts under a seal, the other not at all; then all look at both. The
+    control taken away, the same looks tell."""
+    controlled, first = LOOKS[number]
+    one, other = stack.enterprises()[10 + 2 * number : 12 + 2 * number]
+    accounts = []
+    for uscc in (one, other):
+        client = await make_client(
+            stack.database, f"self-{uscc}", "subject:self", "SELF", organisation=uscc, subject_uscc=uscc
+        )
+        accounts.append(await stack.fetch_token(client))
+    identity = await seal(stack, 3_600, case=f"at-court-{number}")
+    await asyncio.sleep(0.3)
+    health = await stack.owner.fetchval("select last_answer_at from core.source_health where source_code = 'COURTS'")
+    parts = Parts(sequences=False) if controlled else Parts(sequences=False, seals=NoSeals())
+    async with serving(stack.settings, stack.database, parts) as base:
+        asking = Gateway(base, stack.session)
+        token = await asking.fetch_token(stack.clients["internal"], case=f"at-court-{number}")
+        reply = await asking.ask(COURT, {"uscc": one}, token=token)
+    assert reply.data["subject"]["courts"]["answer"]["status"] == "ANSWERED"
+    assert (await answers_kept(stack, one) == 0) is controlled
+    if controlled:
+        now = await stack.owner.fetchval("select last_answer_at from core.source_health where source_code = 'COURTS'")
+        assert now == health
+    looks = []
+    for uscc, account in zip((one, other), accounts, strict=True):
+        tokens = {
+            "public": None,
+            "own": account,
+            "restricted": stack.tokens["restricted"],
+            "scoped": stack.tokens["scoped"],
+        }
+        looks.append(await of_sources(stack, uscc, [tokens.pop(first), *tokens.values()]))
+    same = looks[0] == looks[1]
+    assert same is controlled, looks
+    assert any(seen[2] for seen in looks[0]) is not controlled  # a moment before anybody had asked
+    if controlled:
+        assert await answers_kept(stack, one) == await answers_kept(stack, other) > 0  # of the others' own looks
+    await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", identity)
 
 
 async def test_it_ends_by_itself_and_another_seal_holds_on(stack: Stack, looks: tuple[Look, Look]) -> None:
