@@ -298,6 +298,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
                 await service.execute(_PEERS, _columns(settings.peers))
                 await service.execute(_NOT_SET_UP, ([*connectors],))
             outbox.start()
+            await seals.ready(1.0)  # what is asked before is kept nowhere
             if parts.sequences:
                 sequencer.start()
             if following is not None:

@@ -73,6 +73,7 @@ from gateway.storage.pool import Pool
 _Plan: TypeAlias = dict[str, dict[str, tuple[str, ...]]]  # source → USCC → parts
 _Sections: TypeAlias = "dict[str, dict[str, Section]]"  # source → USCC → section
 _LARGEST: Final = 16 * 1024 * 1024  # bytes of what one request hands to its statement
+_DOUBT: Final = 0.5  # s that a question under consent waits for what seals there are
 _UNMADE: Final = Section("", "", NOT_CONSULTED, 0.0)
 
 
@@ -138,8 +139,10 @@ class Sources:
 
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
         """
-        asker = self._asker(principal)
         under = [want for want in wanted if want.under_consent]
+        if under:  # taken for sealed for want of knowing, it would not take up what is pending: a second inquiry
+            await self._seals.ready(_DOUBT)
+        asker = self._asker(principal)
         if not under:
             alone = await self._of_right(wanted, principal, asker, deadline)
             until = self._until(alone) if principal.access == levels.PUBLIC else 0.0

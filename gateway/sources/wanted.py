@@ -76,6 +76,10 @@ class Seals(Protocol):
         that can't be known."""
         ...
 
+    async def ready(self, patience: float) -> None:
+        """Wait until it can be known, at most `patience` s."""
+        ...
+
 
 class NoSeals:
     """Nothing is sealed."""
@@ -83,6 +87,9 @@ class NoSeals:
     def cover(self, client_id: str, matter: str, case_number: str) -> bool:
         """Never."""
         return False
+
+    async def ready(self, patience: float) -> None:
+        """At once."""
 
 
 # Told of source and subjects before a source is asked under a consent; what it raises keeps it from being asked.

@@ -18,7 +18,8 @@ from gateway.storage.pool import Pool
 
 logger = logging.getLogger(__name__)
 
-_PAUSE: Final = 0.1  # s between two tries to know it
+_PAUSE: Final = 0.05  # s between two tries to know it
+_LOOK: Final = 0.01  # s between two looks of those who wait for it
 _Covered: TypeAlias = tuple[frozenset[str], frozenset[str], frozenset[str]]  # clients, matters, case numbers
 
 # As ledger.fan_out has it: a seal whose time is over holds until its entries have their numbers. A single disclosure's
@@ -50,6 +51,13 @@ class StoredSeals:
         """Begin to know."""
         self._loop = asyncio.get_running_loop()
         self._forget()
+
+    async def ready(self, patience: float) -> None:
+        """Wait until it is known, at most `patience` s."""
+        for _ in range(round(patience / _LOOK)):
+            if self._known is not None and self._listener.confirmed:
+                return
+            await asyncio.sleep(_LOOK)
 
     async def close(self) -> None:
         """Know nothing any more. Idempotent."""

@@ -35,9 +35,13 @@ class Orders:
 
     cases: set[str] = field(default_factory=lambda: {"1"})
     unknown: bool = False
+    waited: int = 0
 
     def cover(self, client_id: str, matter: str, case_number: str) -> bool:
         return self.unknown or case_number in self.cases
+
+    async def ready(self, patience: float) -> None:
+        self.waited += 1
 
 
 class Recorded(NoDatabase):
@@ -249,6 +253,7 @@ async def test_a_bank_takes_its_request_up_for_it_alone(build: Callable[..., Her
         assert (await here.ask_bank(who, uscc))[0] == "PENDING"
     apart = [call[2].apart for call in here.bank.calls if call[2]]
     assert apart[0] == apart[2] != apart[1] == ""
+    assert here.orders.waited == 3  # for want of knowing it would have asked a second time
     here.orders.cases = set()
     await here.ask_bank(SEALED, uscc)
     assert here.bank.calls[-1][2] is not None
