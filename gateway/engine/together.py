@@ -33,6 +33,7 @@ _MOST = 16  # requests of one statement, so that two take turns: while PostgreSQ
 _MOST_OF_ALL = 64  # of a long queue half, up to so many
 _FULL = 64  # that wait, from which on one that writes may have another beside it
 _COST = 8_000  # rows that one statement may read: many requests must not make a slow one
+_COST_OF_LISTS = 20_000  # the same of lists and searches, which mostly read far fewer than they may
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
@@ -136,7 +137,8 @@ class Together:
         group = self._groups.get(key)
         if group is None:
             lists = bool(statement.apiece)
-            group = self._groups[key] = _Group(key, _COST // max(cost, 1), lists=lists, writes=statement.accounts)
+            most = (_COST_OF_LISTS if lists else _COST) // max(cost, 1)
+            group = self._groups[key] = _Group(key, most, lists=lists, writes=statement.accounts)
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))

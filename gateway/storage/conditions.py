@@ -41,6 +41,8 @@ def base(relation: Relation, access: Access) -> str:
     An outer join, so that no plan begins with it: rows keep the order of their index. Of the records of one subject it
     is looked at once, since PostgreSQL knows then which it is (decision 0021).
     """
+    if not access.scoped and access.name in relation.plain:
+        return relation.plain[access.name]
     if not _narrows(relation, access) or _has_subject(relation):
         return relation.base
     within = " and ".join(f"({condition})" for condition in _within("n.region_code", "n.kind", "n.id"))

@@ -191,3 +191,62 @@ async def test_names_of_any_length_and_shape(owner: Any) -> None:
         await names.index_names(owner, [one], new=True)
         own = (await stored(owner))[one]
         assert any(tier == 0 and suffix.startswith(names.folded(name)[:64]) for tier, suffix in own)
+
+
+# What stands among the endings of organisations is an organisation's: public searches look no subject up for that -----
+
+_ENDINGS = "select count(*) from core.name_part_organisation where subject_id = $1"
+
+
+async def _firm(owner: Any, name: str) -> int:
+    one: int = await owner.fetchval(
+        "insert into core.subject (external_id, class, kind, name, name_folded)"
+        " values (gen_random_uuid(), 'ORGANISATION', 'OTHER', $1, $1) returning id",
+        name,
+    )
+    await names.index_names(owner, [one], new=True)
+    assert await owner.fetchval(_ENDINGS, one) > 0
+    return one
+
+
+_BECOMES_A_PERSON = "update core.subject set class = 'PERSON', kind = 'NATURAL_PERSON' where id = $1"
+
+
+async def test_who_is_no_organisation_any_more_is_not_among_their_names(owner: Any) -> None:
+    firm, other = await _firm(owner, "从前是企业"), await _firm(owner, "仍是企业")
+    await owner.execute(_BECOMES_A_PERSON, firm)
+    assert await owner.fetchval(_ENDINGS, firm) == 0
+    assert await owner.fetchval(_ENDINGS, other) > 0
+    await owner.execute("delete from core.subject where id = $1", other)
+    assert await owner.fetchval(_ENDINGS, other) == 0
+
+
+@pytest.mark.parametrize("table", ["core.name_part", "core.name_part_organisation"])
+async def test_a_person_is_not_put_among_organisations(owner: Any, table: str) -> None:
+    person = await owner.fetchval(
+        "insert into core.subject (external_id, class, kind, name, name_folded)"
+        " values (gen_random_uuid(), 'PERSON', 'NATURAL_PERSON', '甲某', '甲某') returning id"
+    )
+    columns = "subject_id, tier, personal, repeated, kind, suffix"
+    add = f"insert into {table} ({columns}) values ($1, 0, false, false, 'OTHER', 'x')"
+    with pytest.raises(asyncpg.CheckViolationError, match="no organisation"):
+        await owner.execute(add, person)
+    with pytest.raises(asyncpg.CheckViolationError, match="no organisation"):
+        await owner.execute(add, 2**62)  # of nobody
+    firm = await _firm(owner, f"换人 {table}")
+    with pytest.raises(asyncpg.CheckViolationError, match="no organisation"):
+        await owner.execute(f"update {table} set subject_id = $1 where subject_id = $2", person, firm)
+
+
+async def test_without_the_triggers_a_person_would_be_found(owner: Any) -> None:
+    """What the triggers are for."""
+    transaction = owner.transaction()
+    await transaction.start()
+    try:
+        await owner.execute("alter table core.subject disable trigger organisation_update")
+        one = await _firm(owner, "曾用企业名")
+        await owner.execute(_BECOMES_A_PERSON, one)
+        found = "select count(*) from v_public.name_part where suffix = '曾用企业名'"
+        assert await owner.fetchval(found) == 1
+    finally:
+        await transaction.rollback()

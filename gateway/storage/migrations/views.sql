@@ -425,8 +425,8 @@ create view v_public.name_part with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION');
+from core.name_part p
+where (not p.personal);
 create view v_public.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
@@ -434,8 +434,8 @@ create view v_public.name_part_ranked_asc with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION')
+from core.name_part p
+where (not p.personal)
 order by p.tier, p.suffix, p.subject_id;
 create view v_public.name_part_ranked_desc with (security_barrier) as select
     p.subject_id as subject_id,
@@ -444,8 +444,8 @@ create view v_public.name_part_ranked_desc with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION')
+from core.name_part p
+where (not p.personal)
 order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_public.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
@@ -1046,8 +1046,8 @@ create view v_restricted.name_part with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION');
+from core.name_part p
+where (not p.personal);
 create view v_restricted.name_part_ranked_asc with (security_barrier) as select
     p.subject_id as subject_id,
     p.tier as tier,
@@ -1055,8 +1055,8 @@ create view v_restricted.name_part_ranked_asc with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION')
+from core.name_part p
+where (not p.personal)
 order by p.tier, p.suffix, p.subject_id;
 create view v_restricted.name_part_ranked_desc with (security_barrier) as select
     p.subject_id as subject_id,
@@ -1065,8 +1065,8 @@ create view v_restricted.name_part_ranked_desc with (security_barrier) as select
     p.repeated as repeated,
     p.kind as kind,
     p.region_code as region_code
-from core.name_part p join core.subject s on s.id = p.subject_id
-where (not p.personal and s.class = 'ORGANISATION')
+from core.name_part p
+where (not p.personal)
 order by p.tier desc, p.suffix desc, p.subject_id desc;
 create view v_restricted.subject_role with (security_barrier) as select
     o.subject_id as subject_id,
@@ -2010,7 +2010,7 @@ create view v_restricted_scoped.name_part with (security_barrier) as select
     p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (not p.personal and s.class = 'ORGANISATION')
+  and (not p.personal)
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true);
@@ -2023,7 +2023,7 @@ create view v_restricted_scoped.name_part_ranked_asc with (security_barrier) as 
     p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (not p.personal and s.class = 'ORGANISATION')
+  and (not p.personal)
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
@@ -2037,7 +2037,7 @@ create view v_restricted_scoped.name_part_ranked_desc with (security_barrier) as
     p.region_code as region_code
 from core.name_part p join core.subject s on s.id = p.subject_id
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
-  and (not p.personal and s.class = 'ORGANISATION')
+  and (not p.personal)
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'regions' is null) or s.region_code in (select rc.code from core.region_closure rc where rc.ancestor = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'regions')))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'kinds' is null) or s.kind = any (array (select jsonb_array_elements_text((select current_setting('gateway.scope')::jsonb) -> 'kinds'))))
   and ((select (select current_setting('gateway.scope')::jsonb) -> 'list' is null) or (select true from auth.client_list cl where cl.subject_id = s.id and cl.list = (select (select current_setting('gateway.scope')::jsonb) ->> 'list')) is true)
