@@ -341,7 +341,7 @@ def _linked(name: str, here: str, there: str) -> Relation:
 
 # Endings of names and codes (gateway/storage/names.py): what a search goes through. The asker's own rows alone, counts
 # too; persons' are a partition of their own, which public searches never read, neither by result nor by time. What is
-# in the other partition is an organisation's: triggers of migration 0034 hold that, so nobody looks its subject up.
+# in the other partition is an organisation's: triggers of migration 0035 hold that, so nobody looks its subject up.
 NAME_PART = Relation(
     "name_part",
     "core.name_part p join core.subject s on s.id = p.subject_id",

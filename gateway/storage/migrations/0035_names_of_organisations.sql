@@ -15,10 +15,14 @@ end $$;
 
 create function core.no_organisation_any_more() returns trigger language plpgsql security definer
     set search_path = pg_catalog as $$
+declare
+    ids bigint[];
 begin
-    delete from core.name_part_organisation p where p.subject_id in (
-        select r.id from removed r where r.class = 'ORGANISATION'
-        and not exists (select from core.subject s where s.id = r.id and s.class = 'ORGANISATION'));
+    ids := array (select r.id from removed r where r.class = 'ORGANISATION'
+                  and not exists (select from core.subject s where s.id = r.id and s.class = 'ORGANISATION'));
+    if cardinality(ids) > 0 then  -- a statement that deletes nothing is told to the public's caches all the same
+        delete from core.name_part_organisation where subject_id = any (ids);
+    end if;
     return null;
 end $$;
 
