@@ -29,6 +29,7 @@ from gateway.ledger.notes import (
     MOST_SIZE,
     NoteError,
     Verifier,
+    WrongSignature,
     check_name,
     checkpoint_of,
     read_note,
@@ -196,7 +197,7 @@ async def _consistency(
 async def _witness(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
     name = await _own_origin(settings, connection)
     async with opened(url) as remote:
-        found = seen(await remote.checkpoint(), keys)
+        found = _seen(url, await remote.checkpoint(), keys)
         made = await cosign(connection, KeyStore(settings.data_dir / "keys"), name, found, remote.proof)
     note(f"cosigned {found.checkpoint.size} entries of {found.checkpoint.origin} as {name}")
     typer.echo(str(made), nl=False)
@@ -246,7 +247,15 @@ async def _checkpoint(settings: Settings, text: str, connection: Connection | No
     if not keys:
         origin = check_name(checkpoint_of(read_note(data).text).origin)
         keys = verifiers(KeyStore(settings.data_dir / "keys"), origin, (CHECKPOINTS,))
-    return seen(data, keys)
+    return _seen(text, data, keys)
+
+
+def _seen(where: str, data: bytes, keys: Sequence[Verifier]) -> Seen:
+    """The checkpoint, if it is signed. Raises NoteError, and WrongSignature that says of which checkpoint it is."""
+    try:
+        return seen(data, keys)
+    except WrongSignature as error:
+        raise WrongSignature(f"{where}: {error}: what is there was changed, or was never signed") from None
 
 
 def _file(path: Path) -> bytes:
@@ -281,8 +290,8 @@ async def _with_connection(dsn: str, work: Work) -> None:
 
 
 def _run(settings: Settings, work: Work, *, database: bool = True) -> None:
-    """Run it, with a connection of the role `log` where the database is wanted. What does not hold is told with its
-    evidence, and status 3."""
+    """Run it, with a connection of the role `log` where the database is wanted. What does not hold, a wrong signature
+    of a known key included, is told with its evidence, and status 3; what can't be read or is of unknown keys is 1."""
     try:
         if database:
             with open_database(settings) as opened_database:
@@ -293,6 +302,9 @@ def _run(settings: Settings, work: Work, *, database: bool = True) -> None:
         note(f"does not hold: {error}")
         for evidence in error.evidence:
             typer.echo(evidence)
+        raise typer.Exit(DOES_NOT_HOLD) from None
+    except WrongSignature as error:
+        note(f"does not hold: {error}")
         raise typer.Exit(DOES_NOT_HOLD) from None
     except (NoteError, ProofError) as error:
         raise OperatorError(str(error)) from None

@@ -33,6 +33,10 @@ class NoteError(ValueError):
     """A note, a checkpoint or a key that can't be read, or does not hold. The text is ours and repeats no input."""
 
 
+class WrongSignature(NoteError):
+    """A note has a signature that names a known key, and which that key has not made of this text."""
+
+
 def check_name(name: str) -> str:
     """The name of a key, which is a log's origin too. Raises NoteError: one with spaces, plus signs or controls."""
     if not name or len(name) > 255 or "+" in name or any(c.isspace() or not c.isprintable() for c in name):
@@ -154,14 +158,14 @@ class Note:
         return self.text + "\n" + "".join(signature.line for signature in self.signatures)
 
     def held_by(self, keys: Iterable[Verifier]) -> list[Signature]:
-        """The signatures of these keys, all verified. Raises NoteError where one of theirs does not hold, or none is
-        there; others are passed over, as the standard wants it."""
+        """The signatures of these keys, all verified. Raises WrongSignature where one of theirs does not hold, and
+        NoteError where none is there; others are passed over, as the standard wants it."""
         found = []
         for key in keys:
             for signature in self.signatures:
                 if key.made(signature):
                     if not key.holds(self.text, signature):
-                        raise NoteError("a signature of a known key does not hold")
+                        raise WrongSignature("a signature of a known key does not hold")
                     found.append(signature)
         if not found:
             raise NoteError("no signature of a known key")

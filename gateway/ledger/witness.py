@@ -56,7 +56,8 @@ class Seen:
 
 
 def seen(data: bytes, keys: Sequence[Verifier]) -> Seen:
-    """A checkpoint out of its bytes, signed by one of these keys under its own name. Raises NoteError."""
+    """A checkpoint out of its bytes, signed by one of these keys under its own name. Raises NoteError, and of
+    these WrongSignature where a key of these has not signed what it says."""
     note = read_note(data)
     checkpoint = checkpoint_of(note.text)
     own = [key for key in keys if key.kind == ED25519 and key.name == checkpoint.origin]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -122,6 +123,21 @@ async def test_a_checkpoint_in_a_file_of_another_key(commands: Commands, tmp_pat
     found = await commands.run("consistency", old, "3", "--key", str(verifiers(other, ORIGIN)[0]))
     assert found.exit_code == 1
     assert "no signature of a known key" in found.output
+
+
+async def test_a_checkpoint_whose_signature_is_wrong_does_not_hold(commands: Commands) -> None:
+    """Our key is named, and has signed another root: no mistake of whoever asks. What can't be read is status 1."""
+    await commands.log.grow(3)
+    old = await commands.kept("old")
+    origin, size, _, rest = (commands.folder / "old").read_text().split("\n", 3)
+    (commands.folder / "old").write_text("\n".join((origin, size, base64.b64encode(bytes(32)).decode(), rest)))
+    for pair in ((old, "3"), ("3", old)):
+        found = await commands.run("consistency", *pair)
+        assert found.exit_code == 3, found.output
+        assert f"does not hold: {old}: a signature of a known key does not hold" in found.stderr
+        assert found.stdout == ""
+    (commands.folder / "old").write_text("no note")
+    assert (await commands.run("consistency", old, "3")).exit_code == 1
 
 
 @pytest.mark.parametrize(
