@@ -1,7 +1,7 @@
 """`credit-gateway import`: files into the database, rejects beside them; templates; the report by authority.
 
 In: files, their kind, a mapping file where headings differ. Out: a table of counts on stdout, all else on stderr.
-Exit status: 0 all rows are in, 1 a file or the database failed, 2 wrong usage, 3 some rows were rejected.
+Exit status: 0 all rows are in, 1 a file or the database failed, 2 wrong usage, 3 some rows were rejected, 130 stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from gateway.storage.imports import (
 from gateway.storage.nearly import masked
 from gateway.storage.working_days import advice
 
-FAILED, USAGE, SOME_REJECTED = 1, 2, 3
+FAILED, USAGE, SOME_REJECTED, STOPPED = 1, 2, 3, 130  # 130: as shells have it for SIGINT
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx")
 _REJECTS = re.compile(r"\.rejects(-\d+)?$")
 
@@ -98,7 +98,8 @@ def import_command(
 
     How each authority sent its rows:  credit-gateway import --report --from 2026-01-01
 
-    Status: 0 all rows are in, 1 a file or the database failed, 2 wrong usage, 3 some rows were rejected.
+    Status: 0 all rows are in, 1 a file or the database failed, 2 wrong usage, 3 some rows were rejected, 130 stopped
+    by Ctrl-C.
     More: docs/import.md
     """
     if report:
@@ -154,7 +155,7 @@ def _import(
         run_with_database(work)
     except KeyboardInterrupt:
         note("stopped: what was written stays; run it again, and it goes on")
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(STOPPED) from None
     if as_json:
         show_json(_as_json(done, failed))
     elif done:
@@ -240,8 +241,12 @@ def _found(files: list[Path]) -> Iterator[list[tuple[str, Path, Path | None]]]:
         for path in files:
             if str(path) == "-":
                 copy = Path(folder) / "stdin"
-                with copy.open("wb") as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
+                try:
+                    with copy.open("wb") as file:
+                        shutil.copyfileobj(sys.stdin.buffer, file)
+                except KeyboardInterrupt:
+                    note("stopped while standard input was read: nothing was imported; run it again")
+                    raise typer.Exit(STOPPED) from None
                 made.append(("stdin", copy, Path("stdin.rejects.csv")))
             elif path.is_dir():
                 inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in _ENDINGS and one.is_file()]

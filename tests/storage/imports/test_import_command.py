@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -230,16 +231,63 @@ def test_the_report_for_programs(tmp_path: Path) -> None:
 def test_the_help_teaches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = re.sub(r"[\s│]+", "", run("--help").stdout)
-    for word in ("--template", "--dry-run", "--report", "GB18030", "rejects.csv", "3 some rows were rejected", *KINDS):
+    for word in (
+        "--template",
+        "--dry-run",
+        "--report",
+        "GB18030",
+        "rejects.csv",
+        "3 some rows were rejected",
+        "130 stopped",
+        *KINDS,
+    ):
         assert word.replace(" ", "") in text
+
+
+def heeding(*arguments: str, first: str = "") -> list[str]:
+    """The command as its script starts it, `first` run before. Tests that run in the background of a shell have SIGINT
+    ignored, and so would what they start."""
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, name = script["credit-gateway"].partition(":")
+    return [sys.executable, "-c", f"{heeds}\n{first}\nfrom {module} import {name} as main\nmain()", *arguments]
+
+
+LOADING = """
+import sys
+class Interrupted:
+    def find_spec(self, name, path, target=None):
+        if name == "gateway.cli.imports":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupted())
+"""
+
+
+def test_a_command_that_is_stopped_while_it_loads_has_no_traceback() -> None:
+    command = heeding("import", "-", "--as", "divisions", first=LOADING)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_import_that_is_stopped_while_it_reads_stdin_says_so(tmp_path: Path) -> None:
+    command = heeding("import", "-", "--as", "divisions")
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdin is not None
+        sent = 0
+        # More than a pipe takes: it has begun to read when that is written.
+        while sent < 1 << 20:
+            sent += running.stdin.write(b"x" * (1 << 16))
+        running.stdin.flush()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, b"nothing was imported" in said, b"Traceback" in said) == (130, True, False)
 
 
 def test_an_import_that_is_stopped_says_so_and_goes_on_when_run_again(database: Database, tmp_path: Path) -> None:
     path = penalties(tmp_path / "long.csv", *(penalty(n) for n in range(300_000, 306_000)))
-    # Tests that run in the background of a shell have SIGINT ignored, and so would what they start.
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{heeds}; from gateway.cli import main; main()"]
-    command += ["import", str(path), "--as", "penalties"]
+    command = heeding("import", str(path), "--as", "penalties")
 
     async def begun() -> None:
         connection = await asyncpg.connect(database.migrate_dsn)
@@ -258,7 +306,7 @@ def test_an_import_that_is_stopped_says_so_and_goes_on_when_run_again(database: 
         asyncio.run(begun())
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
-    assert running.returncode == 1
+    assert running.returncode == 130
     assert "stopped: what was written stays" in said
     assert "Traceback" not in said
     again = json.loads(run(path, "--as", "penalties", "--json").stdout)["files"][0]
