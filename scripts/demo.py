@@ -12,6 +12,7 @@ import contextlib
 import csv
 import datetime as dt
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -21,9 +22,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -47,6 +48,7 @@ from scripts.demo_sources import show_sources
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
+LOG_ORIGIN = "demo.credit-gateway.example/log"  # the log's name, whatever port it is served on
 console = Console(width=120)
 
 REFERENCE = (
@@ -88,6 +90,10 @@ QUESTION = {
 }
 
 
+class NoAnswer(OSError):
+    """The gateway has not answered, or no longer does."""
+
+
 def main() -> int:
     """Run the demo; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,7 +113,8 @@ def main() -> int:
         clients = register(database, settings.data_dir / "demo", organisations)
         upstreams = stack.enter_context(sandbox(settings.data_dir / "demo", organisations))
         port = free_port() if options.once else settings.port
-        base = stack.enter_context(gateway(port, upstreams, once=options.once))
+        name = asyncio.run(log_name(database))
+        base, ended = stack.enter_context(gateway(port, upstreams, name, once=options.once))
         console.print(f"[dim]ready after {time.monotonic() - began:.1f} s[/dim]")
         tokens = {view: fetch_token(base, *clients[view]) for view in ("restricted", "internal")}
         show(base, tokens, organisations)
@@ -124,7 +131,7 @@ def main() -> int:
             print(f"  {token_command(base, *clients['restricted'])}\n")
             console.print("Ctrl-C ends everything.")
             with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+                ended()
     return 0
 
 
@@ -302,11 +309,24 @@ def sources(folder: Path, upstreams: dict[str, str]) -> dict[str, str]:
     }
 
 
+async def log_name(database: Database) -> dict[str, str]:
+    """The setting of the log's name; none for a log that has one, from whatever time: it can't have another."""
+    connection = await asyncpg.connect(database.migrate_dsn)
+    try:
+        named = await connection.fetchval("select exists (select from ledger.checkpoint)")
+    finally:
+        await connection.close()
+    return {} if named else {"GATEWAY_LOG_ORIGIN": os.environ.get("GATEWAY_LOG_ORIGIN", LOG_ORIGIN)}
+
+
 @contextlib.contextmanager
-def gateway(port: int, upstreams: dict[str, str], *, once: bool) -> Iterator[str]:
-    """The gateway as a process; yields its base URL once it is ready."""
+def gateway(
+    port: int, upstreams: dict[str, str], name: dict[str, str], *, once: bool
+) -> Iterator[tuple[str, Callable[[], NoReturn]]]:
+    """The gateway as a process; yields its base URL once it is ready, and what waits until it ends. Exits with the end
+    of its log where it does not answer."""
     log = Path(os.environ["GATEWAY_DATA_DIR"]) / "demo" / "gateway.log"
-    environment = {"GATEWAY_ISSUER": f"http://127.0.0.1:{port}", **sources(log.parent, upstreams)}
+    environment = {"GATEWAY_ISSUER": f"http://127.0.0.1:{port}", **sources(log.parent, upstreams), **name}
     if once:
         environment["GATEWAY_ADMIN_PORT"] = "0"
     with (
@@ -314,7 +334,23 @@ def gateway(port: int, upstreams: dict[str, str], *, once: bool) -> Iterator[str
         process(command("serve", "--port", str(port)), environment, stderr=file) as running,
     ):
         base = wait_for(running, log)
-        yield base
+        try:
+            yield base, lambda: wait_until_ended(running, log)
+        except NoAnswer as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # its end may be seen later than its silence
+                running.wait(2)
+                wait_until_ended(running, log)
+            raise SystemExit(f"the gateway does not answer ({error}); {end_of(log)}") from None
+
+
+def wait_until_ended(running: subprocess.Popen[str], log: Path) -> NoReturn:
+    """Nobody has asked it to."""
+    raise SystemExit(f"the gateway has ended with status {running.wait()}; {end_of(log)}")
+
+
+def end_of(log: Path) -> str:
+    """Where the log is, and its end."""
+    return f"see {log}:\n{log.read_text(encoding='utf-8')[-2000:]}"
 
 
 def wait_for(running: subprocess.Popen[str], log: Path) -> str:
@@ -330,7 +366,7 @@ def wait_for(running: subprocess.Popen[str], log: Path) -> str:
                 if reply.status == 200:
                     return base
         time.sleep(0.1)
-    raise SystemExit(f"the gateway did not start; see {log}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    raise SystemExit(f"the gateway did not start; {end_of(log)}")
 
 
 def token_arguments(base: str, client: str, key: Path, scope: str, matter: str) -> list[str]:
@@ -352,7 +388,7 @@ def fetch_token(base: str, client: str, key: Path, scope: str, matter: str) -> s
 
 
 def ask(base: str, query: str, variables: dict[str, Any], token: str | None = None) -> dict[str, Any]:
-    """One question over HTTP."""
+    """One question over HTTP. Raises NoAnswer."""
     headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
     if token:
         headers["authorization"] = f"Bearer {token}"
@@ -363,6 +399,8 @@ def ask(base: str, query: str, variables: dict[str, Any], token: str | None = No
             found: dict[str, Any] = json.load(reply)
     except urllib.error.HTTPError as error:
         found = json.load(error)
+    except (OSError, http.client.HTTPException) as error:
+        raise NoAnswer(str(getattr(error, "reason", error))) from error
     return found
 
 
