@@ -53,6 +53,7 @@ class Link:
     def __init__(self) -> None:
         self.port = 0
         self.target = 0
+        self.taken = 0  # connections
         self.heads: list[str] = []  # of the requests that came to /graphql
         self.bodies: list[dict[str, Any]] = []  # of those with Credit-Hops
         self._server: asyncio.Server | None = None
@@ -105,6 +106,7 @@ class Link:
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.taken += 1
         self._tasks.add(task)
         self._writers.add(writer)
         there: asyncio.StreamWriter | None = None
