@@ -42,6 +42,7 @@ _APART: Final = 5.0  # s for which requests of a group ask by themselves after o
 _MOST_APART: Final = 1_000  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
+_MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
 _LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
 _BESIDE_LONG: Final = 6  # statements beside such
 _FOREVER: Final = float("inf")
@@ -101,9 +102,9 @@ class _Group:
 class Together:
     """Groups of requests. `width` statements of a group are under way at most, not counting slow ones.
 
-    Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and one more
-    are under way of all of them together: they keep PostgreSQL busy for longer than they do us. One that takes longer
-    than most is passed by."""
+    Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and three more
+    are under way of all of them together: they are smaller than those of one group, and keep PostgreSQL busy for longer
+    than they do us. One that takes longer than most is passed by."""
 
     def __init__(self, *, width: int) -> None:
         self._width = width
@@ -158,9 +159,9 @@ class Together:
     def _next(self) -> None:
         """Begin what has its turn."""
         while self._queue:
-            if self._turns > self._width:
+            if self._turns >= self._width + _MORE_OF_LISTS:
                 long = _longer(self._lists, _LONG, time.monotonic())
-                if self._turns > self._width + min(long, _BESIDE_LONG):
+                if self._turns >= self._width + _MORE_OF_LISTS + min(long, _BESIDE_LONG):
                     if self._waker is None:
                         self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
                     return
