@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import csv
-import datetime as dt
 import hashlib
 import http.client
 import json
@@ -25,7 +24,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo
 
 import asyncpg
 from rich.console import Console
@@ -39,6 +37,7 @@ from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
+from gateway.zone import today
 from sandbox.banks import DEV_BANKS_CLIENT_ID, DEV_BANKS_CLIENT_SECRET
 from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS
 from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_PRIVATE_JWK, DEV_PEER_REGION
@@ -147,11 +146,6 @@ def step(what: str, work: Any) -> Any:
         found = work()
     console.print(f"[green]✓[/green] {what} [dim]{time.monotonic() - began:.1f} s[/dim]")
     return found
-
-
-def today() -> dt.date:
-    """The day in Asia/Shanghai, by which everything here goes."""
-    return dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
 
 
 def synthetic(folder: Path) -> list[tuple[str, str, Path]]:

@@ -16,6 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gateway.zone import today
+
 ALL = """query Sources($uscc: Uscc!, $consent: ID!) { subject(uscc: $uscc) {
   name
   courts { answer { ...A } dishonestListings { caseNumber } }
@@ -82,14 +84,14 @@ def _bank(section: dict[str, Any]) -> str:
 
 def _consent(ask: Ask, uscc: str, organ: str) -> str:
     """Record a consent of the subject to this department, and return its id."""
-    today = dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date()
+    day = today()
     given = {
         "uscc": uscc,
         "granteeUscc": organ,
         "matter": "GRANT",
         "scope": ["BANKS"],
-        "validFrom": today.isoformat(),
-        "validTo": (today + dt.timedelta(days=30)).isoformat(),
+        "validFrom": day.isoformat(),
+        "validTo": (day + dt.timedelta(days=30)).isoformat(),
         "documentSha256": hashlib.sha256(f"示例授权书 {uscc}".encode()).hexdigest(),
         "method": "PAPER_SIGNED",
     }

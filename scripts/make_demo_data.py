@@ -22,6 +22,7 @@ from pathlib import Path
 from stdnum.cn import ric
 
 from gateway.storage.identifiers import organisation_code_check_digit, uscc_check_digit
+from gateway.zone import today
 
 DIVISION = "652799"
 # Kind of file and name, in the order of import.
@@ -331,7 +332,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--today", type=dt.date.fromisoformat, help="day that the statuses are relative to")
     parser.add_argument("--out", type=Path, default=Path("data/synthetic"))
     options = parser.parse_args(arguments)
-    demo = Demo(options.today or dt.datetime.now(dt.timezone(dt.timedelta(hours=8))).date())
+    demo = Demo(options.today or today())
     options.out.mkdir(parents=True, exist_ok=True)
     penalties = list(demo.penalties())
     organisations, servants = list(demo.organisations()), list(demo.civil_servants())

@@ -31,11 +31,11 @@ from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.identifiers import organisation_uuid, uscc_check_digit
 from gateway.storage.listener import CHANNEL
+from gateway.zone import SHANGHAI, today
 from scripts.served import LIMITS_OFF, SERVE, free_port, ready, start
 
 CODE = "91652799YL0000039" + uscc_check_digit("91652799YL0000039")
 QUESTION = "query R($c: Uscc!) { subject(uscc: $c) { name records(first: 50) { edges { node { title } } } } }"
-SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 _TITLE = re.compile(rb'"title":"v(\d+)"')
 _HITS = re.compile(r'credit_public_cache_total\{outcome="HIT"\} ([0-9.e+]+)')
 _RECORD = (
@@ -163,8 +163,8 @@ def _noted(seen: Found, moment: float, version: int) -> None:
 
 async def _midnights(owner: asyncpg.Connection[asyncpg.Record], database: Database, times: int, seen: Found) -> None:
     """The database's day ends, a second and a half after its clock was set; a record ends with each day."""
-    first = dt.datetime.now(SHANGHAI).date() + dt.timedelta(days=2)
-    await owner.execute(_TODAY.format((first - dt.datetime.now(SHANGHAI).date()).days * 86_400))
+    first = today() + dt.timedelta(days=2)
+    await owner.execute(_TODAY.format((first - today()).days * 86_400))
     for number in range(times + 1):
         await owner.execute(_RECORD, f"v{1_000 + number}", (first + dt.timedelta(days=number)).isoformat())
     for number in range(times):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import json
 import os
 import secrets
@@ -19,7 +18,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
@@ -32,6 +30,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
+from gateway.zone import today
 from scripts import make_demo_data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,8 +106,7 @@ async def furnish(
     await prepare(database)
     demo = folder / "demo"
     with contextlib.redirect_stdout(sys.stderr):
-        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date().isoformat()
-        make_demo_data.main(["--today", today, "--out", str(demo)])
+        make_demo_data.main(["--today", today().isoformat(), "--out", str(demo)])
     files = [("divisions", ROOT / "data" / "divisions" / f"{n}.csv") for n in ("provinces", "cities", "areas", "local")]
     files += [(kind, demo / f"{kind}.csv") for kind in ("organisations", "penalties")]
     for kind, path in files:

@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
@@ -26,6 +25,7 @@ from joserfc.jwk import ECKey
 
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
+from gateway.zone import today
 from sandbox.banks import DEV_BANKS_CLIENT_ID, DEV_BANKS_CLIENT_SECRET
 from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS
 from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_PRIVATE_JWK, DEV_PEER_REGION
@@ -281,14 +281,14 @@ class Asker:
 
     async def consent(self, uscc: str, **changes: Any) -> str:
         """Record a consent to this client's organisation; its id."""
-        today = dt.datetime.now(ZoneInfo("Asia/Shanghai")).date()
+        day = today()
         given = {
             "uscc": uscc,
             "granteeUscc": self.organisation,
             "matter": MATTER,
             "scope": ["BANKS"],
-            "validFrom": today.isoformat(),
-            "validTo": (today + dt.timedelta(days=100)).isoformat(),
+            "validFrom": day.isoformat(),
+            "validTo": (day + dt.timedelta(days=100)).isoformat(),
             "documentSha256": "ab" * 32,
             "method": "PAPER_SIGNED",
             **changes,

@@ -15,11 +15,12 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import asyncpg
 import typer
 
-from gateway.cli.common import SHANGHAI, fail, note, reported, show_json, show_table
+from gateway.cli.common import fail, note, reported, show_json, show_table
 from gateway.errors import StorageError
 from gateway.settings import load
 from gateway.storage.database import open_database
 from gateway.storage.identifiers import id_of, valid_uscc
+from gateway.zone import today
 
 app = typer.Typer(
     help="Who may read a subject's entries besides itself (docs/ledger.md, Access).", no_args_is_help=True
@@ -82,7 +83,7 @@ def add(
     """Record a request: from now on the authority's clients see viewer.disclosures of this subject under this case."""
     if not valid_uscc(organisation):
         fail(f"{organisation} is not a unified social credit code")
-    if until.date() < dt.datetime.now(SHANGHAI).date():
+    if until.date() < today():
         fail("--until lies in the past; give the last day on which the request holds")
 
     async def work(connection: Connection) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -27,9 +26,6 @@ from gateway.storage.nearly import masked
 from gateway.storage.pool import Pool
 
 T = TypeVar("T")
-# The calendar of every day that is given or asked for, wherever the machine stands. No summer time since 1991, so no
-# table of zones is needed.
-SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.cli.common import SHANGHAI, note, reported, run_with_database, show_json, show_table
+from gateway.cli.common import note, reported, run_with_database, show_json, show_table
 from gateway.errors import ImportFileError
 from gateway.storage.database import Database
 from gateway.storage.imports import (
@@ -39,6 +39,7 @@ from gateway.storage.imports import (
 )
 from gateway.storage.nearly import masked
 from gateway.storage.working_days import advice
+from gateway.zone import SHANGHAI
 
 FAILED, USAGE, SOME_REJECTED, STOPPED = 1, 2, 3, 130  # 130: as shells have it for SIGINT
 _ENDINGS = (".csv", ".tsv", ".txt", ".xlsx")

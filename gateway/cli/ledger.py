@@ -22,7 +22,7 @@ from gateway.auth.keys import KeyStore
 from gateway.cli.common import note, reported, show_json, show_table
 from gateway.errors import OperatorError
 from gateway.ledger.findings import KINDS
-from gateway.ledger.head import CHECKPOINTS, LEAVES, TILES, origin_of, text_of, verifiers
+from gateway.ledger.head import CHECKPOINTS, LAST, LEAVES, TILES, log_name, text_of, verifiers
 from gateway.ledger.merkle import Part, ProofError
 from gateway.ledger.notes import (
     MOST_BYTES,
@@ -272,8 +272,8 @@ def _is_url(text: str) -> bool:
 
 async def _own_origin(settings: Settings, connection: Connection) -> str:
     """The name of our own log: that of its last checkpoint, else what it is going to be."""
-    text = await connection.fetchval("select note from ledger.checkpoint order by size desc, at desc limit 1")
-    return text.partition("\n")[0] if text else settings.log_origin or origin_of(settings.issuer)
+    last = await connection.fetchrow(LAST)
+    return str(last["note"]).partition("\n")[0] if last else log_name(settings.log_origin, settings.issuer)
 
 
 async def _with_connection(dsn: str, work: Work) -> None:

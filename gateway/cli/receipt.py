@@ -70,12 +70,13 @@ def verify(
 
 def _keys(path: Path | None) -> PublicKeys:
     if path is None:
-        store = KeyStore(load().data_dir / "keys")
+        folder = load().data_dir / "keys"
+        store = KeyStore(folder)
         jobs = (form.JOB, CHECKPOINTS)
         own = form.public_keys({"keys": [{**key, "job": job} for job in jobs for key in store.public(job)["keys"]]})
         if not own.receipts:
             fail(
-                f"this machine has no keys of receipts ({load().data_dir / 'keys'}); take the gateway's: curl"
+                f"this machine has no keys of receipts ({folder}); take the gateway's: curl"
                 " https://gateway.example/oauth/jwks > jwks.json, and give them: --keys jwks.json"
             )
         return own

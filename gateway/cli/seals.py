@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.access import Connection, on_ledger
-from gateway.cli.common import SHANGHAI, events_of, fail, note, show_json, show_table
+from gateway.cli.common import events_of, fail, note, show_json, show_table
 from gateway.settings import load
 from gateway.storage.listener import BOUND
+from gateway.zone import SHANGHAI
 
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
 _KNOWN = "select exists (select from auth.client where id = $1)"

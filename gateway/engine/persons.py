@@ -234,7 +234,7 @@ class Tries:
         now = self._clock()
         numbers = self._kept.setdefault(client_id, OrderedDict())
         for number, name in hidden.asked:
-            while numbers and now - max(next(iter(numbers.values())).values()) >= WINDOW:
+            while numbers and now - _oldest(numbers) >= WINDOW:
                 numbers.popitem(last=False)
             tried = {one: at for one, at in numbers.get(number, {}).items() if now - at < WINDOW}
             if name in tried:
@@ -247,7 +247,7 @@ class Tries:
                     retry_after=wait,
                 )
             if number not in numbers and len(numbers) >= MOST_NUMBERS:
-                wait = int(WINDOW - (now - max(next(iter(numbers.values())).values()))) + 1
+                wait = int(WINDOW - (now - _oldest(numbers))) + 1
                 raise RateLimited(
                     f"{MOST_NUMBERS} identity numbers were asked within a quarter of an hour; wait {wait} s",
                     f"一刻钟内已查询 {MOST_NUMBERS} 个证件号码，请等待 {wait} 秒",
@@ -255,3 +255,8 @@ class Tries:
                 )
             numbers[number] = {**tried, name: now}
             numbers.move_to_end(number)
+
+
+def _oldest(numbers: Mapping[str, Mapping[str, float]]) -> float:
+    """When the number was tried last that is first to be forgotten."""
+    return max(next(iter(numbers.values())).values())

@@ -159,12 +159,11 @@ class Together:
     def _next(self) -> None:
         """Begin what has its turn."""
         while self._queue:
-            if self._turns >= self._width + _MORE_OF_LISTS:
-                long = _longer(self._lists, _LONG, time.monotonic())
-                if self._turns >= self._width + _MORE_OF_LISTS + min(long, _BESIDE_LONG):
-                    if self._waker is None:
-                        self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
-                    return
+            beside = self._turns - self._width - _MORE_OF_LISTS
+            if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), _BESIDE_LONG):
+                if self._waker is None:
+                    self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
+                return
             group = self._queue.popleft()
             group.queued = False
             if group.waiting:

@@ -16,8 +16,8 @@ import asyncpg
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
 from gateway.ledger.commitment import time_of
-from gateway.ledger.head import CHECKPOINTS, LAST, held, origin_of, signer
-from gateway.ledger.notes import NoteError, Signature, Signer, Verifier, check_name, signature_lines
+from gateway.ledger.head import CHECKPOINTS, LAST, held, log_name, signer
+from gateway.ledger.notes import Signer, Verifier, signature_lines
 from gateway.storage.canonical import canonical_json
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -68,7 +68,7 @@ class Events:
     async def _signer(self, connection: Connection) -> Signer:
         """The current key under the log's name: that of its last checkpoint, which must be ours. Raises Tampered."""
         last = await connection.fetchrow(LAST)
-        name = held(last["note"], self._keys).origin if last else check_name(self._origin or origin_of(self._issuer))
+        name = held(last["note"], self._keys).origin if last else log_name(self._origin, self._issuer)
         return signer(self._keys, CHECKPOINTS, name)
 
 
@@ -76,11 +76,7 @@ def signed(row: Mapping[str, Any], keys: Keys) -> bool:
     """Whether one of these keys has signed the content of an event."""
     try:
         (line,) = signature_lines(row["signature"] or "")
-    except (NoteError, ValueError):
+    except ValueError:  # no line of a signature (NoteError), or several
         return False
-    return _holds(line, row["content"], keys)
-
-
-def _holds(line: Signature, content: str, keys: Keys) -> bool:
-    text = text_of_event(line.name, content)
+    text = text_of_event(line.name, row["content"])
     return any(key.made(line) and key.holds(text, line) for key in keys(line.name))

@@ -62,6 +62,12 @@ def origin_of(issuer: str) -> str:
     return check_name(f"{parts.netloc}{parts.path.rstrip('/')}/log")
 
 
+def log_name(origin: str, issuer: str) -> str:
+    """The name of a log that has no checkpoint yet: `origin` where one is set, else after the issuer. Raises
+    NoteError."""
+    return check_name(origin or origin_of(issuer))
+
+
 def of_connection(connection: asyncpg.Connection[asyncpg.Record]) -> Fetch:
     """A connection as what is asked."""
 

@@ -19,8 +19,8 @@ from gateway.ledger.commitment import of_event, time_of
 from gateway.ledger.events import Keys, signed
 from gateway.ledger.findings import Findings
 from gateway.storage.canonical import canonical_json
+from gateway.zone import SHANGHAI
 
-ZONE: Final = dt.timezone(dt.timedelta(hours=8))  # months of partitions begin there (ledger.add_partitions)
 _OURS: Final = ("at", "number")  # what signing adds
 
 
@@ -123,9 +123,9 @@ def seals(events: Iterable[Event], rows: Iterable[Any]) -> list[UUID]:
 def _is_month(begin: dt.datetime, end: dt.datetime) -> bool:
     """Whether that is one month of ours, as the runner lets go of: no cover for some rows of a month, or for the
     present one, whoever wrote the event."""
-    first = begin.astimezone(ZONE)
+    first = begin.astimezone(SHANGHAI)  # months of partitions begin there (ledger.add_partitions)
     after = (first.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-    return (first.day, first.time()) == (1, dt.time()) and end.astimezone(ZONE) == after
+    return (first.day, first.time()) == (1, dt.time()) and end.astimezone(SHANGHAI) == after
 
 
 def _object(content: str) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from gateway.ledger.head import (
     Fetch,
     Head,
     Tampered,
+    log_name,
     of_connection,
-    origin_of,
     read_edge,
     read_head,
     signer,
 )
-from gateway.ledger.notes import Checkpoint, Signer, check_name, read_note
+from gateway.ledger.notes import Checkpoint, Signer, read_note
 from gateway.ledger.tiles import Edge
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Publisher:
 
     def _signer_for(self, head: Head | None) -> Signer:
         """The current key under the log's name, which stays what it was."""
-        name = head.checkpoint.origin if head else check_name(self._origin or origin_of(self._issuer))
+        name = head.checkpoint.origin if head else log_name(self._origin, self._issuer)
         if self._origin and name != self._origin:
             raise Tampered(f"GATEWAY_LOG_ORIGIN is {self._origin}, and the log's checkpoints say {name}")
         kid = self._keys.current(CHECKPOINTS).kid

@@ -11,14 +11,14 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from connectors.base import Answer, Failure, FailureKind, Outcome, Pending
 from gateway.sources.policy import SourcePolicy
 from gateway.storage.identifiers import mask_identity_numbers_in
+from gateway.zone import SHANGHAI
 
-SHANGHAI: Final = timezone(timedelta(hours=8))
 LARGEST: Final = 1024 * 1024  # bytes of one part's rows about one subject
 
 # From best to worst; a section is as good as its worst part. An answer that is late or wants a consent is still on its

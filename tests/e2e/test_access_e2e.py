@@ -17,9 +17,9 @@ from e2e_stack import Reply, Stack, make_client
 from typer.testing import CliRunner
 
 from gateway.cli import access, app
-from gateway.cli.common import SHANGHAI
 from gateway.ledger.receipt import base64url
 from gateway.storage.identifiers import node_id, organisation_uuid
+from gateway.zone import today
 
 ALL = """query ($subject: ID, $first: Int, $after: String, $last: Int, $before: String) { viewer {
   disclosures(subject: $subject, first: $first, after: $after, last: $last, before: $before) {
@@ -247,7 +247,7 @@ async def test_requests_are_recorded_by_command(people: People, monkeypatch: pyt
         return CliRunner().invoke(app, ["ledger", "access-request", *arguments])
 
     stack, other = people.stack, people.other
-    tomorrow = (dt.datetime.now(SHANGHAI).date() + dt.timedelta(1)).isoformat()
+    tomorrow = (today() + dt.timedelta(1)).isoformat()
     given = ["--organisation", stack.organ, "--case", "by-hand", "--requester", "a court", "--basis", "PIPL 45"]
     made = await asyncio.to_thread(run, "add", other, *given, "--until", tomorrow)
     assert made.exit_code == 0, made.output

@@ -10,9 +10,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 import pytest_asyncio
@@ -21,6 +21,7 @@ from gateway.storage.database import Database
 from gateway.storage.embedded import ensure_running
 from gateway.storage.listener import CHANNEL, Listener
 from tests.ledger.relay import Relay
+from tests.storage.eventually import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -35,16 +36,6 @@ class Heard:
     @property
     def doubts(self) -> int:
         return self.all.count(None)
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
-    """Whether it comes true in time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 @pytest_asyncio.fixture

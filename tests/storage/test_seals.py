@@ -4,9 +4,8 @@ while the process can't hear. Real PostgreSQL: backends that are ended, seals th
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import asyncpg
 import pytest_asyncio
@@ -15,18 +14,10 @@ from gateway.storage.database import Database
 from gateway.storage.listener import BOUND, Listener
 from gateway.storage.pool import Pool
 from gateway.storage.seals import StoredSeals
+from tests.storage.eventually import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ADD = "select ledger.add_seal('示例', '示例', $1, $2, $3, null, now() + interval '1 hour')"
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        await asyncio.sleep(0.005)
-    return True
 
 
 @pytest_asyncio.fixture

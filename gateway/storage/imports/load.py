@@ -34,9 +34,9 @@ from gateway.storage.imports.subject_rows import Reference
 from gateway.storage.imports.subjects import Subjects
 from gateway.storage.nearly import masked
 from gateway.storage.persons import identity_keys
+from gateway.zone import SHANGHAI
 
 BATCH = 2_000  # rows in a transaction: large enough that round trips cost nothing, small enough to lose little
-_SHANGHAI = dt.timezone(dt.timedelta(hours=8))  # Asia/Shanghai; no summer time since 1991, so no table of zones needed
 _UNCODED = (
     "select count(*) from core.subject s where s.id > $1 and exists (select from core.identifier i"
     " where i.subject_id = s.id and i.scheme in ('ROW', 'USCC_INVALID'))"
@@ -138,7 +138,7 @@ async def read_reference(connection: Connection, received: dt.datetime) -> Refer
         frozenset(row["code"] for row in regions),
         frozenset(row["code"] for row in sources),
         await load_rules(connection),
-        received.astimezone(_SHANGHAI).date(),
+        received.astimezone(SHANGHAI).date(),
         _alone((fold_name(row["name"]), row["code"]) for row in regions),
     )
 

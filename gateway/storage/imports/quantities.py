@@ -13,13 +13,13 @@ from decimal import Decimal
 from functools import lru_cache
 
 from gateway.storage.imports.refused import RefusedError
+from gateway.zone import SHANGHAI
 
 _TIME = r"(?:[ T]?(?:[上下]午)? ?\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?| ?\d{1,2}[时点]\d{0,2}分?(?:\d{1,2}秒)?)?"
 _DATE = re.compile(rf"(\d{{4}})(?:[-/.]|年)(\d{{1,2}})(?:[-/.]|月)(\d{{1,2}})[日号]?{_TIME}")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:\d{6})?(?:\.0+)?")
 _SERIAL = re.compile(r"([1-9]\d{4})(?:\.\d+)?")
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:\d{2})")
-_SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 _MILLISECONDS = re.compile(r"1\d{12}")
 _JAVA = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d{1,2}) \d{2}:\d{2}:\d{2} (?:CST|GMT\+08:00) (\d{4})")
 _CHINESE_DATE = re.compile(
@@ -74,9 +74,9 @@ def _day(plain: str) -> dt.date:
             )
         return _EXCEL_DAY_ZERO + dt.timedelta(days=int(match[1]))
     if _MILLISECONDS.fullmatch(plain):
-        return dt.datetime.fromtimestamp(int(plain) / 1000, _SHANGHAI).date()
+        return dt.datetime.fromtimestamp(int(plain) / 1000, SHANGHAI).date()
     if _INSTANT.fullmatch(plain):
-        return dt.datetime.fromisoformat(plain).astimezone(_SHANGHAI).date()
+        return dt.datetime.fromisoformat(plain).astimezone(SHANGHAI).date()
     if (match := _JAVA.fullmatch(plain)) is not None and (at := _MONTHS.find(match[1])) % 3 == 0:
         return dt.date(int(match[3]), at // 3 + 1, int(match[2]))
     if (match := _CHINESE_DATE.fullmatch(plain)) is not None:
