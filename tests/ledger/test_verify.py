@@ -92,7 +92,7 @@ OTHER = {
     "uuid": "overlay({}::text placing case when left({}::text, 1) = '0' then '1' else '0' end from 1 for 1)::uuid",
     "timestamp with time zone": "{} + interval '1 microsecond'",
     "bytea": "set_bit({}, 3, 1 - get_bit({}, 3))",
-    "ARRAY": "{} || {}[1]",
+    "ARRAY": "{} || coalesce({}[1], id)",  # of some rows it is empty
     "xid8": "({}::text::bigint + 1)::text::xid8",
 }
 
