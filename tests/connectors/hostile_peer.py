@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hostile import Handler, returns, silent
+from hostile import PATIENCE, Handler, returns, silent
 
 from connectors.base import Answer, Failure, Outcome, Purpose, SubjectRef
 from connectors.peer_region import PAGE_DOCUMENT, SUBJECTS_DOCUMENT, PeerConnector, PeerSettings
@@ -138,19 +138,22 @@ class Asker:
     """A connector with short limits, and one subject or many asked in a line."""
 
     def __init__(self, peer: Peer, **changes: Any) -> None:
-        options: dict[str, Any] = {"budget": 2.0, "requests_per_second": 0, "clock": lambda: peer.now, **changes}
+        options: dict[str, Any] = {"budget": PATIENCE, "connect_timeout": PATIENCE, "requests_per_second": 0, **changes}
+        options.setdefault("clock", lambda: peer.now)
         settings = PeerSettings("PEER_659007", peer.url, f"{peer.url}/as", "gw-bortala", PEM, "key-1", **options)
         self.connector = PeerConnector(settings)
 
-    async def all(self, codes: list[str], purpose: Purpose | None = PURPOSE, within: float = 2.0) -> dict[str, Outcome]:
+    async def all(
+        self, codes: list[str], purpose: Purpose | None = PURPOSE, within: float = PATIENCE
+    ) -> dict[str, Outcome]:
         deadline = asyncio.get_running_loop().time() + within
         subjects = [SubjectRef(uscc) for uscc in codes]
         return dict(await self.connector.ask("subject", subjects, purpose, deadline))
 
-    async def ask(self, within: float = 2.0, purpose: Purpose | None = PURPOSE) -> Outcome:
+    async def ask(self, within: float = PATIENCE, purpose: Purpose | None = PURPOSE) -> Outcome:
         return (await self.all([USCC], purpose, within))[USCC]
 
-    async def failure(self, within: float = 2.0) -> Failure:
+    async def failure(self, within: float = PATIENCE) -> Failure:
         outcome = await self.ask(within)
         assert isinstance(outcome, Failure), outcome
         return outcome

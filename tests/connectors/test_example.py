@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hostile import Fault, returns, serving, wire_faults
+from hostile import PATIENCE, Fault, returns, serving, wire_faults
 
 from connectors.base import Answer, Failure, FailureKind, SubjectRef
 
@@ -65,7 +65,7 @@ async def connector(upstream: Upstream) -> AsyncIterator[Any]:
         await made.close()
 
 
-async def ask(connector: Any, *usccs: str, seconds: float = 2.0) -> Any:
+async def ask(connector: Any, *usccs: str, seconds: float = PATIENCE) -> Any:
     end = asyncio.get_running_loop().time() + seconds
     return await connector.ask("ratings", [SubjectRef(one) for one in usccs], None, end)
 
@@ -108,7 +108,7 @@ async def test_what_the_contract_does_not_say_is_a_failure(
 @pytest.mark.parametrize("fault", wire_faults(json.dumps(GOOD).encode()))
 async def test_wire_faults_are_told_apart(connector: Any, upstream: Upstream, fault: Fault) -> None:
     upstream.handle, kind, wait = fault
-    failure = (await ask(connector, USCC, seconds=10.0))[USCC]
+    failure = (await ask(connector, USCC))[USCC]
     assert isinstance(failure, Failure)
     assert failure.kind is kind
     assert wait is None or failure.retry_after == pytest.approx(wait, abs=1)

@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hostile import HTML, SOON, Handler, K, returns, serving, silent
+from hostile import HTML, PATIENCE, SOON, Handler, K, returns, serving, silent
 from joserfc.jwk import ECKey, OKPKey
 
 from connectors.base import FailureKind
 from connectors.http import HttpClient, HttpLimits, UpstreamError, fail
 from connectors.oauth import ASSERTION_TYPE, ClientSecretBasic, PrivateKeyJwt, Token, Tokens, read_signing_key
+from tests.storage.eventually import eventually
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ED25519 = ed25519.Ed25519PrivateKey.generate()
@@ -181,7 +182,7 @@ def source(issuer: Issuer, http: HttpClient, max_kept: int = 1_000) -> Tokens[st
         f"{issuer.url}/token",
         ClientSecretBasic("gw", "s3cret"),
         clock=lambda: issuer.now,
-        budget=2.0,
+        budget=PATIENCE,
         parameters=lambda key: {"scope": key},
         max_kept=max_kept,
     )
@@ -192,7 +193,7 @@ async def shown(token: Token) -> str:
 
 
 async def call(tokens: Tokens[str], key: str = "a", send: Callable[[Token], Awaitable[str]] = shown) -> str:
-    return await tokens.call(key, asyncio.get_running_loop().time() + 2, send)
+    return await tokens.call(key, asyncio.get_running_loop().time() + PATIENCE, send)
 
 
 async def test_concurrent_calls_share_one_token_for_each_key(issuer: Issuer, http: HttpClient) -> None:
@@ -342,8 +343,8 @@ async def test_close_ends_fetches_under_way(issuer: Issuer, http: HttpClient) ->
     tokens = source(issuer, http, max_kept=1)
     issuer.reply = silent
     waiting = [asyncio.create_task(call(tokens, key)) for key in "abc"]
-    await asyncio.sleep(0.1)
+    assert await eventually(lambda: len(issuer.forms) == 3)
     await tokens.close()
-    for outcome in await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1):
+    for outcome in await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), PATIENCE):
         assert isinstance(outcome, UpstreamError)
         assert outcome.failure.kind is K.UNREACHABLE

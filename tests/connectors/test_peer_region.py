@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from aiohttp import web
 from hostile import (
     GZIP,
+    PATIENCE,
     SOON,
     Fault,
     Handler,
@@ -50,6 +52,7 @@ from hostile_peer import (
 
 from connectors.base import Answer, Failure, FailureKind, Purpose
 from connectors.peer_region import PAGE_DOCUMENT, SUBJECTS_DOCUMENT, PeerSettings
+from tests.storage.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT.parent / "shared" / "contract"
@@ -100,12 +103,13 @@ async def test_the_time_left_is_told_when_the_request_is_sent(peer: Peer) -> Non
         return await each()(request, asked)
 
     peer.reply = slow
-    asker = Asker(peer, concurrency=1)
+    asker, began = Asker(peer, concurrency=1), time.monotonic()
     await asker.all([f"{n:018}" for n in range(100)])  # the second batch waits for the first
+    took = (time.monotonic() - began) * 1000 + 1
     await asker.connector.close()
     assert len(peer.left) == 2
-    assert 1900 < peer.left[0] <= 2000
-    assert 290 < peer.left[0] - peer.left[1] < 900
+    assert PATIENCE * 1000 - took <= peer.left[0] <= PATIENCE * 1000
+    assert 290 < peer.left[0] - peer.left[1] < took
 
 
 # ---- pages
@@ -191,7 +195,11 @@ async def test_unfinished_pages_are_a_timeout_of_that_subject(peer: Peer, asker:
         return web.json_response(answer)
 
     peer.reply, peer.page = handle, silent
-    outcomes = await asker.all(["a", "b"], within=0.4)
+    for _ in range(20):
+        outcomes = await asker.all(["a", "b"], within=0.4)
+        if len(peer.asked) == 2:
+            break
+        peer.asked.clear()  # the machine paused until the time was over, before a page was asked for
     assert isinstance(outcomes["b"], Answer)
     assert outcomes["a"] == Failure(K.TIMEOUT, detail="deadline")
 
@@ -332,14 +340,14 @@ async def test_the_budget_holds_where_the_deadline_is_later(peer: Peer) -> None:
     peer.reply = silent
     with lasting(0.0, 0.4):
         assert (await asker.failure(within=5)).kind is K.TIMEOUT
-    assert peer.left[0] <= 300
+    assert all(left <= 300 for left in peer.left)
     await asker.connector.close()
 
 
 async def test_after_close_asks_fail_and_nothing_is_sent(peer: Peer, asker: Asker) -> None:
     peer.token = silent
     waiting = asyncio.create_task(asker.failure())
-    await asyncio.sleep(0.05)
+    assert await eventually(lambda: peer.forms)
     await asker.connector.close()
     await asker.connector.close()
     assert (await waiting).kind is K.UNREACHABLE

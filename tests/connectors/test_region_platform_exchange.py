@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from hostile import PATIENCE
 
 from connectors.base import Failure, FailureKind
 from connectors.region_platform import RegionPlatformConnector, RegionPlatformSettings
@@ -38,17 +39,14 @@ async def platform() -> AsyncIterator[Platform]:
 
 @pytest.fixture
 async def connector(platform: Platform) -> AsyncIterator[RegionPlatformConnector]:
-    made = RegionPlatformConnector(
-        RegionPlatformSettings(
-            platform.url, APP_KEY, SECRET, budget=2.0, requests_per_second=0, clock=lambda: platform.now
-        )
-    )
+    options = {"budget": PATIENCE, "connect_timeout": PATIENCE, "requests_per_second": 0, "clock": lambda: platform.now}
+    made = RegionPlatformConnector(RegionPlatformSettings(platform.url, APP_KEY, SECRET, **options))  # type: ignore[arg-type]
     yield made
     await made.close()
 
 
 def soon() -> float:
-    return asyncio.get_running_loop().time() + 2
+    return asyncio.get_running_loop().time() + PATIENCE
 
 
 def result(accepted: list[Any], rejected: list[Any], number: Any = "B1") -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
-    """Whether it comes true in time."""
+async def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
+    """Whether it comes true in time; a machine that tests may pause."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
