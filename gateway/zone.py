@@ -11,3 +11,8 @@ SHANGHAI: Final = dt.timezone(dt.timedelta(hours=8))  # no summer time since 199
 def today() -> dt.date:
     """The day there."""
     return dt.datetime.now(SHANGHAI).date()
+
+
+def shown(at: dt.datetime) -> str:
+    """A time as people read it here: RFC 3339, to the second, with the offset of that zone."""
+    return at.astimezone(SHANGHAI).isoformat(timespec="seconds")

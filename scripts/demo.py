@@ -44,6 +44,7 @@ from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_PRIVATE_JWK, DEV_PE
 from sandbox.region_platform import DEV_PLATFORM_APP_KEY, DEV_PLATFORM_SECRET
 from scripts import make_demo_data
 from scripts.demo_sources import show_sources
+from scripts.demo_subjects import for_sources, for_views
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -122,7 +123,7 @@ def main() -> int:
             lambda query, variables: answered(ask(base, query, variables, tokens["restricted"])),
             upstreams,
             organ_of(organisations),
-            [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"][:2],
+            for_sources(*known(organisations)),
         )
         console.print(f"[dim]done after {time.monotonic() - began:.1f} s[/dim]")
         if not options.once:
@@ -407,16 +408,19 @@ def answered(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def choose(base: str, token: str, organisations: list[dict[str, str]]) -> str:
-    """A subject about which the three views differ most: records of all statuses. No source is asked for it."""
+    """The subject of the three views (scripts/demo_subjects.py). No source is asked for it."""
     query = """query Choose($usccs: [Uscc!]!) { subjects(usccs: $usccs) {
       uscc records(first: 100) { edges { node { status } } } } }"""
-    codes = [row["uscc"] for row in organisations if row["subject_kind"] == "ENTERPRISE"]
+    names, kinds = known(organisations)
+    codes = [uscc for uscc, kind in kinds.items() if kind == "ENTERPRISE"]
     found = answered(ask(base, query, {"usccs": codes}, token))["subjects"]
+    statuses = {s["uscc"]: [edge["node"]["status"] for edge in s["records"]["edges"]] for s in found}
+    return for_views(names, kinds, statuses)
 
-    def variety(subject: dict[str, Any]) -> tuple[int, str]:
-        return len({edge["node"]["status"] for edge in subject["records"]["edges"]}), str(subject["uscc"])
 
-    return str(max(found, key=variety)["uscc"])
+def known(organisations: list[dict[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Names and kinds of the organisations, by code."""
+    return {row["uscc"]: row["name"] for row in organisations}, {o["uscc"]: o["subject_kind"] for o in organisations}
 
 
 def show(base: str, tokens: dict[str, str], organisations: list[dict[str, str]]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gateway.counted import counted
 from gateway.zone import today
 
 ALL = """query Sources($uscc: Uscc!, $consent: ID!) { subject(uscc: $uscc) {
@@ -60,9 +61,9 @@ def _row(table: Table, what: str, ask: Ask, uscc: str, consent: str) -> None:
     peers = subject["peers"]
     table.add_row(
         what,
-        _said(subject["courts"], "dishonestListings", "listings"),
-        _said(subject["regionPlatform"], "records", "records"),
-        "\n".join(f"{peer['region']['name']}: {_said(peer, 'records', 'records')}" for peer in peers),
+        _said(subject["courts"], "dishonestListings", "listing"),
+        _said(subject["regionPlatform"], "records", "record"),
+        "\n".join(f"{peer['region']['name']}: {_said(peer, 'records', 'record')}" for peer in peers),
         _bank(subject["bank"]),
         f"{took:.2f} s",
     )
@@ -71,7 +72,7 @@ def _row(table: Table, what: str, ask: Ask, uscc: str, consent: str) -> None:
 def _said(section: dict[str, Any], rows: str, unit: str) -> str:
     answer = section["answer"]
     if answer["status"] in ("ANSWERED", "CACHED", "STALE"):
-        return f"{answer['status']}\n{len(section[rows])} {unit}"
+        return f"{answer['status']}\n{counted(len(section[rows]), unit)}"
     return f"[yellow]{answer['status']}[/yellow]\n{answer['reason']}"
 
 

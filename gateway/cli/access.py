@@ -20,7 +20,7 @@ from gateway.errors import StorageError
 from gateway.settings import load
 from gateway.storage.database import open_database
 from gateway.storage.identifiers import id_of, valid_uscc
-from gateway.zone import today
+from gateway.zone import shown, today
 
 app = typer.Typer(
     help="Who may read a subject's entries besides itself (docs/ledger.md, Access).", no_args_is_help=True
@@ -95,19 +95,23 @@ def add(
     typer.echo(number)
 
 
+def _told(value: object) -> object:
+    """Times with the offset of Asia/Shanghai; days are of there."""
+    if isinstance(value, dt.datetime):
+        return shown(value)
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
 @app.command("list")
 def list_requests(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:
     """All of them, ended ones included."""
     rows = on_ledger(lambda connection: connection.fetch(_LIST))
-    shown: list[dict[str, Any]] = [
-        {name: value.isoformat() if isinstance(value, dt.date) else value for name, value in row.items()}
-        for row in rows
-    ]
+    told: list[dict[str, Any]] = [{name: _told(value) for name, value in row.items()} for row in rows]
     if as_json:
-        show_json(shown)
+        show_json(told)
     else:
         columns = ("id", "subject", "organisation", "case", "requester", "basis", "until", "recorded", "ended")
-        show_table(columns, [tuple(str(value or "") for value in row.values()) for row in shown])
+        show_table(columns, [tuple(str(value or "") for value in row.values()) for row in told])
 
 
 @app.command()

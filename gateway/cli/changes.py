@@ -11,10 +11,12 @@ import typer
 
 from gateway.cli.common import note, reported
 from gateway.connect import platform_connector
+from gateway.counted import counted
 from gateway.errors import SettingsError, StorageError
 from gateway.settings import Settings, load
 from gateway.sharing.changes import ChangesWorker
 from gateway.storage.database import Database, open_database
+from gateway.zone import shown
 
 app = typer.Typer(
     help="Changes of the regional platform, which `serve` follows by itself (docs/changes.md).", no_args_is_help=True
@@ -74,8 +76,8 @@ async def _status(database: Database) -> None:
     for row in rows:
         again = ", being read from its beginning again" if row["rereading"] else ""
         typer.echo(
-            f"{row['source_code']}: {row['rows']} rows known, {row['aside']} put aside,"
-            f" last read {row['moved_at']:%Y-%m-%d %H:%M:%S}{again}"
+            f"{row['source_code']}: {counted(row['rows'], 'row')} known, {row['aside']} put aside,"
+            f" last read {shown(row['moved_at'])}{again}"
         )
     for row in aside:
         typer.echo("  " + "  ".join(row))

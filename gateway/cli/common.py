@@ -109,11 +109,6 @@ def _printable(cell: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in cell)
 
 
-def counted(number: int, name: str) -> str:
-    """So many of what has this name: "1 record", "2 records"."""
-    return f"{number} {name}{'' if number == 1 else 's'}"
-
-
 def show_json(value: object) -> None:
     """JSON on stdout, for programs."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))

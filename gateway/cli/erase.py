@@ -9,7 +9,8 @@ from uuid import UUID
 
 import typer
 
-from gateway.cli.common import counted, events_of, reported, show_json
+from gateway.cli.common import events_of, reported, show_json
+from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger.erasure import Erased, erase
 from gateway.settings import load

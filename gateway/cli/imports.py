@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.cli.common import note, reported, run_with_database, show_json, show_table
+from gateway.counted import counted
 from gateway.errors import ImportFileError
 from gateway.storage.database import Database
 from gateway.storage.imports import (
@@ -179,20 +180,22 @@ def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
         note(f"{name}: {_shown(said)}")
     if dry_run:
         note(
-            f"dry run of {name}: nothing was kept. {made.new} rows would be new, {made.changed} changed, {made.same}"
-            f" the same as before, {made.rejected} would be rejected"
+            f"dry run of {name}: nothing was kept. {counted(made.new, 'row')} would be new, {made.changed} changed,"
+            f" {made.same} the same as before, {made.rejected} would be rejected"
             + (f", {made.older} have older content" if made.older else "")
         )
     if made.uncoded:
         note(
-            f"{made.uncoded} new organisations have no valid code: they are not found by code, and what is said of"
-            " them is not said of an organisation that has one; correct the code and import the row again"
+            f"{counted(made.uncoded, 'new organisation has', 'new organisations have')} no valid code: not found by"
+            " code, and what is said there is not said of an organisation that has one; correct the code and import"
+            " the row again"
         )
     for line, heading, value, zh, en in made.first_rejects:
         note(_shown(f"  line {line} {heading or '-'}{f' {value[:60]!r}' if value else ''}: {zh} / {en}"))
     if made.rejected:
         note(
-            f"{made.rejected} rows rejected; mend them in {_shown(made.rejects_path)} and import that file the same way"
+            f"{counted(made.rejected, 'row')} rejected; mend {'it' if made.rejected == 1 else 'them'} in"
+            f" {_shown(made.rejects_path)} and import that file the same way"
         )
 
 

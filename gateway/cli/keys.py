@@ -16,6 +16,7 @@ from gateway.auth.tokens import JOB
 from gateway.cli.common import note, reported, show_json, show_table
 from gateway.errors import OperatorError
 from gateway.settings import load
+from gateway.zone import shown
 
 app = typer.Typer(help="Rotate and list signing keys.", no_args_is_help=True)
 
@@ -85,4 +86,4 @@ def _describe(key: SigningKey) -> dict[str, str | None]:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return shown(datetime.fromtimestamp(seconds, UTC))

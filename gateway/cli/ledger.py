@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from gateway.auth.keys import KeyStore
 from gateway.cli.common import note, reported, show_json, show_table
+from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger.findings import KINDS
 from gateway.ledger.head import CHECKPOINTS, LAST, LEAVES, TILES, log_name, text_of, verifiers
@@ -191,7 +192,7 @@ async def _consistency(
         assert connection is not None
         await consistent(old, new, _Own(connection).proof)
     first, last = sorted((old.checkpoint.size, new.checkpoint.size))
-    typer.echo(f"consistent: the {last} entries of {old.checkpoint.origin} begin with the {first}")
+    typer.echo(f"consistent: the {counted(last, 'entry', 'entries')} of {old.checkpoint.origin} begin with the {first}")
 
 
 async def _witness(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
@@ -199,7 +200,7 @@ async def _witness(settings: Settings, connection: Connection, url: str, keys: S
     async with opened(url) as remote:
         found = _seen(url, await remote.checkpoint(), keys)
         made = await cosign(connection, KeyStore(settings.data_dir / "keys"), name, found, remote.proof)
-    note(f"cosigned {found.checkpoint.size} entries of {found.checkpoint.origin} as {name}")
+    note(f"cosigned {counted(found.checkpoint.size, 'entry', 'entries')} of {found.checkpoint.origin} as {name}")
     typer.echo(str(made), nl=False)
 
 
@@ -207,8 +208,12 @@ async def _cosignatures(settings: Settings, connection: Connection, url: str, ke
     origin = await _own_origin(settings, connection)
     async with opened(url) as remote:
         data = await remote.note(f"witness/{sha256(origin.encode()).hexdigest()}/checkpoint")
-    checkpoint, names = await keep_cosignatures(connection, KeyStore(settings.data_dir / "keys"), data, keys)
-    typer.echo(f"{checkpoint.size} entries of our log were cosigned by {', '.join(names)}")
+    try:
+        checkpoint, names = await keep_cosignatures(connection, KeyStore(settings.data_dir / "keys"), data, keys)
+    except WrongSignature as error:
+        raise WrongSignature(f"{url}: {error}") from None
+    entries = counted(checkpoint.size, "entry of our log was", "entries of our log were")
+    typer.echo(f"{entries} cosigned by {', '.join(names)}")
 
 
 class _Own:
@@ -237,7 +242,9 @@ async def _checkpoint(settings: Settings, text: str, connection: Connection | No
         size = int(text)
         rows = await connection.fetch(_SIGNED_AT, min(size, MOST_SIZE))
         if not rows:
-            raise OperatorError(f"no checkpoint was signed at {text} entries; take one of ledger.checkpoint, or a file")
+            raise OperatorError(
+                f"no checkpoint was signed at a size of {text}; take one of ledger.checkpoint, or a file"
+            )
         data = text_of(rows[0]["note"]).encode()
     elif _is_url(text):
         async with opened(text) as remote:

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.auth.keys import KeyStore
-from gateway.cli.common import counted, fail, reported, show_json
+from gateway.cli.common import fail, reported, show_json
+from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger import receipt as form
 from gateway.ledger.head import CHECKPOINTS
@@ -161,7 +162,7 @@ def _line(found: dict[str, Any]) -> str:
     subjects = counted(found["subjects"], "subject")
     where = "its log was not looked at (no --proof)"
     if found["included"] is not None:
-        where = f"in the log {found['log']} of {found['included']} entries"
+        where = f"in the log {found['log']} of {counted(found['included'], 'entry', 'entries')}"
         if found.get("status") is not None:
             where += f"; status {found['status']} when the proof was fetched (not signed)"
     return f"{name}: holds; disclosure {found['disclosure']}, {subjects}; {where}"

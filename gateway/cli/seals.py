@@ -15,9 +15,10 @@ import typer
 
 from gateway.cli.access import Connection, on_ledger
 from gateway.cli.common import events_of, fail, note, show_json, show_table
+from gateway.counted import counted
 from gateway.settings import load
 from gateway.storage.listener import BOUND
-from gateway.zone import SHANGHAI
+from gateway.zone import SHANGHAI, shown
 
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
 _KNOWN = "select exists (select from auth.client where id = $1)"
@@ -91,18 +92,17 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
     given = on_ledger(work)
     if given < 0:
         fail("there is no such seal, or it has ended")
-    note(f"ended; {given} disclosures are told to their subjects")
+    note(f"ended; {counted(given, 'disclosure is', 'disclosures are')} told to their subjects")
 
 
 def seals(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:
-    """All seals, ended ones included."""
+    """All seals, ended ones included; times of Asia/Shanghai."""
     rows = on_ledger(lambda connection: connection.fetch(_LIST))
-    shown = [
-        {name: value.isoformat() if isinstance(value, dt.datetime) else value for name, value in row.items()}
-        for row in rows
+    told = [
+        {name: shown(value) if isinstance(value, dt.datetime) else value for name, value in row.items()} for row in rows
     ]
     if as_json:
-        show_json([{**row, "id": str(row["id"])} for row in shown])
+        show_json([{**row, "id": str(row["id"])} for row in told])
     else:
         columns = ("id", "authority", "basis", "covers", "until", "sealed", "ended")
-        show_table(columns, [tuple(str(value or "") for value in row.values()) for row in shown])
+        show_table(columns, [tuple(str(value or "") for value in row.values()) for row in told])

@@ -58,6 +58,8 @@ def serve(
             alone = settings.workers == 1 or not shares_port()
             listening = (listen if alone else reserve)(settings.host, settings.port)
             settings = settings.model_copy(update={"port": listening.getsockname()[1]})
+            for place in range(settings.workers):  # told once and here, not by each worker that is started again
+                _listen_for_metrics(settings, place).close()
             note(f"serving on http://{settings.host}:{settings.port}/graphql")
             if settings.workers == 1:
                 _work(settings, database, listening, 0)
@@ -73,12 +75,8 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
         note(f"only {files} open files are allowed, for {settings.max_connections} connections; raise `ulimit -n`")
     app: Front = create_app(settings, database)
     settle()
-    admin_port = settings.admin_port + place if settings.admin_port else 0
-    admin = _Quiet(
-        config(
-            metrics_app(app.rest.state.registry), host=settings.admin_host, port=admin_port, lifespan="off", ws="none"
-        )
-    )
+    metrics = _listen_for_metrics(settings, place)
+    admin = _Quiet(config(metrics_app(app.rest.state.registry), lifespan="off", ws="none"))
     server = _Quiet(config(app, app.door))
 
     def stop() -> None:
@@ -87,7 +85,7 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
     async def both() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        beside = asyncio.create_task(admin.serve())
+        beside = asyncio.create_task(admin.serve(sockets=[metrics]))
         try:
             await server.serve(sockets=[listening])
         finally:
@@ -97,6 +95,12 @@ def _work(settings: Settings, database: Database, listening: socket.socket, plac
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(both())
+
+
+def _listen_for_metrics(settings: Settings, place: int) -> socket.socket:
+    """The admin address of one process: a port for each, or free ones. Raises SettingsError."""
+    port = settings.admin_port + place if settings.admin_port else 0
+    return listen(settings.admin_host, port, prefix="GATEWAY_ADMIN")
 
 
 def _worker(settings: Settings, shared: socket.socket | None, number: int) -> None:

@@ -16,7 +16,7 @@ import asyncpg
 
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
-from gateway.ledger.head import COSIGNATURES, held, of_connection, read_edge, signer
+from gateway.ledger.head import COSIGNATURES, of_connection, read_edge, signer, verifiers
 from gateway.ledger.merkle import Part, ProofError, consistency_parts, verify_consistency
 from gateway.ledger.notes import (
     COSIGNATURE,
@@ -25,6 +25,8 @@ from gateway.ledger.notes import (
     Note,
     NoteError,
     Verifier,
+    WrongSignature,
+    check_name,
     checkpoint_of,
     cosigned_at,
     read_note,
@@ -120,9 +122,19 @@ async def keep_cosignatures(
     connection: asyncpg.Connection[asyncpg.Record], keys: KeyStore, data: bytes, witnesses: Sequence[Verifier]
 ) -> tuple[Checkpoint, list[str]]:
     """Keep what these witnesses have cosigned of our own log, out of a note of theirs. Returns the checkpoint, and the
-    names of those who did. Raises NoteError, Tampered where we have not signed it, Forked where it is not our tree."""
+    names of those who did. Raises NoteError, of these WrongSignature where a key of ours or of theirs has not signed
+    what is there, Forked where it is not our tree."""
     note = read_note(data)
-    checkpoint = held(str(note), keys)
+    checkpoint = checkpoint_of(note.text)
+    try:
+        note.held_by(verifiers(keys, check_name(checkpoint.origin)))
+    except WrongSignature:
+        raise WrongSignature("our own log has not signed what was cosigned: its signature does not hold") from None
+    except NoteError as error:
+        raise NoteError(
+            f"what was cosigned is not of our own log, by the keys of this machine: {error}; machines that serve one"
+            " database share the folder of keys"
+        ) from None
     own = [key for key in witnesses if key.kind == COSIGNATURE]
     lines = note.held_by(own)
     if any(cosigned_at(line) > time.time() + AHEAD for line in lines):

@@ -1,7 +1,7 @@
 """Refusals of the routes beside /graphql: no such path, another method, and what nobody foresaw.
 
 In: an exception that Starlette or a route raised. Out: JSON of the form that /graphql has, in the language that was
-asked for; under /oauth/ of the form that RFC 6749 has.
+asked for; under /oauth/ of the form that RFC 6749 has; under /log/, which has no JSON of ours, plain text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.errors import BadUserInput
 
@@ -41,6 +41,8 @@ def refusal(request: Request, status: int, en: str, zh: str, headers: dict[str, 
     if request.url.path.startswith("/oauth/"):
         return JSONResponse({"error": "invalid_request", "error_description": en}, status, headers)
     message = zh if language_of(request.headers.get("accept-language", "")) == "zh" else en
+    if request.url.path.startswith("/log/") or request.url.path == "/log":
+        return PlainTextResponse(message + "\n", status, headers)
     found = {"message": message, "extensions": {"code": BadUserInput.code}}
     return JSONResponse({"errors": [found]}, status, headers)
 

@@ -53,9 +53,10 @@ def shares_port() -> bool:
     return sys.platform == "linux"
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises SettingsError where the address is taken, or none of ours."""
-    made = _bound(host, port, shared=False)
+def listen(host: str, port: int, *, prefix: str = "GATEWAY") -> socket.socket:
+    """A socket that listens. Raises SettingsError where the address is taken, or none of ours; it names the settings by
+    their prefix."""
+    made = _bound(host, port, shared=False, prefix=prefix)
     made.listen(BACKLOG)
     return made
 
@@ -77,7 +78,7 @@ def join(host: str, port: int) -> socket.socket:
     return _bound(host, port, shared=True)
 
 
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+def _bound(host: str, port: int, *, shared: bool, prefix: str = "GATEWAY") -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -89,7 +90,7 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     except OSError as error:
         made.close()
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; set GATEWAY_HOST, GATEWAY_PORT"
+            f"cannot listen on {host}:{port}: {error.strerror or error}; set {prefix}_HOST, {prefix}_PORT"
         ) from None
     return made
 

@@ -1,5 +1,5 @@
 """Promises: a demo whose gateway has died says so with the end of its log, and does not exit 0; a log keeps its
-name."""
+name; whom it asks about the sandbox's sources know, on whatever day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ import asyncpg
 import pytest
 
 from gateway.storage.database import Database
-from scripts import demo
+from sandbox.banks_data import SyntheticSummaries
+from sandbox.data import Synthetic
+from sandbox.peer_data import SyntheticPeer
+from sandbox.platform_data import synthetic_rows
+from scripts import demo, demo_subjects, make_demo_data
 
 # Ready at once, and dead when it is told to: by a signal, or in the middle of a question.
 DYING = """
@@ -88,3 +92,37 @@ async def test_a_log_without_a_name_gets_one_and_one_that_has_it_keeps_it(
     assert await demo.log_name(database) == {"GATEWAY_LOG_ORIGIN": demo.LOG_ORIGIN}
     await owner.execute("insert into ledger.checkpoint (size, root, note) values (0, sha256(''), 'x')")
     assert await demo.log_name(database) == {}
+
+
+@pytest.mark.parametrize("day", ["2026-11-01", "2027-02-28", "2029-07-15"])
+def test_the_sources_have_something_to_say(tmp_path: Path, day: str) -> None:
+    make_demo_data.main(["--today", day, "--out", str(tmp_path)])
+    names, kinds = demo.known(demo.read_organisations(tmp_path / "organisations.csv"))
+    courts, peer = Synthetic(names), SyntheticPeer(names)
+    first, second = demo_subjects.for_sources(names, kinds)
+    shown = demo_subjects.for_views(names, kinds, {})
+    for uscc in (first, second, shown):
+        assert courts.rows("dishonest", uscc)
+        assert courts.rows("enforcement", uscc)
+    for uscc in (first, second):
+        there = peer.of(uscc)
+        assert there is not None
+        assert there.records
+    assert SyntheticSummaries(names).of(first) is not None
+    assert [row for row in synthetic_rows({first: names[first]}) if row["tyshxydm"] == first]
+    # Each is asked about by one table alone, and README's first query by nobody: its courts would be kept else.
+    assert demo_subjects.README in names
+    assert len({first, second, shown, demo_subjects.README}) == 4
+    assert f'{{"uscc": "{demo_subjects.README}"}}' in (demo.ROOT / "README.md").read_text(encoding="utf-8")
+    assert demo_subjects.for_views(names, kinds, {first: ["A", "B", "C"]}) == shown
+
+
+def test_of_those_that_courts_have_listed_the_one_whose_records_differ_most(tmp_path: Path) -> None:
+    make_demo_data.main(["--today", "2026-11-01", "--out", str(tmp_path)])
+    names, kinds = demo.known(demo.read_organisations(tmp_path / "organisations.csv"))
+    courts, taken = Synthetic(names), {*demo_subjects.for_sources(names, kinds), demo_subjects.README}
+    free = [uscc for uscc, kind in kinds.items() if kind == "ENTERPRISE" and uscc not in taken]
+    listed = next(uscc for uscc in free if courts.rows("dishonest", uscc))
+    other = next(uscc for uscc in free if not courts.rows("dishonest", uscc))
+    statuses = {listed: ["ACTIVE", "EXPIRED"], other: ["ACTIVE", "EXPIRED", "REPAIRED"]}
+    assert demo_subjects.for_views(names, kinds, statuses) == listed

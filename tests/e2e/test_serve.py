@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -353,3 +354,23 @@ def test_one_worker_ends_cleanly_and_lets_the_embedded_server_go(tmp_path: Path)
     finally:
         running.kill()
         running.wait()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_of_metrics_that_is_taken_is_told_before_anything_starts(tmp_path: Path, workers: str) -> None:
+    """Which setting to change, on the last line; no traceback, and no worker that is started again and again."""
+    (port,) = free_ports(1)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = taken.getsockname()[1] - int(workers) + 1  # the last one's
+        environment |= {"GATEWAY_DATA_DIR": str(tmp_path / "data"), "GATEWAY_ADMIN_PORT": str(place)}
+        arguments = command("serve", "--port", str(port), "--workers", workers)
+        done = subprocess.run(
+            arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"error: cannot listen on 127.0.0.1:{place + int(workers) - 1}: Address already in use;"
+        " set GATEWAY_ADMIN_HOST, GATEWAY_ADMIN_PORT"
+    )
+    assert "Traceback" not in done.stderr

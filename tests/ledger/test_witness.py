@@ -4,6 +4,7 @@ checkpoint, whoever made it; and whatever a hostile log answers costs a bounded 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,9 +25,19 @@ from starlette.exceptions import HTTPException
 
 from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
-from gateway.ledger.head import COSIGNATURES, Tampered, signer, verifiers
+from gateway.ledger.head import COSIGNATURES, signer, verifiers
 from gateway.ledger.merkle import Frontier, leaf_hash
-from gateway.ledger.notes import COSIGNATURE, ED25519, Checkpoint, Note, NoteError, Signer, cosigned_at, read_note
+from gateway.ledger.notes import (
+    COSIGNATURE,
+    ED25519,
+    Checkpoint,
+    Note,
+    NoteError,
+    Signer,
+    WrongSignature,
+    cosigned_at,
+    read_note,
+)
 from gateway.ledger.published import Published
 from gateway.ledger.remote import RemoteError, checked_url, opened
 from gateway.ledger.witness import Forked, Seen, consistent, cosign, keep_cosignatures, seen
@@ -127,8 +138,14 @@ async def test_cosignatures_that_are_not_kept(log: TestLog, witness_keys: KeySto
     for lines in ((own,), (own, other.sign(stored.text, now)), (own, made.sign(stored.text, now + 3_600))):
         with pytest.raises(NoteError):
             await keep_cosignatures(log.log, log.keys, noted(stored.text, *lines), [made.verifier])
-    with pytest.raises(Tampered):
+    with pytest.raises(NoteError, match="share the folder of keys") as unknown:
         await keep_cosignatures(log.log, log.keys, noted(stored.text, made.sign(stored.text, now)), [made.verifier])
+    assert not isinstance(unknown.value, WrongSignature)
+    wrong = dataclasses.replace(own, value=bytes(64))  # it names our key, which has not made it
+    with pytest.raises(WrongSignature, match="our own log has not signed"):
+        await keep_cosignatures(
+            log.log, log.keys, noted(stored.text, wrong, made.sign(stored.text, now)), [made.verifier]
+        )
     # Our own key has signed another tree of that size, or more than there is: somebody was shown a fork.
     ours = signer(log.keys, "checkpoints", ORIGIN)
     for size in (10, 11):

@@ -161,9 +161,13 @@ async def test_the_others() -> None:
 @pytest.mark.parametrize("path", ["/log/checkpoint", "/log/tile/entries/000", "/log/verifiers"])
 async def test_nothing_else_than_get(path: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
-        assert (await get(Log(), path, method)).status == 405
+        found = await get(Log(), path, method)
+        assert (found.status, found.headers["content-type"]) == (405, "text/plain; charset=utf-8")
+        assert found.body == b"this path takes GET, HEAD alone; use it\n"
+    assert "请改用" in (await get(Log(), path, "POST", accept_language="zh")).body.decode()
 
 
 async def test_without_the_database() -> None:
     found = await get(Log(down=True), "/log/checkpoint")
     assert (found.status, found.headers["retry-after"], found.headers["cache-control"]) == (503, "1", "no-store")
+    assert (found.headers["content-type"], found.body) == ("text/plain; charset=utf-8", b"down, try again\n")

@@ -115,6 +115,8 @@ def test_a_port_and_a_host() -> None:
         socket.create_connection((HOST, port), 5).close()
         with pytest.raises(SettingsError, match="in use"):
             listen(HOST, port)
+        with pytest.raises(SettingsError, match="set GATEWAY_ADMIN_HOST, GATEWAY_ADMIN_PORT"):
+            listen(HOST, port, prefix="GATEWAY_ADMIN")
     with pytest.raises(SettingsError, match="cannot listen on 192\\.0\\.2\\.1"):
         listen("192.0.2.1", 0)
 

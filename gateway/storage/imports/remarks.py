@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from gateway.counted import counted
+
 _SHOWN = 5
 VERY_LARGE = Decimal(10) ** 8  # yuan, of one amount: 10,000 in a column of 万元
 
@@ -109,47 +111,49 @@ class Remarks:
         return tuple(note for note in found if note)
 
     def _of_amounts(self) -> tuple[str, ...]:
+        large, odd, unknown = self.large.count, self.odd_fines.count, self.unknown_fines
         return (
-            self.large.count
-            and f"ATTENTION: {self.large.count} amounts of 100 million yuan (1 亿元) or more in a column of 万元; were"
-            f" they in yuan? / 【请核对】{self.large.count} 处金额按“万元”列达到 1 亿元以上，是否误把“元”当“万元”填写:"
+            large
+            and f"ATTENTION: {counted(large, 'amount')} of 100 million yuan (1 亿元) or more in a column of 万元;"
+            f" meant in yuan? / 【请核对】{large} 处金额按“万元”列达到 1 亿元以上，是否误把“元”当“万元”填写:"
             f" {self.large}",
-            self.odd_fines.count
-            and f"{self.odd_fines.count} penalties have the amount of a fine, but not 罚款 among their kinds; their"
-            f" class goes by the kinds / {self.odd_fines.count} 条处罚填了罚款金额而处罚类别中没有“罚款”，已按处罚类别"
-            f"定级，请核对: {self.odd_fines}",
-            self.unknown_fines
-            and f"{self.unknown_fines} penalties with 罚款 have no amount that is known: their class is GENERAL, and"
-            f" they are public / {self.unknown_fines} 条罚款没有金额，按“一般”定级并公示；请补填罚款金额后重新导入",
+            odd
+            and f"{counted(odd, 'penalty has', 'penalties have')} the amount of a fine, but 罚款 is none of the kinds;"
+            f" the class goes by the kinds / {odd} 条处罚填了罚款金额而处罚类别中没有“罚款”，已按处罚类别定级，请核对:"
+            f" {self.odd_fines}",
+            unknown
+            and f"{counted(unknown, 'penalty', 'penalties')} with 罚款, without an amount that is known: of the class"
+            f" GENERAL, and public / {unknown} 条罚款没有金额，按“一般”定级并公示；请补填罚款金额后重新导入",
         )  # type: ignore[return-value]
 
     def _of_subjects(self) -> tuple[str, ...]:
-        doubled = "; ".join(f"{code} {name}" for code, name in self.doubled[:_SHOWN])
+        names, persons, moved, doubled = self.names.count, self.persons.count, self.moved, len(self.doubled)
+        shown = "; ".join(f"{code} {name}" for code, name in self.doubled[:_SHOWN])
         return (
-            self.names.count
-            and f"{self.names.count} names differ from the one on record under the same code; the rows went in by their"
-            f" codes / {self.names.count} 处名称与该代码在库中的名称不一致，已按代码入库，请核对: {self.names}",
-            self.persons.count
-            and f"{self.persons.count} names of persons differ from the one on record under the same identity number;"
-            f" the rows went in by their numbers / {self.persons.count} 处姓名与该证件号码在库中的姓名不一致，已按证件"
-            f"号码入库，请核对号码: {self.persons}",
-            self.moved
-            and f"{self.moved} records were on record under a code that fails its check digit, and were moved to the"
-            f" code of these rows / {self.moved} 条信息原在校验不通过的代码名下，已移到本次填写的代码名下",
-            self.doubled
-            and f"{len(self.doubled)} organisations are on record twice, once by organisation code alone: what is said"
-            f" of that one is not found by the unified code / {len(self.doubled)} 个主体已另以组织机构代码单独"
-            f"入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {doubled}",
+            names
+            and f"{counted(names, 'name differs', 'names differ')} from the one on record under the same code; taken by"
+            f" the code / {names} 处名称与该代码在库中的名称不一致，已按代码入库，请核对: {self.names}",
+            persons
+            and f"{counted(persons, 'name of a person differs', 'names of persons differ')} from the one on record"
+            f" under the same identity number; taken by the number / {persons} 处姓名与该证件号码在库中的姓名不一致，"
+            f"已按证件号码入库，请核对号码: {self.persons}",
+            moved
+            and f"{counted(moved, 'record was', 'records were')} under a code that fails its check digit; moved to the"
+            f" code given now / {moved} 条信息原在校验不通过的代码名下，已移到本次填写的代码名下",
+            doubled
+            and f"{counted(doubled, 'organisation is', 'organisations are')} on record twice, once by organisation code"
+            f" alone: what is said of that one is not found by the unified code / {doubled} 个主体已另以组织机构代码"
+            f"单独入库，按统一社会信用代码查不到那部分信息，请补填代码后重新导入: {shown}",
         )  # type: ignore[return-value]
 
     def _of_the_platform(self) -> str:
         if not self.adopted:
             return ""
-        ended_en = f"; {self.ended} of them are repaired or revoked, and stay so" if self.ended else ""
+        ended_en = f"; repaired or revoked, and staying so: {self.ended}" if self.ended else ""
         ended_zh = f"，其中 {self.ended} 条已修复或撤销，不恢复公示" if self.ended else ""
         return (
-            f"{self.adopted} rows were on record from the regional platform already; the records are this source's now"
-            f"{ended_en} / {self.adopted} 行此前已由区域平台推送入库，现归本来源{ended_zh}"
+            f"{counted(self.adopted, 'row was', 'rows were')} on record from the regional platform already, and this"
+            f" source's from now on{ended_en} / {self.adopted} 行此前已由区域平台推送入库，现归本来源{ended_zh}"
         )
 
     def _of_older(self, before: dt.date | None) -> str:
@@ -158,7 +162,8 @@ class Remarks:
         until_en = f" (of {self.newest})" if self.newest else ""
         until_zh = f"（{self.newest}）" if self.newest else ""
         return (
-            f"{self.older.count} rows have older content, which was replaced since; the newer content{until_en} stays."
+            f"{counted(self.older.count, 'row has', 'rows have')} older content, which was replaced since; the newer"
+            f" content{until_en} stays."
             + (f" This very file was imported before, on {before}." if before else "")
             + f" --apply-older puts it back on purpose / {self.older.count} 行是已被更正过的旧内容，未采用，"
             + f"保留较新内容{until_zh}"

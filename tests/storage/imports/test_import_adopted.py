@@ -25,7 +25,7 @@ USCC, ORGAN_B = code("91", 1), code("11", 900_009)
 KEY = f"xzcf|{USCC}|样例〔2026〕1号"
 # The same act as `at(…)` says, in the department's own words.
 FILE = penalty(1, CF_XDR_MC="样例一有限公司", CF_CFLB="罚款", CF_NR_FK="1.5")
-TOLD = "1 rows were on record from the regional platform already; the records are this source's now"
+TOLD = "1 row was on record from the regional platform already, and this source's from now on"
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ async def test_what_has_ended_is_not_published_again(
         assert rejected in report.first_rejects[0][4]
     else:
         assert counts(report) == (1, 0, 1, 0, 0)
-        assert "1 of them are repaired or revoked, and stay so" in report.notes[0]
+        assert "; repaired or revoked, and staying so: 1 / " in report.notes[0]
         assert "其中 1 条已修复或撤销，不恢复公示" in report.notes[0]
 
 

@@ -35,7 +35,7 @@ async def test_an_older_file_undoes_no_correction(database: Database, owner: Db,
     report = await load(database, first, received_at=LATER + dt.timedelta(days=1))
     assert (counts(report), report.older) == ((1, 0, 0, 0, 0), 1)
     [told] = report.notes
-    assert "1 rows have older content" in told
+    assert "1 row has older content" in told
     assert "the newer content (of 2026-06-05) stays. This very file was imported before, on 2026-06-02" in told
     assert "保留较新内容（2026-06-05）" in told
     assert "--apply-older" in told
@@ -139,7 +139,7 @@ async def test_a_mended_code_moves_the_record(database: Database, owner: Db, tmp
     before = await _record(owner, 872_001)
     report = await load(database, written(tmp_path / "r.csv", [row]), received_at=LATER)
     assert counts(report) == (1, 0, 1, 0, 0)
-    assert "1 records were on record under a code that fails" in report.notes[0]
+    assert "1 record was under a code that fails" in report.notes[0]
     after = await _record(owner, 872_001)  # one, not two
     assert (after["uscc"], after["external_id"], after["version"]) == (right, before["external_id"], 2)
     assert counts(await load(database, tmp_path / "r.csv")) == (1, 0, 0, 1, 0)
@@ -219,9 +219,9 @@ async def test_amounts_that_look_wrong_are_told(database: Database, tmp_path: Pa
         penalty(874_003, CF_CFLB="警告", CF_NR_FK="0.5"),
     ]
     large, odd = (await load(database, written(tmp_path / "m.csv", rows))).notes
-    assert large.startswith("ATTENTION: 1 amounts of 100 million yuan (1 亿元) or more in a column of 万元")
+    assert large.startswith("ATTENTION: 1 amount of 100 million yuan (1 亿元) or more in a column of 万元")
     assert "line 2: 50,000 万元 = 500,000,000.00 元" in large
-    assert odd.startswith("1 penalties have the amount of a fine, but not 罚款 among their kinds")
+    assert odd.startswith("1 penalty has the amount of a fine, but 罚款 is none of the kinds")
     rows = [penalty(874_004, CF_CFLB="罚款", **{"罚款金额（元）": "500000000"})]
     assert (await load(database, written(tmp_path / "n.csv", rows))).notes == ()
 

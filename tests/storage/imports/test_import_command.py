@@ -62,7 +62,7 @@ def test_all_in(tmp_path: Path) -> None:
 def test_some_rejected(tmp_path: Path) -> None:
     result = run(file(tmp_path, GOOD + "8801,样例市\n"), "--as", "divisions", "--rejects", tmp_path / "r.csv")
     assert result.exit_code == 3
-    assert "1 rows rejected" in result.stderr
+    assert "1 row rejected; mend it in" in result.stderr
     assert "3,code,8801" not in (tmp_path / "r.csv").read_text(encoding="utf-8-sig")  # the parent is what lacks
     assert "3,上级代码,88," in (tmp_path / "r.csv").read_text(encoding="utf-8-sig")
 
@@ -113,7 +113,7 @@ def test_organisations_without_a_valid_code_are_told_of(tmp_path: Path) -> None:
     path = file(tmp_path, f"name,uscc,subject_kind\n样例甲有限公司,{right},\n样例乙有限公司,{wrong},企业\n")
     result = run(path, "--as", "organisations")
     assert result.exit_code == 0
-    assert "1 new organisations have no valid code" in result.stderr.replace("\n", " ")
+    assert "1 new organisation has no valid code" in result.stderr.replace("\n", " ")
     again = run(path, "--as", "organisations")
     assert "no valid code" not in again.stderr
 

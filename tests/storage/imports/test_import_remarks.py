@@ -27,7 +27,7 @@ async def test_a_fine_without_an_amount_is_public(
     report = await load(database, written(tmp_path / "f.csv", rows))
     assert counts(report) == (3, 3, 0, 0, 0)
     [told] = report.notes
-    assert "1 penalties with 罚款 have no amount that is known" in told
+    assert "1 penalty with 罚款, without an amount that is known" in told
     assert "1 条罚款没有金额" in told
     found = await owner.fetch(
         "select severity, published, amount is null as unknown from core.record"
