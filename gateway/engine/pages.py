@@ -15,7 +15,7 @@ from gateway.engine import plan as p
 from gateway.engine.bindings import WINDOW, Condition, Page, Rows
 from gateway.engine.fields import Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
-from gateway.engine.search import COUNTED, Total, beyond, with_total
+from gateway.engine.search import COUNTED, NAMED, Total, beyond, with_total
 from gateway.engine.search import page as found_page
 from gateway.engine.search import total as found_total
 from gateway.engine.values import Value, absent
@@ -83,8 +83,11 @@ class Pages(Fields):
         if page.backward:
             query = f"select * from ({query}) r order by r.n desc"
         outer = self._outer(page, infos, len(edges), size, place, more=more, shown=bool(own.shown))
-        outer += [f"{total.number} as total"] if total is not None else []
-        before = f"{total.parts} " if total is not None else ""
+        before = ""
+        if total is not None:
+            before = f"{total.parts} "
+            outer.append(f"{total.number} as total")
+            outer += self._counted(total, row, alias, beyond=size)
         row.joins.append(f"left join lateral ({before}select {', '.join(outer)} from ({query}) q) {alias} on true")
         self._pass_on(own, alias, row)
         if self._mode == "keys":
@@ -147,7 +150,14 @@ class Pages(Fields):
             if (rows.search.before if page.backward else rows.search.after) is None:
                 return Text().literal("false")
             query = beyond(self._schema, rows.search, self._parameter, self._alias("few"), backward=page.backward)
-            return _any(f"({query}) q")
+            if self._mode != "shown":
+                return _any(f"({query}) q")
+            # That there is somebody of this name is told of them.
+            alias = self._alias("x")
+            found = f"(select v.external_id from {self._schema}.subject v where v.id = q.subject_id limit 1)"
+            row.joins.append(f"left join lateral (select {found}::text as i from ({query}) q) {alias} on true")
+            self._tell(row, f"{alias}.i")
+            return Text().sql(f"({alias}.i is not null)::text")
         if page.sealed is not None:
             own = Row(self._alias("t"), rows.relation)
             begin, column = self._places[field], own.column(page.order_column)
@@ -280,12 +290,30 @@ class Pages(Fields):
         if rows.search is not None:
             alias = self._alias("c")
             made = found_total(self._schema, rows.search, self._parameter, self._alias)
-            before = f"{made.parts} " if made.parts else ""
-            row.joins.append(f"left join lateral ({before}select {made.number} as n) {alias} on true")
+            columns = ", ".join([f"{made.number} as n", *self._counted(made, row, alias)])
+            row.joins.append(f"left join lateral ({made.parts} select {columns}) {alias} on true")
             return f"{alias}.n"
         own = Row(self._alias("t"), rows.relation)
         where = self._where(rows, own, row)
         return f"(select count(*) from {self._schema}.{rows.relation} {own.alias}{where})"
+
+    def _counted(self, total: Total, row: Row, alias: str, beyond: str = "0") -> list[str]:
+        """The column of a total that tells whom it counted, for the account: how many bear a name is what is shown of
+        somebody of that name. `beyond`: the page beside it has so many of them."""
+        if self._mode != "shown":
+            return []
+        self._tell(row, f"{alias}.counted")
+        ids = (
+            f"select string_agg(s.external_id::text, ',') from (select distinct c.subject_id from ({total.subjects}) c)"
+            f" c cross join lateral (select v.external_id from {self._schema}.subject v where v.id = c.subject_id"
+            " limit 1) s"
+        )
+        return [f"case when {total.number} > {beyond} and {total.number} <= {NAMED} then ({ids}) end as counted"]
+
+    @staticmethod
+    def _tell(row: Row, ids: str) -> None:
+        row.shown.append(ids)
+        row.several = True
 
     def _page_info(self, items: tuple[tuple[str, str], ...], field: p.Connection, alias: str, row: Row) -> Text:
         text = Text().literal("{")

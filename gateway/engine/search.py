@@ -27,6 +27,7 @@ COUNTED = 1_000  # how far a total is exact
 ENDINGS = 2_200  # that a total reads: most names match by two, one for each way of writing 有限责任公司
 _OF_A_PAGE = 3  # endings read for each subject of a first page
 FEW = 2_000  # holders of a role
+NAMED = 20  # subjects that a total at most counts where it tells of each of them: of more it is a number
 _TIERS = (0, 1)
 
 
@@ -62,10 +63,12 @@ def beyond(schema: str, search: Search, parameter: Parameter, alias: str, *, bac
 @dataclass(frozen=True, slots=True)
 class Total:
     """The subjects of all pages, at most one more than a total counts. `parts`: common table expressions, on which
-    `number` and `page` stand; `page`: the query of the first page, where it was asked for."""
+    the others stand; `page`: the query of the first page, where it was asked for; `subjects`: of all that `number`
+    counts, some several times."""
 
     parts: str
     number: str
+    subjects: str
     page: str = ""
 
 
@@ -80,7 +83,9 @@ def total(
         raise ValueError("this page is not the first of all that is counted")
     every = _Sql(schema, search, parameter, str(COUNTED + 1), _Between())
     if search.roles is not None:
-        return Total("", f"(select count(*) from ({_matches(every, alias('few'))}) q)")
+        all_of_them = alias("all")
+        part = f"with {all_of_them} as materialized ({_matches(every, alias('few'))})"
+        return Total(part, f"(select count(*) from {all_of_them})", f"select q.subject_id from {all_of_them} q")
     raw, once, lack, rest = alias("raw"), alias("once"), alias("lack"), alias("rest")
     short = f"o.endings >= {ENDINGS} and o.n <= {COUNTED}"
     parts = [
@@ -108,7 +113,9 @@ def total(
         f"{rest} as materialized (select b.* from ({_matches(every, '')}) b where (select yes from {lack}))",
     ]
     number = f"(select case when l.yes then (select count(*) from {rest}) else l.n end from {lack} l)"
-    return Total(f"with {', '.join(parts)}", number, page)
+    # Where `raw` lacks some, `rest` has all; elsewhere it is empty.
+    subjects = f"select r.subject_id from {raw} r union all select r.subject_id from {rest} r"
+    return Total(f"with {', '.join(parts)}", number, subjects, page)
 
 
 def with_total(search: Search) -> bool:

@@ -7,17 +7,20 @@ its conditions instead of the names (few or many of them), the answer is the sam
 
 from __future__ import annotations
 
+import base64
 import itertools
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
 import pytest
 
 from gateway.engine import search
+from gateway.engine.execute import Request
+from gateway.engine.pages import Pages
 from gateway.errors import Refused
 from gateway.storage.identifiers import fold_name, node_id, uscc_check_digit
 from gateway.storage.names import index_names
@@ -384,3 +387,86 @@ async def test_no_pattern_is_read_into_what_is_typed(world: World, known: list[K
     for typed in ("%%", "__", "样%", ".*", "样例' or '1'='1", "\\\\"):
         answer = await world.ask("public", QUERY, {"q": typed})
         assert answer["data"]["searchSubjects"]["edges"] == [], typed
+
+
+NUMBERS = (
+    "{ totalCount }",
+    "{ totalCountExact }",
+    "{ totalCount edges { node { name } } }",
+    "{ pageInfo { hasPreviousPage } }",
+)
+
+
+def behind(query: str) -> str:
+    """A cursor behind all that a search finds: anybody can write one."""
+    ending = base64.urlsafe_b64encode(f"{fold_name(query)}\uffff".encode()).decode()
+    return f"n1{ending}{node_id('S', uuid.uuid4())}"
+
+
+def whom(known: list[Known]) -> list[tuple[str, dict[str, Any]]]:
+    """Names, with filters, that few bear, and what nobody is called."""
+    alone = [one for one in known if len(one.name) > 3 and len(expected(known, one.name, "internal", {})) == 1]
+    servant = next(one for one in alone if one.klass == "SERVANT")
+    firm = next(one for one in alone if one.roles)
+    return [
+        (servant.name, {}),
+        (servant.name, {"kinds": [servant.kind]}),
+        (firm.name, {"roles": firm.roles}),
+        (firm.uscc or firm.name, {}),
+        ("旧名", {}),
+        ("没有这个", {}),
+    ]
+
+
+@pytest.mark.parametrize("endings", [2_200, 1])
+@pytest.mark.parametrize("fields", NUMBERS)
+async def test_whom_a_number_tells_of_is_in_the_account(
+    world: World, known: list[Known], owner: Any, fields: str, endings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many are called so, asked of one name, is an answer about who bears it: they find it among their disclosures.
+    Without the control a count, or whether a page precedes this one, is told of nobody."""
+    monkeypatch.setattr(search, "ENDINGS", endings)
+    uuids = {row[0]: str(row[1]) for row in await owner.fetch("select id, external_id from core.subject")}
+    for text, given in whom(known):
+        wanted = {uuids[one] for one in expected(known, text, "internal", given)}
+        assert bool(wanted) is (text != "没有这个")
+        for place in (None, behind(text)):
+            before = await numbers(world, fields, text, given, place)
+            with monkeypatch.context() as patch:
+                patch.setattr(Pages, "_tell", lambda *_: None)
+                without = await numbers(world, fields, text, given, place, "# without")
+            told = not (place is None and "hasPreviousPage" in fields)  # nothing precedes the beginning
+            assert before == (wanted if told else set()), (text, given, place)
+            if place is not None or "edges" not in fields:
+                assert without == set(), (text, given, place)
+
+
+async def numbers(
+    world: World, fields: str, text: str, given: dict[str, Any], place: str | None, remark: str = ""
+) -> set[str]:
+    """Whom the account of a search in the internal view names."""
+    query = "query N($q: String!, $filter: SubjectFilter, $after: String) { searchSubjects(query: $q, filter: $filter,"
+    query += f" after: $after) {fields} }} # {search.ENDINGS} {remark}"
+    world.account.disclosures.clear()
+    await world.ask("internal", query, {"q": text, "filter": given, "after": place})
+    (disclosure,) = world.account.disclosures
+    return set(filter(None, str(disclosure.subject_ids, "ascii").split(",")))
+
+
+async def test_a_number_of_many_names_nobody(world: World, known: list[Known]) -> None:
+    """Statistics: only those on the page are shown."""
+    assert len(expected(known, "公司", "internal", {})) > search.NAMED
+    assert await numbers(world, "{ totalCount }", "公司", {}, None) == set()
+    some = await numbers(world, "{ totalCount edges { node { id } } }", "公司", {}, None)
+    assert len(some) == 20
+
+
+async def test_a_token_for_few_subjects_counts_no_more(world: World, known: list[Known]) -> None:
+    """Whom a number tells of counts among the subjects that the token allows."""
+    several = next(
+        name for name in (one.name for one in known) if 1 < len(expected(known, name, "restricted", {})) <= search.NAMED
+    )
+    principal = replace(world.principal("restricted"), max_subjects=1)
+    request = Request("query($q: String!) { searchSubjects(query: $q) { totalCount } }", None, {"q": several})
+    with pytest.raises(Refused, match="more than the 1 subjects"):
+        await world.engine.answer(principal, request)
