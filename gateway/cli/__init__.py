@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import access, changes, clients, erase, imports, keys, ledger, receipt, schema, seals, serve, token
+from gateway.cli import (
+    access,
+    changes,
+    clients,
+    erase,
+    imports,
+    keys,
+    ledger,
+    receipt,
+    retention,
+    schema,
+    seals,
+    serve,
+    token,
+)
 
 app = typer.Typer(
     name="credit-gateway",
@@ -46,6 +60,7 @@ ledger.app.add_typer(access.app, name="access-request")
 ledger.app.command("seal")(seals.seal)
 ledger.app.command("unseal")(seals.unseal)
 ledger.app.command("seals")(seals.seals)
+ledger.app.command("retention")(retention.retention)
 app.command("erase")(erase.erase_command)
 app.add_typer(receipt.app, name="receipt")
 app.command("schema")(schema.schema)

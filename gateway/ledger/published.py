@@ -41,6 +41,9 @@ _WAITING: Final = """select extract(epoch from now() - d.at)::bigint as seconds 
     cross join lateral (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot)
         order by d.xid limit 1) d"""
 _LATE: Final = 60  # s after which a disclosure should be in the log whatever happens
+# One month at a time is the course of things.
+_GOING: Final = """select count(*) as months, min(m.earliest) as earliest from ledger.months() m
+    where m.due and m.days < ledger.days_due()"""
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
 
@@ -114,7 +117,8 @@ class Published:
         return "".join(f"{key}\n" for key in found).encode()
 
     async def warnings(self) -> list[str]:
-        """What an operator should look at: rows that do not give what was signed, or that nobody takes."""
+        """What an operator should look at: rows that do not give what was signed, or that nobody takes; months that
+        are to go at once."""
 
         async def fetch(sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
             return await self._pool.fetch(sql, arguments, again=same)
@@ -127,6 +131,12 @@ class Published:
         if rows and rows[0]["seconds"] > _LATE:
             return [
                 f"the log: disclosures of {rows[0]['seconds']} s ago are not in it; no process sequences, see its log"
+            ]
+        rows = await self._pool.fetch(_GOING, (), again=same)
+        if rows and rows[0]["months"] > 1:
+            return [
+                f"the ledger: {rows[0]['months']} months of disclosures are to go, from {rows[0]['earliest']} on; if"
+                " that is not meant, mend the database's clock or ledger.retention (credit-gateway ledger retention)"
             ]
         return []
 

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.ledger.events import Events
 from gateway.ledger.lead import connected, leading
+from gateway.ledger.retention import Retention
 from gateway.storage.faults import told_of
 from gateway.storage.lane import Connection
 
@@ -72,6 +73,7 @@ class Sequencer:
         self._settled = False  # whether rows need no looking up among the leaves (ledger.adopt)
         self.leads = False
         self._metrics(registry)
+        self._retention = Retention(registry, events)
 
     def _metrics(self, registry: CollectorRegistry) -> None:
         Gauge("credit_log_leads", "1 in the process that sequences", registry=registry).set_function(
@@ -201,17 +203,8 @@ class Sequencer:
             await connection.execute("select ledger.count_sealed()", timeout=_LONGEST)
             if made := await connection.fetchval("select ledger.add_partitions($1)", _MONTHS, timeout=_LONGEST):
                 logger.info("sequencer: %d partitions made", made)
-            while gone := await self._let_go(connection):
-                logger.info("sequencer: %d disclosures are no longer kept", gone)
+            await self._retention.care(connection)
         except asyncpg.PostgresError as error:
             if connection.is_closed():
                 raise
             logger.warning("sequencer: partitions: %s", told_of(error))
-
-    async def _let_go(self, connection: Connection) -> int:
-        """One month that is no longer kept, with its event; how many disclosures that were."""
-        async with connection.transaction():
-            gone: int = await connection.fetchval("select ledger.let_go()", timeout=_LONGEST)
-            if gone:
-                await self._events.sign(connection, "RETENTION")
-        return gone

@@ -166,6 +166,6 @@ async def _move_out(
         await connection.execute(
             f"alter table {table} detach partition {table}_rest; {made};"
             f" with moved as (delete from {table}_rest where {key} >= {start} and {key} < {end} returning *)"
-            f" insert into {table} select * from moved;"
+            f" insert into {table} overriding system value select * from moved;"
             f" alter table {table} attach partition {table}_rest default"
         )

@@ -292,7 +292,9 @@ async def test_a_month_with_sealed_entries_is_kept(stack: Stack, looks: tuple[Lo
     """Else the entry could never be told."""
     await stack.owner.execute(
         "create table ledger.disclosure_2020_01 partition of ledger.disclosure for values from"
-        " ('2020-01-01 00:00+08') to ('2020-02-01 00:00+08'); update ledger.retention set months = 12"
+        " ('2020-01-01 00:00+08') to ('2020-02-01 00:00+08'); update ledger.retention set months = 12;"
+        " insert into ledger.lived select core.today() - n, ledger.due() from generate_series(0, 6) n"
+        " on conflict (day) do update set due = excluded.due"
     )
     identity = await seal(stack, 3_600, case="old")
     await stack.owner.execute(
@@ -307,7 +309,7 @@ async def test_a_month_with_sealed_entries_is_kept(stack: Stack, looks: tuple[Lo
     assert await stack.owner.fetchval("select ledger.let_go()") == 0
     assert await as_written(stack, "UNSEAL", "select ledger.end_seal($1)", identity) == 1
     assert await as_written(stack, "RETENTION", "select ledger.let_go()") == 1
-    await stack.owner.execute("update ledger.retention set months = null")
+    await stack.owner.execute("update ledger.retention set months = null; truncate ledger.lived")
     edges = (await stack.ask(ALL, {"first": 100}, token=looks[0].account)).data["viewer"]["disclosures"]["edges"]
     (entry,) = [edge["node"] for edge in edges if edge["node"]["at"].startswith("2020-01-15")]
     assert (entry["caseNumber"], entry["organisationUscc"], entry["publicFields"]) == (None, None, [])

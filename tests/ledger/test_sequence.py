@@ -273,6 +273,24 @@ async def test_months_ahead_are_made_while_writers_write(
     assert await log.fetchval("select ledger.add_partitions(4)") == 1
 
 
+async def test_months_ahead_are_made_of_every_table(log: Connection, owner: Connection) -> None:
+    """A partition that a process has made takes rows, those with an identity, too."""
+    last = await owner.fetchval(
+        "select max(inhrelid::regclass::text) from pg_inherits where inhparent = 'core.source_answer'::regclass"
+        " and inhrelid::regclass::text not like '%_rest'"
+    )
+    await owner.execute(f"drop table {last}")
+    assert await log.fetchval("select ledger.add_partitions(4)") == 1
+    where = await owner.fetchval(
+        "insert into core.source_answer (asked_at, source_code, part, uscc, rows)"
+        " values (to_timestamp(right($1, 7) || '-15', 'YYYY_MM-DD'), 'COURTS', 'P', 'u', '[]')"
+        " returning id::text || ' ' || tableoid::regclass",
+        last,
+    )
+    assert where.split(" ")[1] == last
+    assert await owner.fetchval("delete from core.source_answer returning id") == int(where.split(" ")[0])
+
+
 async def test_a_month_that_is_over_goes_when_the_log_has_it_and_the_log_says_so(
     log: Connection, owner: Connection, writers: list[Connection]
 ) -> None:
@@ -286,12 +304,15 @@ async def test_a_month_that_is_over_goes_when_the_log_has_it_and_the_log_says_so
     kept = await write(owner, 2, [shown])
     await sequence(log)
     assert await log.fetchval("select ledger.let_go()") == 0  # nobody has said that anything goes
-    await owner.execute("update ledger.retention set months = 24")
+    await owner.execute(
+        "update ledger.retention set months = 24;"
+        " insert into ledger.lived select core.today() - n, ledger.due() from generate_series(0, 6) n"
+    )
     assert await log.fetchval("select ledger.let_go()") == 0  # its subjects have no numbers yet
     await log.fetchval("select ledger.fan_out(10)")
     assert await log.fetchval("select ledger.let_go()") == 3
     assert await log.fetchval("select ledger.let_go()") == 0
-    await owner.execute("update ledger.retention set months = null")
+    await owner.execute("update ledger.retention set months = null; truncate ledger.lived")
     assert {row["id"] for row in await log.fetch("select id from ledger.disclosure")} == set(kept)
     assert await sequence(log) == 1
     go = json.loads(await log.fetchval("select content from ledger.event"))

@@ -79,3 +79,22 @@ async def test_rows_of_a_month_without_its_partition_are_moved(
     await migrate.ensure_partitions(owner)
     assert [row[0] for row in await owner.fetch(where)] == [True, False, False]
     await migrate.ensure_partitions(owner)
+
+
+async def test_answers_of_a_month_without_its_partition_are_moved(owner: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Their ids are an identity of the table, and stay what they were."""
+    last = await owner.fetchval(
+        "select max(inhrelid::regclass::text) from pg_inherits where inhparent = 'core.source_answer'::regclass"
+        " and inhrelid::regclass::text not like '%_rest'"
+    )
+    await owner.execute(f"drop table {last}")
+    written = await owner.fetchval(
+        "insert into core.source_answer (asked_at, source_code, part, uscc, rows)"
+        " values (to_timestamp(right($1, 7) || '-15', 'YYYY_MM-DD'), 'COURTS', 'P', 'u', '[]')"
+        " returning tableoid::regclass || ' ' || id",
+        last,
+    )
+    assert written.split()[0] == "core.source_answer_rest"
+    await migrate.ensure_partitions(owner)
+    moved = await owner.fetchval("select tableoid::regclass || ' ' || id from core.source_answer")
+    assert moved == f"{last} {written.split()[1]}"

@@ -184,7 +184,8 @@ GRANTS: dict[tuple[str, str], str] = {
         ("log", f"ledger.{table}"): "SELECT"
         for table in (
             *("disclosure", "told", "event", "leaf", "log_state", "subject_entry", "erased", "kept_salt"),
-            "retention",
+            # how long it is kept, and the days on which that was looked at; written by functions alone
+            *("retention", "lived"),
             # what waits for the end of a seal, and the one number that is told of it
             *("seal", "sealed_entry", "sealed_total"),
         )
