@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.access import Connection, on_ledger
-from gateway.cli.common import counted, note, show_json, show_table
+from gateway.cli.common import note, show_json, show_table
+from gateway.counted import counted
 from gateway.zone import SHANGHAI
 
 _STATE: Final = """select (select r.months from ledger.retention r) as months, ledger.days_due() as days_needed,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from gateway.counted import counted
 from gateway.ledger.events import Events
 from gateway.storage.lane import Connection
 
@@ -79,8 +80,8 @@ class Retention:
         row: Any = await connection.fetchrow(_LIVE, timeout=_LONGEST)
         if row["ahead"]:
             logger.warning(
-                "sequencer: the database's clock was set back; days of the ledger that lie ahead of it no longer count: %d",
-                row["ahead"],
+                "sequencer: the database's clock was set back; what it had of days ahead no longer counts: %s",
+                counted(row["ahead"], "day"),
             )
         if row["fresh"] and row["before"] is not None and (row["today"] - row["before"]).days > 1:
             logger.warning(

@@ -308,7 +308,7 @@ async def test_what_looks_like_a_jump_is_told(ledger: Ledger, caplog: pytest.Log
         caplog.clear()
         await ledger.set_clock(TODAY)
         await process.care()
-        assert "days of the ledger that lie ahead of it no longer count: 1" in caplog.text
+        assert "set back; what it had of days ahead no longer counts: 1 day" in caplog.text
 
 
 async def test_the_runner_looks(database: Database, ledger: Ledger) -> None:
