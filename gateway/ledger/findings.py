@@ -21,7 +21,7 @@ KINDS: Final = {
     "CHECKPOINT_AHEAD": "more entries were signed than there are",
     "CHECKPOINT_SIGNATURE": "a checkpoint was not signed by the log's key, or not as it is stored",
     "COSIGNATURE": "another region has cosigned another tree",
-    "NUMBERS": "a subject's entries are not numbered from 1 without gaps",
+    "NUMBERS": "a subject's entries are not numbered from 1 without gaps, in the order of the log",
     "SUBJECT_ENTRIES": "what subjects are shown is not what was disclosed of them",
     "TOMBSTONE": "something was erased without, or otherwise than, its event in the log says",
     "RETENTION": "more or fewer disclosures are gone than the event in the log says",

@@ -26,11 +26,16 @@ _OURS: Final = ("at", "number")  # what signing adds
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row: what it says, and whether that holds and is in the log."""
+    """One row: what it says, and whether that is as it should be: in the log, or on its way there."""
 
     row: Any
     content: Mapping[str, Any]
-    holds: bool
+    right: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is as it should be, and in the log."""
+        return self.right and self.row["index"] is not None
 
     @property
     def kind(self) -> str:
@@ -52,7 +57,7 @@ def judge(rows: Sequence[Any], keys: Keys, findings: Findings) -> list[Event]:
         wrong = _wrong(row, content, signed_from_here=claim or later, keys=keys)
         if wrong:
             findings.add(wrong, f"event {row['id']} ({row['kind']}) of {row['at']:%Y-%m-%d %H:%M:%S} UTC")
-        made.append(Event(row, content, not wrong and row["index"] is not None))
+        made.append(Event(row, content, not wrong))
     _numbers([_number(row, content) for row, content in zip(rows, contents, strict=True)], findings)
     return made
 
@@ -118,6 +123,25 @@ def seals(events: Iterable[Event], rows: Iterable[Any]) -> list[UUID]:
         if event.kind == "SEAL" and event.holds
     }
     return [row["id"] for row in rows if canonical_json(_object(row["told"])) in said]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What seals covered that have ended: whose requests, or which."""
+
+    clients: tuple[str, ...] = ()
+    matters: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    disclosures: tuple[str, ...] = ()
+
+
+_COVERED: Final = ("client_id", "matter", "case_number", "disclosure")
+
+
+def opened(events: Iterable[Event]) -> Opened:
+    """As the ends of seals say. They give the numbers at once, and are in the log a little later."""
+    ended = [event.content for event in events if event.kind == "UNSEAL" and event.right]
+    return Opened(*(tuple(sorted({s[n] for s in ended if isinstance(s.get(n), str)})) for n in _COVERED))
 
 
 def _is_month(begin: dt.datetime, end: dt.datetime) -> bool:

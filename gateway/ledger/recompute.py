@@ -14,7 +14,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ import asyncpg
 
 from gateway.ledger.commitment import ERASED_SUBJECT, OF_ENTRY, SOURCES, SUBJECTS, VARIABLES, Punctured, of_disclosure
 from gateway.ledger.findings import Findings
+from gateway.ledger.judged import Opened
 
 BATCH: Final = 2_000  # rows that are fetched at once
 SUM_BYTES: Final = 16
@@ -40,6 +41,11 @@ _ROWS: Final = """select d.id, d.at, d.client_id, d.organisation_uscc, d.view, d
     where d.ctid >= $2 and d.ctid < $3"""
 _ENTRIES: Final = """select subject_id, number, leaf_index, disclosure_id, at from ledger.subject_entry
     where subject_id >= $1 and subject_id <= $2 order by subject_id, number"""
+# Of entries those that may have waited for the end of a seal.
+_WAITED: Final = """select l.index from ledger.leaf l
+    join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
+    where l.index = any ($1::bigint[]) and (d.client_id = any ($2::text[]) or d.matter = any ($3::text[])
+        or d.case_number = any ($4::text[]) or d.id::text = any ($5::text[]))"""
 _ERASED: Final = "select disclosure_id, place, leaf_hash from ledger.erased where disclosure_id = any ($1)"
 _KEPT: Final = "select disclosure_id, place, salt from ledger.kept_salt where disclosure_id = any ($1)"
 
@@ -70,6 +76,7 @@ class Job:
     held_back: frozenset[int]  # leaves below it that have none yet
     key: bytes  # of the sums, made for this run: nobody can make rows whose sum fits
     gone: Gone
+    opened: Opened  # by the ends of seals
 
     @classmethod
     def read(cls, line: str) -> Job:
@@ -84,6 +91,7 @@ class Job:
             frozenset(data["held_back"]),
             bytes.fromhex(data["key"]),
             Gone(gone),
+            Opened(**{name: tuple(found) for name, found in data["opened"].items()}),
         )
 
     def line(self) -> str:
@@ -96,6 +104,7 @@ class Job:
             "held_back": sorted(self.held_back),
             "key": self.key.hex(),
             "gone": [[begin.isoformat(), end.isoformat()] for begin, end in self.gone.months],
+            "opened": asdict(self.opened),
         }
         return json.dumps(made)
 
@@ -207,22 +216,41 @@ class Recomputing:
                     done.sum += entry_sum(job.key, subject, index, row["id"], at)
 
     async def entries(self, first: str, last: str) -> Done:
-        """The entries of these subjects: their numbers, and their sum."""
+        """The entries of these subjects: their numbers, in the order of the log, and their sum."""
         done, job = Done(), self._job
         cursor = await self._connection.cursor(_ENTRIES, UUID(first), UUID(last))
-        subject, number = None, 0
+        subject, number, before = None, 0, -1
         while batch := await cursor.fetch(BATCH):
+            back = {}
             for owner, own, index, disclosure, at in batch:
                 done.rows += 1
                 if owner != subject:
-                    subject, number = owner, 0
+                    subject, number, before = owner, 0, -1
                 number += 1
                 if own != number:
                     done.findings.add("NUMBERS", f"subject {owner}", f"number {number} is missing, {own} follows")
                     number = own
-                if not job.gone.has(at):
+                let_go = job.gone.has(at)
+                if index < before and not let_go:  # of what is gone nobody knows any more
+                    back[index, owner] = own
+                before = index
+                if not let_go:
                     done.sum += entry_sum(job.key, owner, index, disclosure, at)
+            if back:
+                await self._out_of_order(back, done)
         return done
+
+    async def _out_of_order(self, back: Mapping[tuple[int, UUID], int], done: Done) -> None:
+        """Entries that stand further back in the log than the number before theirs: the first of those that a seal held
+        up, which get their numbers when it ends."""
+        ended = self._job.opened
+        covered = (ended.clients, ended.matters, ended.cases, ended.disclosures)
+        indices = list({index for index, _ in back})
+        rows = await self._connection.fetch(_WAITED, indices, *covered) if any(covered) else []
+        waited = {row["index"] for row in rows}
+        for (index, owner), number in back.items():
+            if index not in waited:
+                done.findings.add("NUMBERS", f"subject {owner}, number {number}", "it is not in the order of the log")
 
 
 def _where(row: Mapping[str, Any]) -> str:

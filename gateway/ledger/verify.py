@@ -27,7 +27,7 @@ import asyncpg
 from gateway.errors import OperatorError
 from gateway.ledger.findings import MOST, Findings
 from gateway.ledger.follow import Leaves
-from gateway.ledger.judged import erased, judge, seals
+from gateway.ledger.judged import Opened, erased, judge, opened, seals
 from gateway.ledger.judged import let_go as let_go_by
 from gateway.ledger.notes import Verifier
 from gateway.ledger.recompute import SUM_BYTES, Gone, Job, recomputing
@@ -113,6 +113,7 @@ class _Known:
     gone: Gone
     told_gone: tuple[int, ...]  # how many of each, as the events say
     held_back: frozenset[int]
+    opened: Opened
 
 
 class Verification:
@@ -144,7 +145,8 @@ class Verification:
             async with self._connection() as connection:
                 snapshot = await connection.fetchval("select pg_export_snapshot()")
                 known = await self._known(connection)
-                job = Job(self._dsn, snapshot, known.taken, known.fanned, known.held_back, self._key, known.gone)
+                held = known.held_back
+                job = Job(self._dsn, snapshot, known.taken, known.fanned, held, self._key, known.gone, known.opened)
                 pages = [row[0] for row in await connection.fetch(_PAGES)]
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._recompute(job, pages))
@@ -183,7 +185,8 @@ class Verification:
         held = frozenset([row[0] for row in await connection.fetch(HELD_BACK, in_force)])
         self._report.unnumbered = state["size"] - state["fanned"]
         told = tuple(count for count, _ in let_go)
-        return _Known(state["size"], state["fanned"], state["taken"], erased(judged), gone, told, held)
+        tombstones, ended = erased(judged), opened(judged)
+        return _Known(state["size"], state["fanned"], state["taken"], tombstones, gone, told, held, ended)
 
     # Rows, by several processes ---------------------------------------------------------------------------------------
 

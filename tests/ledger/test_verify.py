@@ -239,11 +239,18 @@ CHANGES = {
         "update ledger.subject_entry set number = 1000 where number = 3 and subject_id = md5('7')::uuid",
         {"NUMBERS"},
     ),
+    "the order of a subject's entries": (
+        "create temporary table two as select * from ledger.subject_entry where subject_id = md5('7')::uuid"
+        " and number in (2, 4); delete from ledger.subject_entry e using two t where e.subject_id = t.subject_id and"
+        " e.number = t.number; insert into ledger.subject_entry (subject_id, number, leaf_index, disclosure_id, at)"
+        " select subject_id, 6 - number, leaf_index, disclosure_id, at from two; drop table two",
+        {"NUMBERS"},
+    ),
     "an entry more": (
         "insert into ledger.subject_entry select subject_id, 1 + (select max(number) from ledger.subject_entry where"
         " subject_id = md5('7')::uuid), leaf_index, disclosure_id, at from ledger.subject_entry where number = 3 and"
         " subject_id = md5('7')::uuid",
-        {"SUBJECT_ENTRIES"},
+        {"NUMBERS", "SUBJECT_ENTRIES"},
     ),
     "a tombstone": (
         "insert into ledger.erased (disclosure_id, place, leaf_hash)"
@@ -533,6 +540,43 @@ async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str,
     assert {kind for kind in kinds(await checked.found()) if kind != "NUMBERS"} == found
     await checked.execute("delete from ledger.sealed_entry")
     await checked.execute("delete from ledger.seal")
+
+
+ORDER = CHANGES["the order of a subject's entries"][0]
+
+
+async def test_the_end_of_a_seal_excuses_the_order_of_what_it_held_up(checked: Checked) -> None:
+    """What was sealed gets its numbers after later entries; entries that no seal covered stay in the log's order. The
+    event of the end is looked at, whether it is in the log already or about to be."""
+    log = checked.log
+    sealed = await log.owner.fetchval(
+        "select ledger.add_seal('示例', '示例', null, null, '示例〔2026〕7号', null, now() + interval '1 day')"
+    )
+    for case in ("示例〔2026〕7号", "示例〔2026〕8号"):
+        await checked.execute(
+            "insert into ledger.disclosure (id, client_id, organisation_uscc, view, matter, case_number, outcome,"
+            " subject_ids, sources, withheld) values (gen_random_uuid(), 'c', '', 'RESTRICTED', 'GRANT', $1,"
+            " 'ANSWERED', array[md5('7')::uuid], '{}', '{}')",
+            case,
+        )
+        await checked.publish_again()
+    assert await checked.found() == []
+    assert await log.owner.fetchval("select ledger.end_seal($1)", sealed) == 1
+    late = await log.owner.fetchval(
+        "select e.number - o.number from ledger.subject_entry e, ledger.subject_entry o, ledger.disclosure d,"
+        " ledger.disclosure p where d.id = e.disclosure_id and d.case_number = '示例〔2026〕7号' and"
+        " p.id = o.disclosure_id and p.case_number = '示例〔2026〕8号' and e.subject_id = o.subject_id"
+    )
+    assert late == 1
+    assert await checked.found() == []
+    await checked.publish_again()
+    assert await checked.found() == []
+    await checked.execute(ORDER)
+    assert kinds(await checked.found()) == {"NUMBERS"}
+    await checked.execute(ORDER)
+    # Without the event nothing is excused.
+    await checked.execute("update ledger.event set kind = 'ERASURE' where kind = 'UNSEAL'")
+    assert kinds(await checked.found()) == {"EVENT_CHANGED", "NUMBERS"}
 
 
 # The rest -------------------------------------------------------------------------------------------------------------
