@@ -16,6 +16,7 @@ from connectors.base import Failure, FailureKind, Outcome, Purpose
 from gateway.auth.principal import ANONYMOUS
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Wanted
+from tests.simulated import simulated_time  # noqa: F401 - time passes while nothing is left to do
 
 Make = Callable[..., Sources]
 

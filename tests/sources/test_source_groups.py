@@ -21,6 +21,7 @@ from gateway.sources.live import passed_records, platform_record
 from gateway.sources.policy import SourcePolicy
 from gateway.sources.wanted import Wanted
 from gateway.storage.identifiers import live_record_id, node_id, organisation_uuid
+from tests.simulated import simulated_time  # noqa: F401 - time passes while nothing is left to do
 
 OWN = "116527000000000001"
 ALL = replace(ASKER, organisation_uscc=OWN, sources=frozenset({"COURTS", "PEER_REGION", "BANKS"}))

@@ -21,6 +21,7 @@ from connectors.base import Pending
 from gateway.auth.principal import ANONYMOUS, Principal
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Wanted
+from tests.simulated import simulated_time  # noqa: F401 - time passes while nothing is left to do
 
 OWN = CONSENT.grantee
 OTHER = replace(
