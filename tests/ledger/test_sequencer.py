@@ -20,6 +20,7 @@ from relay import Relay
 from gateway.ledger.events import Events
 from gateway.ledger.sequencer import Sequencer
 from gateway.storage.database import Database
+from tests.storage.eventually import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -67,17 +68,14 @@ async def runners(database: Database, log: TestLog) -> AsyncIterator[list[Runner
         await one.relay.__aexit__(None, None, None)
 
 
-async def leader(runners: list[Runner], within: float = 2.0) -> Runner:
+async def leader(runners: list[Runner]) -> Runner:
     """The one that leads; fails where two do."""
-    began = time.monotonic()
-    while not any(one.sequencer.leads for one in runners):
-        assert time.monotonic() - began < within, "nobody leads"
-        await asyncio.sleep(0.02)
+    assert await eventually(lambda: any(one.sequencer.leads for one in runners)), "nobody leads"
     (found,) = [one for one in runners if one.sequencer.leads]
     return found
 
 
-async def signed(log: TestLog, size: int, within: float = 2.0) -> None:
+async def signed(log: TestLog, size: int, within: float = 30.0) -> None:
     began = time.monotonic()
     while await log.owner.fetchval("select max(size) from ledger.checkpoint") != size:
         assert time.monotonic() - began < within, "no checkpoint"
@@ -94,7 +92,7 @@ async def test_one_leads_and_another_takes_over(log: TestLog, runners: list[Runn
         size += 30
         await signed(log, size)
         assert found.metric("credit_log_leads") == 1
-        assert found.metric("credit_log_lag_seconds") < 2
+        assert await eventually(lambda found=found: found.metric("credit_log_lag_seconds") < 2)
         assert all(math.isnan(one.metric("credit_log_lag_seconds")) for one in left if one is not found)
         left.remove(found)
         if len(left) == 2:
@@ -103,7 +101,7 @@ async def test_one_leads_and_another_takes_over(log: TestLog, runners: list[Runn
             await found.sequencer.close()
     began = time.monotonic()
     while await log.owner.fetchval("select fanned from ledger.log_state") < 90:
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         await asyncio.sleep(0.02)
     assert await log.owner.fetchval("select size from ledger.log_state") == 90
 
@@ -113,11 +111,10 @@ async def test_a_leader_whose_database_goes_away_comes_back(log: TestLog, runner
     one.sequencer.start()
     await leader([one])
     await one.relay.cut()
-    await asyncio.sleep(0.5)
-    assert not one.sequencer.leads
+    assert await eventually(lambda: not one.sequencer.leads)
     await log.write(5)
     await one.relay.restore()
-    await signed(log, 5, within=4)
+    await signed(log, 5)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("a fault of ours"), asyncpg.DiskFullError("no room")])
@@ -131,7 +128,7 @@ async def test_what_can_not_be_published_now_is_published_later(
     await asyncio.sleep(0.5)
     assert await log.owner.fetchval("select count(*) from ledger.checkpoint where size > 0") == 0
     one.fault = None
-    await signed(log, 5, within=4)
+    await signed(log, 5)
 
 
 async def test_fan_out_steps_back_while_many_answers_are_written(
@@ -140,24 +137,28 @@ async def test_fan_out_steps_back_while_many_answers_are_written(
     """Its time is bounded then; afterwards it takes what it needs."""
     busy = runners[0] = Runner(runners[0].relay, log, interval=1.0, share=0.0)
     await log.write(3_000)
+    after, fan_out = [], busy.sequencer._fan_out
+
+    async def watched(connection: Any, until: float, budget: float) -> None:
+        await fan_out(connection, until, budget)
+        fanned = await connection.fetchval("select fanned from ledger.log_state")
+        after.append((fanned, busy.metric("credit_log_fan_out_backlog")))
+
+    busy.sequencer._fan_out = watched  # type: ignore[method-assign]
     busy.sequencer.start()
-    await signed(log, 3_000, within=5)
-    await asyncio.sleep(0.1)
-    assert await log.owner.fetchval("select fanned from ledger.log_state") == 0
-    assert busy.metric("credit_log_fan_out_backlog") == 3_000
-    began = time.monotonic()
-    while await log.owner.fetchval("select fanned from ledger.log_state") < 3_000:
-        assert time.monotonic() - began < 5
-        await asyncio.sleep(0.05)
+    await signed(log, 3_000)
+    assert await eventually(lambda: after)
+    assert after[0] == (0, 3_000)
+    assert await eventually(lambda: after[-1][0] == 3_000)
     assert busy.metric("credit_log_fan_out_leaves_total") == 3_000
 
 
 async def sized(log: TestLog, size: int) -> None:
-    for _ in range(100):
+    for _ in range(600):
         if await log.owner.fetchval("select size from ledger.log_state") == size:
             return
         await asyncio.sleep(0.05)
-    raise AssertionError("not in the log within five seconds")
+    raise AssertionError("not in the log within thirty seconds")
 
 
 async def test_a_views_role_does_not_stop_the_log(database: Database, log: TestLog, runners: list[Runner]) -> None:
