@@ -76,7 +76,7 @@ class Stage:
 
     async def until(self, wanted: Any) -> dict[str, Any]:
         """The answer, as soon as it is as wanted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not wanted(subject := await self.ask()):  # noqa: ASYNC110 - another process commits
                 await asyncio.sleep(0.1)
         return subject

@@ -265,7 +265,7 @@ async def test_a_ledger_that_can_not_be_written(postgres: RunningServer, stack: 
         assert "样例".encode() not in reply.body
         assert reply.seconds < 1.5
     assert public.status == 200  # what needs no account goes on
-    for _ in range(20):
+    for _ in range(200):
         after = await case.ask(NAMED, {"uscc": uscc})
         if after.status == 200:
             break

@@ -41,7 +41,7 @@ class Outsider:
     async def run(self, *arguments: str, key: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-I", str(CLIENT), "--log", f"{self.stack.base}/log", "--issuer", self.stack.base]
         command += ["--key", key or self.key, *arguments]
-        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd="/", timeout=60)
+        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, cwd="/", timeout=120)
 
     async def holds(self, *arguments: str) -> dict[str, Any]:
         done = await self.run(*arguments)
@@ -65,7 +65,7 @@ class Outsider:
 
 async def signed(stack: Stack) -> int:
     """All that was written is under a checkpoint; its size."""
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     lacking = """select (select count(*) from ledger.disclosure) > s.size or s.size > coalesce(
         (select max(size) from ledger.checkpoint), -1) as lacking, s.size from ledger.log_state s"""
     while True:

@@ -71,7 +71,7 @@ async def claims_of(stack: Stack, reply: Reply) -> tuple[str, dict[str, Any]]:
 
 async def logged(stack: Stack, path: str) -> Reply:
     """What /receipts/ says once the entry is in the log, as it promises."""
-    until = time.monotonic() + 4  # two seconds, on a machine that does other things, too
+    until = time.monotonic() + 30  # two seconds, on a machine that does other things and pauses, too
     while True:
         found = await get(stack, path)
         if found.status != 503 or time.monotonic() > until:
@@ -301,7 +301,7 @@ async def test_ids_that_are_none(stack: Stack) -> None:
     unknown = await get(stack, f"/receipts/{uuid.uuid4()}")
     assert (unknown.status, unknown.headers["cache-control"]) == (404, "no-store")
     event = await stack.owner.fetchval("select id from ledger.event where kind = 'KEY'")  # the log's first
-    for _ in range(40):
+    for _ in range(300):
         if await stack.owner.fetchval("select count(*) from ledger.leaf where id = $1", event):
             break
         await asyncio.sleep(0.1)

@@ -64,7 +64,7 @@ async def process(database: Database, dsn: Callable[[str], str] | None = None, *
     pools = {a.name: Pool(named(a.name), size=2, name="mutating", durable=a.disclosed, **pool) for a in ACCESSES}
     ledger_pool = Pool(database.dsn("ledger"), size=1)
     service = Pool(database.dsn("service"), size=1)
-    ledger = Ledger(ledger_pool, CollectorRegistry(), timeout=2.0)
+    ledger = Ledger(ledger_pool, CollectorRegistry(), timeout=20.0)
     limits = Limits(cost=50_000, cost_public=5_000)
     keys = identity_keys(database.secrets)
     try:
@@ -117,7 +117,7 @@ async def count(owner: Connection, table: str = "core.consent") -> int:
 async def waiting(owner: Connection, number: int = 1) -> None:
     """Until so many of the engine's statements wait for a lock."""
     sql = "select count(*) from pg_locks where not granted"  # of a transaction's end it names no database
-    for _ in range(400):
+    for _ in range(3_000):
         if await owner.fetchval(sql) >= number:
             return
         await asyncio.sleep(0.01)

@@ -37,7 +37,7 @@ CASES = sorted(path.stem for path in FOLDER.glob("*.graphql"))
 async def engine(world: World, database: Database) -> AsyncIterator[Engine]:
     """The engine with the real ledger."""
     pool = Pool(database.dsn("ledger"), size=2)
-    ledger = Ledger(pool, CollectorRegistry(), timeout=2)
+    ledger = Ledger(pool, CollectorRegistry(), timeout=20)
     yield engine_over(world, world.engine._pools, ledger)
     await ledger.close()
     await pool.close()

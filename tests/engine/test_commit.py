@@ -180,7 +180,7 @@ async def test_the_connection_serves_on_after_a_refusal(
         async with owner.transaction():
             await owner.execute("lock table core.consent in exclusive mode")
             asked = asyncio.ensure_future(
-                ask(engine, world.principal("restricted"), RECORD, {"input": given()}, deadline=0.2)
+                ask(engine, world.principal("restricted"), RECORD, {"input": given()}, deadline=1.5)
             )
             await waiting(owner)
             assert (await asked)[0][0] == "STORAGE_UNAVAILABLE"

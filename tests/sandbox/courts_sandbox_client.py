@@ -82,6 +82,11 @@ class Client:
             assert response.status == 200
             return await response.json()
 
+    async def calls(self) -> list[dict[str, Any]]:
+        async with self.session.get(f"{self.base}/_calls") as response:
+            found: list[dict[str, Any]] = await response.json()
+            return found
+
     async def fault(self, name: str, service: str = "enforcement", **options: Any) -> None:
         body = {"service": service, "fault": name, **options}
         async with self.session.post(f"{self.base}/_faults", json=body) as response:

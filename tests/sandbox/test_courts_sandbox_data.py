@@ -158,7 +158,7 @@ async def test_as_a_process(tmp_path: Path) -> None:
     )
     try:
         assert process.stdout is not None
-        port = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["courts"]
+        port = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))["courts"]
         async with aiohttp.ClientSession() as session:
             clock = Clock()
             clock.now = time.time()  # a process goes by the clock of the machine
@@ -169,4 +169,4 @@ async def test_as_a_process(tmp_path: Path) -> None:
                 assert [call["service"] for call in await response.json()] == ["refresh", "refresh"]
     finally:
         process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -106,7 +106,7 @@ async def test_written_behind_in_a_batch(pool: Pool) -> None:
     a = code()
     await sources.consult(_want(a), ASKER, soon())
     sql = "select part, rows::text as rows from core.source_answer where uscc = $1 order by part"
-    for _ in range(100):
+    for _ in range(1_500):
         found = await pool.fetch(sql, (a,))
         if len(found) == 2:
             break
@@ -255,12 +255,12 @@ async def test_health_is_written_at_most_once_a_pause(pool: Pool, monkeypatch: p
     monkeypatch.setattr(writer, "_PAUSE", 0.1)
     counting = Counting(pool)
     health = HealthWriter(counting)  # type: ignore[arg-type]
-    at = Clock().now
+    at, began = Clock().now, asyncio.get_running_loop().time()
     for i in range(50):
         health.answered("COURTS", at + i / 100)
         await asyncio.sleep(0.005)
     await health.close()
-    assert counting.fetches <= 5
+    assert counting.fetches <= 2 + (asyncio.get_running_loop().time() - began) / 0.1
     assert (await _health(pool))[0] is True
 
 

@@ -9,6 +9,7 @@ import os
 import pwd
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,22 +56,25 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
-    running = subprocess.Popen(  # type: ignore[call-overload]
-        [str(programs / "postgres"), "-D", str(data), *options],
-        cwd=data,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **account(),
-    )
+    said = folder / "said"
+    with said.open("wb") as log:
+        running = subprocess.Popen(  # type: ignore[call-overload]
+            [str(programs / "postgres"), "-D", str(data), *options],
+            cwd=data,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            **account(),
+        )
     ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "20"]
     try:
-        for _ in range(100):
-            if subprocess.run(ready, check=False, capture_output=True).returncode == 0:
-                break
+        until = time.monotonic() + 60
+        while subprocess.run(ready, check=False, capture_output=True).returncode:
+            assert time.monotonic() < until, f"it does not start: {running.poll()} {said.read_text()[-2_000:]}"
+            time.sleep(0.05)
         yield f"postgresql://super:super@127.0.0.1:{port}/postgres"
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(60)
 
 
 async def made(server: str, name: str, *, createrole: bool) -> str:

@@ -282,7 +282,7 @@ async def test_the_worker_numbers_and_tells(service_pool: Pool, owner: Any, subj
     outbox = Outbox(service_pool, keep_days=90, interval=0.05)
     outbox.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             before = await outbox.beyond(-1)
             waiting = asyncio.create_task(outbox.beyond(before))
             await record(owner, subject)
