@@ -143,12 +143,13 @@ _FILL_LIST = """with wanted as (select s.id, s.uscc from core.subject s where s.
 gone as (delete from auth.client_list l where l.list = $1 and l.subject_id not in (select w.id from wanted w)),
 made as (insert into auth.client_list (list, subject_id) select $1, w.id from wanted w on conflict do nothing)
 select uscc from wanted"""
-_UNKNOWN = """select
-    (select coalesce(string_agg(v, ', '), '') from json_array_elements_text($1::text::json) v
-        where not exists (select from auth.matter m where m.code = v
-            and m.valid_from <= core.today() and (m.valid_to is null or m.valid_to >= core.today()))),
+_UNKNOWN = """with known as (select code from auth.matter
+    where valid_from <= core.today() and (valid_to is null or valid_to >= core.today()))
+select (select coalesce(string_agg(v, ', '), '') from json_array_elements_text($1::text::json) v
+        where v not in (select code from known)),
     (select coalesce(string_agg(v, ', '), '') from json_array_elements_text($2::text::json) v
-        where not exists (select from core.region r where r.code = v))"""
+        where not exists (select from core.region r where r.code = v)),
+    (select coalesce(string_agg(code, ', ' order by code), 'none') from known)"""
 
 
 def valid_client_id(text: str) -> bool:
@@ -237,10 +238,11 @@ class ClientStore:
             self._kept.pop(client_id, None)
             self._asking.pop(client_id, None)
 
-    async def unknown(self, matters: tuple[str, ...], regions: tuple[str, ...]) -> tuple[str, str]:
-        """Those of the matters that are not in force, and those of the regions that do not exist, as text."""
+    async def unknown(self, matters: tuple[str, ...], regions: tuple[str, ...]) -> tuple[str, str, str]:
+        """Those of the matters that are not in force, those of the regions that do not exist, and all matters that are
+        in force, as text."""
         row = await self._pool.fetchrow(_UNKNOWN, (json.dumps(matters), json.dumps(regions)))
-        return row[0].decode(), row[1].decode()
+        return row[0].decode(), row[1].decode(), row[2].decode()
 
     def _asked(self, client_id: str, task: asyncio.Task[Client | None]) -> None:
         if self._asking.get(client_id) is task:

@@ -86,11 +86,11 @@ async def register(store: ClientStore, wanted: Registration) -> str | None:
     if wanted.documents not in (ANY, REGISTERED):
         raise OperatorError(f"what a client may send is {ANY} or {REGISTERED}")
     jwks = None if wanted.jwks is None else check_jwks(wanted.jwks)
-    matters, regions = await store.unknown(wanted.matters, wanted.regions or ())
+    matters, regions, known = await store.unknown(wanted.matters, wanted.regions or ())
     if matters:
-        raise OperatorError(f"no such matter in force: {matters}")
+        raise OperatorError(f"no such matter in force: {matters}; there are {known}")
     if regions:
-        raise OperatorError(f"no such region: {regions}")
+        raise OperatorError(f"no such region: {regions}; give codes of divisions that were imported")
     secret = secrets.token_urlsafe(32) if wanted.secret else None
     await store.add(
         {

@@ -15,10 +15,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import asyncpg
 import typer
 
-from gateway.cli.common import fail, note, reported, show_json, show_table
+from gateway.cli.common import database_there, fail, note, reported, show_json, show_table
 from gateway.errors import StorageError
 from gateway.settings import load
-from gateway.storage.database import open_database
 from gateway.storage.identifiers import id_of, valid_uscc
 from gateway.zone import shown, today
 
@@ -51,7 +50,7 @@ def on_ledger(work: Callable[[Connection], Awaitable[T]]) -> T:
         finally:
             await connection.close()
 
-    with reported(), open_database(load()) as database:
+    with reported(), database_there(load()) as database:
         return asyncio.run(connected(database.migrate_dsn))
     raise AssertionError("reported() does not return")
 

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 import asyncpg
 import typer
 
-from gateway.cli.common import note, reported
+from gateway.cli.common import database_there, note, reported
 from gateway.connect import platform_connector
 from gateway.counted import counted
 from gateway.errors import SettingsError, StorageError
 from gateway.settings import Settings, load
 from gateway.sharing.changes import ChangesWorker
-from gateway.storage.database import Database, open_database
+from gateway.storage.database import Database
 from gateway.zone import shown
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ from core.feed_reject where resolved_at is null order by id desc limit 20"""
 @app.command()
 def status() -> None:
     """How far it was read, and the last twenty changes that were put aside. Never shows contents."""
-    with reported(), open_database(load()) as database:
+    with reported(), database_there(load()) as database:
         asyncio.run(_status(database))
 
 
@@ -44,7 +44,7 @@ def read() -> None:
     """Read on to the end of the feed now, and say what became of it. Status 1 where the platform failed."""
     with reported():
         settings = load()
-        with open_database(settings) as database:
+        with database_there(settings) as database:
             raise typer.Exit(asyncio.run(_read(settings, database)))
 
 
@@ -56,7 +56,7 @@ def reread() -> None:
     """
     with reported():
         settings = load()
-        with open_database(settings) as database:
+        with database_there(settings) as database:
             asyncio.run(_reread(settings, database))
         note("the feed will be read from its beginning")
 
@@ -102,8 +102,9 @@ async def _read(settings: Settings, database: Database) -> int:
         return 0
     done = followed.applied
     typer.echo(
-        f"{followed.pages} pages: {done.new} new, {done.changed} changed, {done.same} the same, {done.linked} our own,"
-        f" {done.withdrawn} withdrawn, {done.unknown} of what is not here, {done.rejected} put aside"
+        f"{counted(followed.pages, 'page')}: {done.new} new, {done.changed} changed, {done.same} the same,"
+        f" {done.linked} our own, {done.withdrawn} withdrawn, {done.unknown} of what is not here,"
+        f" {done.rejected} put aside"
     )
     for reason, count in sorted(done.reasons.items()):
         typer.echo(f"  {count} × {reason}")

@@ -10,22 +10,31 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
+import asyncpg
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from gateway.auth.keys import KeyStore
-from gateway.errors import ClientError, OperatorError
+from gateway.errors import ClientError, OperatorError, StorageError, StorageUnavailable
 from gateway.ledger.events import Events
 from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database
+from gateway.storage.embedded import kept_in
 from gateway.storage.nearly import masked
 from gateway.storage.pool import Pool
 
 T = TypeVar("T")
+_PREPARED: Final = "was `credit-gateway migrate` run, and is GATEWAY_DATA_DIR the gateway's own folder?"
+_NOT_THERE: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
 
 
 @contextlib.contextmanager
@@ -33,10 +42,14 @@ def reported() -> Iterator[None]:
     """Turn what this project raises on purpose into one line on stderr and exit status 1; all else is a bug."""
     try:
         yield
+    except StorageUnavailable as error:
+        fail(f"{error.en} ({_PREPARED})")
     except ClientError as error:
         fail(error.en)
     except OperatorError as error:
         fail(str(error), getattr(error, "zh", ""))
+    except _NOT_THERE as error:
+        fail(f"the database is not at this program's version: {error}; run `credit-gateway migrate`")
 
 
 def fail(message: str, zh: str = "") -> NoReturn:
@@ -53,6 +66,19 @@ def note(message: str) -> None:
     typer.echo(message, err=True)
 
 
+@contextlib.contextmanager
+def database_there(settings: Settings) -> Iterator[Database]:
+    """The database of these settings, for commands that ask what is there: in a folder where nobody has made one, none
+    is made. Raises StorageError."""
+    if settings.database_url is None and not kept_in(settings.data_dir):
+        raise StorageError(
+            f"there is no database in {settings.data_dir.absolute()}: go to the gateway's own folder or set"
+            " GATEWAY_DATA_DIR, GATEWAY_DATABASE_URL; `credit-gateway migrate` makes a new one"
+        )
+    with open_database(settings) as database:
+        yield database
+
+
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The result of `work()`, run to its end; errors are reported."""
     with reported():
@@ -62,7 +88,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def run_with_database(work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """The result of `work(database)` on the database of the settings; errors are reported."""
-    with reported(), open_database(load()) as database:
+    with reported(), database_there(load()) as database:
         return asyncio.run(work(database))
     raise AssertionError("reported() does not return")
 

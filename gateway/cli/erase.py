@@ -9,12 +9,11 @@ from uuid import UUID
 
 import typer
 
-from gateway.cli.common import events_of, reported, show_json
+from gateway.cli.common import database_there, events_of, reported, show_json
 from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger.erasure import Erased, erase
 from gateway.settings import load
-from gateway.storage.database import open_database
 from gateway.storage.identifiers import id_of
 
 MOST_BASIS = 500
@@ -40,7 +39,7 @@ def erase_command(
         if not dry_run and not yes:
             typer.confirm("This can't be undone. Erase?", abort=True, err=True)
         settings = load()
-        with open_database(settings) as database:
+        with database_there(settings) as database:
             made = asyncio.run(erase(database, found, given, events_of(settings), dry_run=dry_run))
         if as_json:
             show_json(asdict(made))
@@ -55,7 +54,9 @@ def _subject(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise OperatorError("SUBJECT is the id of a subject as answers have it, or its UUID") from None
+        raise OperatorError(
+            "SUBJECT is the id of a person as answers have it (person { id }), or its UUID; never an identity number"
+        ) from None
 
 
 def _said(made: Erased, *, dry_run: bool) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway.auth.keys import KeyStore
-from gateway.cli.common import note, reported, show_json, show_table
+from gateway.cli.common import database_there, note, reported, show_json, show_table
 from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger.findings import KINDS
@@ -41,7 +41,6 @@ from gateway.ledger.tiles import WIDTH, TileHashes, tiles_for
 from gateway.ledger.verify import Report, Verification
 from gateway.ledger.witness import Forked, Seen, consistent, cosign, keep_cosignatures, seen
 from gateway.settings import Settings, load
-from gateway.storage.database import open_database
 
 DOES_NOT_HOLD = 3
 
@@ -90,7 +89,7 @@ def verify(
         def known(origin: str) -> Sequence[Verifier]:
             return given or verifiers(store, origin)
 
-        with open_database(settings) as database, _progress() as progress:
+        with database_there(settings) as database, _progress() as progress:
             run = Verification(database.dsn("log"), known, processes=processes, progress=progress)
             report = asyncio.run(run.run())
     if as_json:
@@ -301,8 +300,8 @@ def _run(settings: Settings, work: Work, *, database: bool = True) -> None:
     of a known key included, is told with its evidence, and status 3; what can't be read or is of unknown keys is 1."""
     try:
         if database:
-            with open_database(settings) as opened_database:
-                asyncio.run(_with_connection(opened_database.dsn("log"), work))
+            with database_there(settings) as there:
+                asyncio.run(_with_connection(there.dsn("log"), work))
         else:
             asyncio.run(_with_connection("", work))
     except Forked as error:

@@ -7,6 +7,7 @@ of /oauth/jwks. Out: a line for each receipt on stdout; status 0 where all hold,
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -156,13 +157,19 @@ def _proof_of(receipt: Receipt, proofs: Sequence[tuple[Path, bytes]]) -> int | N
 
 
 def _line(found: dict[str, Any]) -> str:
-    name = "".join(character if character.isprintable() else "\ufffd" for character in found["file"])
+    name = _printable(found["file"])
     if not found["holds"]:
         return f"{name}: FAILS at {found['step']}: {found['error']}"
     subjects = counted(found["subjects"], "subject")
-    where = "its log was not looked at (no --proof)"
+    url = shlex.quote(_printable(f"{found['iss']}/receipts/{found['disclosure']}"))
+    where = f"its log was not looked at: curl -s {url} > proof.json, then give --proof proof.json"
     if found["included"] is not None:
         where = f"in the log {found['log']} of {counted(found['included'], 'entry', 'entries')}"
         if found.get("status") is not None:
             where += f"; status {found['status']} when the proof was fetched (not signed)"
     return f"{name}: holds; disclosure {found['disclosure']}, {subjects}; {where}"
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

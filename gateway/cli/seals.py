@@ -22,6 +22,7 @@ from gateway.zone import SHANGHAI, shown
 
 _ADD = "select ledger.add_seal($1, $2, $3, $4, $5, $6, $7)"
 _KNOWN = "select exists (select from auth.client where id = $1)"
+_MATTERS = "select coalesce(string_agg(code, ', ' order by code), 'none') from auth.matter"
 _LIST = """select s.id, s.authority, s.basis, case when s.client_id is not null then 'client ' || s.client_id
         when s.matter is not null then 'matter ' || s.matter
         when s.case_number is not null then 'case ' || s.case_number
@@ -60,7 +61,9 @@ def seal(
 
     async def work(connection: Connection) -> Any:
         if client is not None and not await connection.fetchval(_KNOWN, client):
-            fail("there is no such client")
+            fail("there is no such client; `credit-gateway clients list` has them")
+        if matter is not None and matter not in (known := str(await connection.fetchval(_MATTERS))).split(", "):
+            fail(f"there is no such matter; there are {known}")
         async with connection.transaction():
             made = await connection.fetchval(_ADD, authority, basis, client, matter, case, one, end)
             if made is not None:
@@ -71,7 +74,7 @@ def seal(
     if made is None:
         fail("there is no such disclosure, or its subjects have their entry already")
     time.sleep(BOUND)  # then every process knows it, or keeps nothing because it knows nothing
-    note("sealed; what was numbered before stays. End it early with: credit-gateway ledger unseal")
+    note(f"sealed; what was numbered before stays. End it early with: credit-gateway ledger unseal {made}")
     typer.echo(made)
 
 

@@ -156,7 +156,9 @@ class Verification:
             raise _first(errors) from None
         except* (OSError, asyncpg.PostgresError) as errors:
             error = _first(errors)
-            raise OperatorError(f"the database can't be asked: {type(error).__name__}: {error}") from None
+            raise OperatorError(
+                f"the database can't be asked: {type(error).__name__}: {error}; was `credit-gateway migrate` run?"
+            ) from None
         return self._report
 
     @asynccontextmanager

@@ -64,7 +64,10 @@ def seen(data: bytes, keys: Sequence[Verifier]) -> Seen:
     checkpoint = checkpoint_of(note.text)
     own = [key for key in keys if key.kind == ED25519 and key.name == checkpoint.origin]
     if not own:
-        raise NoteError("the checkpoint is of a log whose verifier key was not given")
+        raise NoteError(
+            "the checkpoint is of a log whose verifier key was not given; /log/verifiers there has it: have it"
+            " confirmed by its operator, and give --key VKEY"
+        )
     note.held_by(own)
     return Seen(checkpoint, note)
 

@@ -29,9 +29,21 @@ from gateway.storage.embedded_errors import EmbeddedPostgresError
 from gateway.storage.embedded_server import RunningServer, hold, startup_lock
 from gateway.storage.secrets import SecretFileError, SecretFiles
 
-__all__ = ["EmbeddedPostgresError", "RunningServer", "create_database", "ensure_migrate_role", "ensure_running"]
+__all__ = [
+    "EmbeddedPostgresError",
+    "RunningServer",
+    "create_database",
+    "ensure_migrate_role",
+    "ensure_running",
+    "kept_in",
+]
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def kept_in(data_dir: Path) -> bool:
+    """Whether a server's data are kept there, running or not."""
+    return (data_dir.expanduser() / "postgres").exists()
 
 
 def ensure_running(

@@ -91,6 +91,6 @@ def data(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def opened(_: object) -> Iterator[Database]:
         yield database
 
-    monkeypatch.setattr(common, "open_database", opened)
+    monkeypatch.setattr(common, "database_there", opened)
     monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
     return tmp_path

@@ -145,7 +145,7 @@ def test_an_operators_error_is_one_line(data: Path, monkeypatch: pytest.MonkeyPa
         raise StorageError("cannot connect; start it")
         yield
 
-    monkeypatch.setattr(common, "open_database", failing)
+    monkeypatch.setattr(common, "database_there", failing)
     result = run("clients", "list")
     assert (result.exit_code, result.stderr) == (1, "error: cannot connect; start it\n")
     monkeypatch.setenv("GATEWAY_NO_SUCH", "1")

@@ -241,7 +241,7 @@ async def test_requests_are_recorded_by_command(people: People, monkeypatch: pyt
     def opened(_: Any) -> Iterator[Any]:
         yield people.stack.database
 
-    monkeypatch.setattr(access, "open_database", opened)
+    monkeypatch.setattr(access, "database_there", opened)
 
     def run(*arguments: str) -> Any:
         return CliRunner().invoke(app, ["ledger", "access-request", *arguments])

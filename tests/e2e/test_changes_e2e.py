@@ -113,7 +113,7 @@ def known(database: Database, platform: Running[Any], tmp_path: Path, monkeypatc
     def opened(_: object) -> Iterator[Database]:
         yield database
 
-    monkeypatch.setattr(changes, "open_database", opened)
+    monkeypatch.setattr(changes, "database_there", opened)
     monkeypatch.setattr(changes, "load", lambda: settings_of(platform.url, tmp_path))
 
 
@@ -126,13 +126,13 @@ async def test_the_command_reads_on_and_tells(known: None, platform: Running[Any
     found = await run("read")
     assert (found.exit_code, found.stdout) == (
         0,
-        "1 pages: 1 new, 0 changed, 0 the same, 0 our own, 0 withdrawn, 0 of what is not here, 0 put aside\n",
+        "1 page: 1 new, 0 changed, 0 the same, 0 our own, 0 withdrawn, 0 of what is not here, 0 put aside\n",
     )
     told = (await run("status")).stdout
-    assert told.startswith("REGION_PLATFORM: 1 rows known, 0 put aside, last read ")
+    assert told.startswith("REGION_PLATFORM: 1 row known, 0 put aside, last read ")
     assert (await run("reread")).exit_code == 0
     assert "being read from its beginning again" in (await run("status")).stdout
-    assert (await run("read")).stdout.startswith("1 pages: 0 new, 0 changed, 1 the same")
+    assert (await run("read")).stdout.startswith("1 page: 0 new, 0 changed, 1 the same")
     await platform.close()
     failed = await run("read")
     assert (failed.exit_code, failed.stdout.splitlines()[0][:8]) == (1, "0 pages:")

@@ -325,7 +325,7 @@ async def test_seals_are_made_by_command(
         yield stack.database
 
     for module in (access, ledger_command):
-        monkeypatch.setattr(module, "open_database", opened)
+        monkeypatch.setattr(module, "database_there", opened)
     for module in (ledger_command, seals_command):
         monkeypatch.setattr(module, "load", lambda: stack.settings)
 
@@ -337,6 +337,7 @@ async def test_seals_are_made_by_command(
     made = await run("seal", *order, "--case", "by-command")
     assert made.exit_code == 0, made.output
     identity = made.stdout.strip().splitlines()[-1]
+    assert f"credit-gateway ledger unseal {identity}" in made.stderr
     token = await stack.fetch_token(stack.clients["internal"], case="by-command")
     await stack.ask(PLAIN, {"uscc": one.uscc}, token=token)
     await settled(stack)
@@ -345,13 +346,16 @@ async def test_seals_are_made_by_command(
     assert verified.exit_code == 0, verified.output  # an entry that waits is none that is missing
     listed = json.loads((await run("seals", "--json")).stdout)
     assert (listed[-1]["id"], listed[-1]["covers"], listed[-1]["ended_at"]) == (identity, "case by-command", None)
+    assert listed[-1]["until"] == "2999-01-01T08:00:00+08:00"
     assert (await run("unseal", identity)).exit_code == 0
     assert await sealed_leaves(stack) == 0
     assert (await run("unseal", identity)).exit_code == 1
     numbered = await stack.owner.fetchval("select disclosure_id::text from ledger.subject_entry limit 1")
     for wrong in (["--disclosure", numbered], ["--disclosure", str(uuid.uuid4())], ["--disclosure", "x"],
-                  ["--client", "nobody"]):  # fmt: skip
-        assert (await run("seal", *order, *wrong)).exit_code == 1
+                  ["--client", "nobody"], ["--matter", "GRUNT"]):  # fmt: skip
+        refused = await run("seal", *order, *wrong)
+        assert refused.exit_code == 1
+    assert "GRANT" in refused.stderr  # a mistyped one would seal nothing: those that there are
     assert (await run("seal", *order)).exit_code == 2
     assert (await run("seal", *order, "--case", "a", "--matter", "GRANT")).exit_code == 2
     assert (await run("seal", *order[:4], "--until", "2020-01-01", "--case", "a")).exit_code == 1

@@ -272,7 +272,8 @@ def test_the_command_verifies_several_files_and_standard_input(files: Path) -> N
     one, two = str(files / "one.jws"), str(files / "two.json")
     found = run(one, two, *keys)
     assert (found.exit_code, found.stdout.count("holds; disclosure")) == (0, 2)
-    assert "not looked at" in found.stdout
+    url = f"{claims(1)['iss']}/receipts/{claims(1)['disclosure']}"
+    assert f"not looked at: curl -s {url} > proof.json, then give --proof proof.json" in found.stdout
     proofs = [part for place in (2, 1) for part in ("--proof", str(files / f"proof{place}.json"))]
     found = run(one, "-", *proofs, *keys, "--json", stdin=Path(two).read_bytes())
     assert found.exit_code == 0, found.output
