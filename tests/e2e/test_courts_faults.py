@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from e2e_stack import Stack, courts_source, free_ports, serving
 
-BUDGET = 0.8
+BUDGET = 2.0
 COURTS = {
     "budget": BUDGET,
-    "connect_timeout": 0.3,
+    "connect_timeout": 1.5,
     "breaker_failures": 1_000,
     "breaker_seconds": 0.5,
     "concurrency": 64,
 }
-SLACK = 0.15  # what the answer may take on top of the budget
+SLACK = 0.3  # what the answer may take on top of the budget
 
 QUESTION = """query Q($uscc: Uscc!) { subject(uscc: $uscc) { uscc onRecord
   records(first: 100) { totalCount edges { node { id title status } } }
@@ -125,7 +125,7 @@ async def test_no_courts_set_up(stack: Stack, cold: Iterator[str]) -> None:
 async def test_what_is_kept_is_stale_within_its_limit_and_nothing_beyond(stack: Stack, cold: Iterator[str]) -> None:
     uscc = next(cold)
     brief = stack.settings.courts.model_copy(
-        update={"fresh_seconds": 0, "negative_fresh_seconds": 0, "stale_seconds": 2}
+        update={"fresh_seconds": 0, "negative_fresh_seconds": 0, "stale_seconds": 5}
     )
     async with serving(stack.settings.model_copy(update={"courts": brief}), stack.database) as base:
         other = type(stack)(base, stack.session)
@@ -142,7 +142,7 @@ async def test_what_is_kept_is_stale_within_its_limit_and_nothing_beyond(stack: 
           courts { answer { status } dishonestListings { caseNumber } } } }"""
         shown = (await other.ask(public, {"uscc": uscc})).data["subject"]["courts"]
         assert (shown["answer"]["status"], len(shown["dishonestListings"])) == ("STALE", 2)
-        await asyncio.sleep(2.1)
+        await asyncio.sleep(5.1)
         beyond = (await other.ask(QUESTION, {"uscc": uscc}, token=token)).data["subject"]["courts"]
         assert beyond["answer"] == {"status": "UNAVAILABLE", "asOf": None, "reason": "SERVER_ERROR"}
         assert sum(sizes(beyond).values()) == 0
@@ -152,7 +152,7 @@ async def test_what_is_kept_is_stale_within_its_limit_and_nothing_beyond(stack: 
 
 
 async def test_the_breaker_answers_at_once_and_closes_again(stack: Stack, cold: Iterator[str]) -> None:
-    few = stack.settings.courts.model_copy(update={"breaker_failures": 3})
+    few = stack.settings.courts.model_copy(update={"breaker_failures": 3, "breaker_seconds": 3.0})
     async with serving(stack.settings.model_copy(update={"courts": few}), stack.database) as base:
         other = type(stack)(base, stack.session)
         token = await other.fetch_token(stack.clients["restricted"])
@@ -162,10 +162,10 @@ async def test_the_breaker_answers_at_once_and_closes_again(stack: Stack, cold: 
         fast = await other.ask(QUESTION, {"uscc": next(cold)}, token=token)
         assert fast.data["subject"]["courts"]["answer"]["reason"] == "BREAKER_OPEN"
         assert fast.data["subject"]["courts"]["answer"]["status"] == "UNAVAILABLE"
-        assert fast.seconds < 0.2
+        assert fast.seconds < BUDGET / 4
         await stack.courts.heal()
         uscc = next(cold)
-        deadline = time.monotonic() + 4
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             section = (await other.ask(QUESTION, {"uscc": uscc}, token=token)).data["subject"]["courts"]
             if section["answer"]["status"] in ("ANSWERED", "CACHED"):

@@ -21,9 +21,11 @@ from scripts.source_knowledge import (
     sections,
 )
 from scripts.source_stage import Asker, Furnished, Stage, furnished, sandboxes, serving
+from tests.machine import stopwatch
 
 KEPT = (COURTS, PLATFORM, PEER)
 BUDGET = 1.2
+_WRITTEN = "select count(distinct source_code) from core.source_answer where uscc = $1"
 LONG = {"fresh_seconds": 3600, "negative_fresh_seconds": 3600, "stale_seconds": 7200, "breaker_failures": 1_000_000}
 Ground = tuple[Furnished, Knowledge, dict[str, str]]
 Pair = tuple[Stage, Stage]
@@ -83,6 +85,19 @@ async def calls(asker: Asker, source: str) -> Counter[str]:
     return found
 
 
+async def written(ground: Ground, uscc: str, *sources: str) -> None:
+    """Until what these said is kept in the database, and a moment longer: a source may have several parts."""
+    owner = await ground[0].owner()
+    try:
+        for _ in range(600):
+            if await owner.fetchval(_WRITTEN, uscc) == len(sources):
+                break
+            await asyncio.sleep(0.05)
+    finally:
+        await owner.close()
+    await asyncio.sleep(0.5)
+
+
 # Kept ----------------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +110,7 @@ async def test_what_one_worker_was_told_another_has_and_so_has_the_next(
         assert await told(first, uscc, *KEPT) == {s: Section("ANSWERED", None, rows[s]) for s in KEPT}
         made = {source: await calls(first, source) for source in KEPT}
         # Written behind the answer, so within moments; the other worker had nothing of it before.
-        await asyncio.sleep(1)
+        await written(ground, uscc, *KEPT)
         assert await told(second, uscc, *KEPT) == {s: Section("CACHED", None, rows[s]) for s in KEPT}
         assert {source: await calls(first, source) for source in KEPT} == made
     async with restarted(ground) as later:  # both have ended
@@ -125,7 +140,7 @@ async def test_two_workers_of_one_gateway(ground: Ground, cold: Iterator[str]) -
         async with stage.asker() as asker:
             await asker.heal()
             assert (await told(asker, uscc, PLATFORM))[PLATFORM].status == "ANSWERED"
-            await asyncio.sleep(1)
+            await written(ground, uscc, PLATFORM)
             seen = set()
             for _ in range(20):  # a connection each
                 async with stage.asker() as other:
@@ -164,10 +179,11 @@ async def test_what_comes_later_is_pending_and_any_worker_takes_it_up(
         consent = await first.consent(uscc)
         # Ready after three more asks; the bank wants a second between them, so not within this budget.
         await first.upstreams[BANKS].fault("pending", "summaries", uscc=uscc, polls=2, seconds=0.0, times=1)
-        reply = await first.ask(question(BANKS), {"uscc": uscc, "consent": consent})
+        with stopwatch() as seconds:
+            reply = await first.ask(question(BANKS), {"uscc": uscc, "consent": consent})
         pending = Section("PENDING", "LATER", {"amounts": (), "events": ()})
         assert sections(reply.subject)[BANKS] == pending
-        assert reply.seconds < BUDGET + 0.1
+        assert seconds() < BUDGET + 0.5
         reply = await second.ask(question(BANKS), {"uscc": uscc, "consent": consent})
         found = sections(reply.subject)[BANKS]
         for _ in range(5):

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket as socketlib
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
 from gateway.web.upgrade import WebSocket
+from tests import machine
 
 SETTINGS = {"client_timeout": 2.0, "public_subscriptions": 3}
 
@@ -34,12 +34,12 @@ class Socket:
     async def say(self, **message: Any) -> None:
         await self.socket.send_str(json.dumps(message))
 
-    async def hear(self, seconds: float = 10.0) -> Any:
+    async def hear(self, seconds: float = 30.0) -> Any:
         message = await self.socket.receive(seconds)
         assert message.type == aiohttp.WSMsgType.TEXT, (message.type, message.data, message.extra)
         return json.loads(message.data)
 
-    async def closed(self, seconds: float = 10.0) -> tuple[int, str]:
+    async def closed(self, seconds: float = 30.0) -> tuple[int, str]:
         message = await self.socket.receive(seconds)
         assert message.type == aiohttp.WSMsgType.CLOSE, message
         return message.data, message.extra or ""
@@ -47,7 +47,7 @@ class Socket:
     async def subscribe(self, id_: str = "1", query: str = SUBSCRIBE, **variables: Any) -> None:
         await self.say(id=id_, type="subscribe", payload={"query": query, "variables": variables})
 
-    async def change(self, seconds: float = 10.0) -> Any:
+    async def change(self, seconds: float = 30.0) -> Any:
         found = await self.hear(seconds)
         assert found["type"] == "next", found
         return found["payload"]["data"]["recordChanged"]
@@ -153,14 +153,14 @@ async def test_what_is_not_of_the_protocol_closes_it(stack: Stack, messages: lis
                 await socket.socket.send_bytes(message)
             else:
                 await socket.socket.send_str(message)
-        while (message := await socket.socket.receive(10)).type == aiohttp.WSMsgType.TEXT:
+        while (message := await socket.socket.receive(30)).type == aiohttp.WSMsgType.TEXT:
             pass
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, code), message
 
 
 async def test_without_connection_init_it_is_closed(stack: Stack) -> None:
     async with opened(stack) as socket:
-        assert await socket.closed(6) == (4408, "Connection initialisation timeout")
+        assert await socket.closed(30) == (4408, "Connection initialisation timeout")
 
 
 @pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("graphql-transport-ws2",)])
@@ -170,19 +170,19 @@ async def test_other_subprotocols_are_not_spoken(stack: Stack, protocols: tuple[
 
 
 async def test_it_ends_with_its_token_and_its_client(stack: Stack, owner: Any, usccs: list[str]) -> None:
-    token = await short_token(stack, 2)
+    token = await short_token(stack, 4)
     async with begun(stack, token=token) as idle, begun(stack, token=token) as socket, begun(stack, "scoped") as other:
         await socket.subscribe(usccs=usccs)
-        began = time.monotonic()
+        began = machine.seconds()
         for each in (socket, idle):
             code, reason = await each.closed()
             assert code == 4403
             assert reason.startswith("Forbidden")
-        assert time.monotonic() - began < 5
+        assert machine.seconds() - began < 7
         await owner.execute("update auth.client set disabled_at = now(), version = version + 1 where id = 'scoped'")
-        began = time.monotonic()
+        began = machine.seconds()
         assert (await other.closed())[0] == 4403
-        assert time.monotonic() - began < 4
+        assert machine.seconds() - began < 4
 
 
 async def test_a_database_that_comes_back_costs_no_event(
@@ -204,7 +204,7 @@ async def test_a_database_that_comes_back_costs_no_event(
             await server.execute(f'alter database "{world.name}" allow_connections true')
         finally:
             await server.close()
-        assert [(await socket.change(20))["record"]["title"] for _ in titles] == titles
+        assert [(await socket.change(60))["record"]["title"] for _ in titles] == titles
 
 
 async def test_who_does_not_read_is_cut_off_and_costs_nothing(stack: Stack, owner: Any, usccs: list[str]) -> None:
@@ -231,7 +231,7 @@ async def test_who_does_not_read_is_cut_off_and_costs_nothing(stack: Stack, owne
         assert 0 < answered < 300  # buffers of the kernel and of the transport, not all 400
         await asyncio.sleep(3.5)
         transport.resume_reading()  # type: ignore[union-attr]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (message := await socket.socket.receive()).type == aiohttp.WSMsgType.TEXT:
                 pass
         assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
