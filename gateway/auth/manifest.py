@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from gateway.auth.documents import DOCUMENT_ID
 from gateway.errors import OperatorError
+from gateway.storage.identifiers import holds_identity_number
 
 MOST_BYTES: Final = 16 * 2**20  # of a file
 APOLLO: Final = "apollo-persisted-query-manifest"
@@ -62,7 +63,9 @@ def read(path: Path) -> tuple[list[Entry], list[Fault]]:
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path} is not UTF-8 at byte {error.start + 1}") from None
     if path.suffix in (".graphql", ".gql"):
-        return [Entry(1, _digest("sha256", text), path.stem, text)], []
+        id_ = _digest("sha256", text)
+        reason = _wrong(id_, text, _DIGESTS)
+        return ([], [Fault(1, id_, reason)]) if reason else ([Entry(1, id_, path.stem, text)], [])
     return _of_json(path, text)
 
 
@@ -126,6 +129,8 @@ def _wrong(id_: str, body: object, digests: dict[int, str]) -> str:
         return "the id must have 1 to 200 letters, digits, dots, underscores, hyphens and tildes"
     if not isinstance(body, str) or not body.strip() or "\0" in body or not _storable(body):
         return "there is no text of a document"
+    if holds_identity_number(body):
+        return "the text holds what reads as a resident identity number; numbers are given in variables"
     kind = digests.get(len(id_)) if _HEX.fullmatch(id_) else None
     if kind is not None and _digest(kind, body) != id_:
         return f"the id is not the {kind.upper()} of the text; make the manifest anew"

@@ -28,7 +28,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 
 from gateway.engine import wording
 from gateway.engine.kept import Kept
-from gateway.engine.persons import NONE, Secrets, secrets_of
+from gateway.engine.persons import NONE, Secrets, refuse_numbers, secrets_of
 from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
 from gateway.engine.validation import errors_of
 from gateway.engine.variables import Coercer
@@ -145,7 +145,9 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
             raise Refused([nested_too_deeply()]) from None
         if errors:
             raise Refused([_validation_error(error, schema, contract) for error in errors])
-        return _document(contract, schema, text, node, size)
+        made = _document(contract, schema, text, node, size)
+        refuse_numbers(text, node)
+        return made
     finally:
         _unlink(node)
 

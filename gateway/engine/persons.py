@@ -20,6 +20,7 @@ from graphql import (
     GraphQLSchema,
     Node,
     StringValueNode,
+    TokenKind,
     TypeInfo,
     TypeInfoVisitor,
     VariableDefinitionNode,
@@ -30,7 +31,7 @@ from graphql import (
 
 from gateway.engine.bindings import Related
 from gateway.errors import BadUserInput, RateLimited, Refused
-from gateway.storage.identifiers import fold_name, mask_identity_numbers, normal_resident_id
+from gateway.storage.identifiers import fold_name, holds_identity_number, mask_identity_numbers, normal_resident_id
 from gateway.storage.persons import IdentityKeys
 
 MOST_ERRORS = 5  # told at once
@@ -93,6 +94,30 @@ def secrets_of(schema: GraphQLSchema, document: DocumentNode, text: str) -> Secr
     if errors:
         raise Refused(errors[:MOST_ERRORS])
     return Secrets({name: _place(node) for name, node in visitor.numbers.items()}, tuple(visitor.pairs))
+
+
+def refuse_numbers(text: str, document: DocumentNode) -> None:
+    """Raises Refused where an identity number stands anywhere in a document: its hash is in the account, and there are
+    few enough numbers to try them all (decision 0031). `document`: as it was parsed, its tokens still linked."""
+    found = holds_identity_number(text)
+    if not found and "\\" in text:  # escapes may hide one
+        token = document.loc.start_token if document.loc else None
+        while token is not None and not found:
+            found = token.kind in _STRINGS and holds_identity_number(token.value or "")
+            token = token.next
+    if found:
+        raise Refused(
+            [
+                BadUserInput(
+                    "the document holds what reads as a resident identity number; leave numbers out of documents, names"
+                    " and comments, and give them in variables",
+                    "文档中含有（或形似）居民身份证号码；文档、名称和注释中不得含证件号码，请改用变量传递",
+                )
+            ]
+        )
+
+
+_STRINGS: Final = (TokenKind.STRING, TokenKind.BLOCK_STRING)
 
 
 def _marked(schema: GraphQLSchema) -> list[str]:

@@ -220,6 +220,24 @@ def mask_identity_numbers_in(value: object) -> object:
     return value
 
 
+def holds_identity_number(text: str, most: int = 2_000) -> bool:
+    """Whether mask_identity_numbers would hide something, found out in bounded work: more than `most` characters of
+    digits with something between them count as a number, too."""
+    if len(text) < 15:
+        return False
+    views = [text.translate(_VIEW)] if text.isascii() else [text.translate(_VIEW), text.translate(_VIEW_OF_SMALL)]
+    apart = 0
+    for view in dict.fromkeys(views):
+        for run in _DIGITS.finditer(view):
+            length = run.end() - run.start()
+            if length < 15:
+                continue
+            apart += 0 if run[0].isdigit() else length
+            if apart > most or next(_numbers(view, run.start(), run.end()), None) is not None:
+                return True
+    return False
+
+
 def _masked_by(view: str, text: str) -> str:
     kept: list[str] = []
     done = 0

@@ -53,6 +53,11 @@ def test_one_document(tmp_path: Path) -> None:
     assert (found.id, found.name, found.body, faults) == (SHA[1], "GetB", TEXTS[1], [])
 
 
+def test_one_document_with_an_identity_number(tmp_path: Path) -> None:
+    found, (fault,) = read(written(tmp_path, "{ a } # 659999197001010019", "GetB.graphql"))
+    assert (found, "a resident identity number" in fault.reason) == ([], True)
+
+
 WRONG: dict[str, tuple[Any, str]] = {
     "another text's hash": (entry(SHA[1], TEXTS[0]), "not the SHA256 of the text"),
     "no id": ({"name": "N", "body": TEXTS[0]}, "the id must have"),
@@ -63,6 +68,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "an empty text": (entry("x", " "), "no text of a document"),
     "NUL": (entry("x", "{ a }\0"), "no text of a document"),
     "half a pair": (entry("x", "{ a } # \ud800"), "no text of a document"),
+    "an identity number": (entry("x", "{ a } # 659999197001010019"), "a resident identity number"),
     "not an object": ("text", "the id must have"),
     "twice": (entry("good", TEXTS[1]), "stands twice"),
 }

@@ -8,11 +8,12 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from gateway.engine import persons
+from gateway.engine import documents, persons
 from gateway.engine.execute import Engine, Request
 from gateway.engine.persons import MOST_NAMES, WINDOW, Hidden, Tries
 from gateway.errors import RateLimited, Refused
@@ -22,6 +23,7 @@ from gateway.storage.forget import find, forget
 from gateway.storage.identities import Identities
 from gateway.storage.persons import identity_keys, masked_identity
 from gateway.storage.pool import Pool
+from tests.engine import small_world
 from tests.engine.conftest import World
 from tests.engine.mutating import Connection, ask, process
 from tests.engine.persons_world import PERSON, REVEAL, Person, add, asker, number
@@ -170,6 +172,55 @@ async def test_never_in_a_document(engine: Engine, world: World, case: str, pers
     assert before == await owner.fetchval("select pg_stat_get_xact_tuples_returned('core.person_identity'::regclass)")
 
 
+ANYWHERE = {
+    "another field": '{ searchSubjects(query: "{}") { totalCount } }',
+    "escaped": '{ searchSubjects(query: "\\u00{0}") { totalCount } }',
+    "apart": '{ searchSubjects(query: """{0:.6}\n{0:.14}""") { totalCount } }',
+    "a default": 'query ($q: String = "{}") { searchSubjects(query: $q) { totalCount } }',
+    "an alias": "{ a{}: viewer { view } }",
+    "a comment": "{ viewer { view } } # {}",
+    "the operation's name": "query Q{} { viewer { view } }",
+}
+
+
+def written(case: str, told: str) -> str:
+    """A document with a number in it."""
+    match case:
+        case "escaped":
+            return ANYWHERE[case].replace("{0}", f"{ord(told[0]):x}{told[1:]}")
+        case "apart":
+            return ANYWHERE[case].replace("{0:.6}", told[:6]).replace("{0:.14}", f"{told[6:14]}\n{told[14:]}")
+        case _:
+            return ANYWHERE[case].replace("{}", told)
+
+
+@pytest.mark.parametrize("case", ANYWHERE)
+async def test_nowhere_in_a_document_whatever_it_asks(world: World, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account has the hash of a document: without the control whoever has a copy of it finds the number, by trying
+    those of a thousand days and people."""
+    world.account.disclosures.clear()
+    text = written(case, number(1))
+    assert await world.refused("restricted", text) == ["BAD_USER_INPUT"]
+    (refusal,) = world.account.disclosures
+    assert (refusal.document_hash, refusal.variables) == (None, None)
+    monkeypatch.setattr(documents, "refuse_numbers", lambda *_: None)
+    await world.ask("restricted", text)
+    kept = world.account.disclosures[-1].document_hash
+    assert number(1) in {
+        one for one in map(number, range(1_000)) if sha256(written(case, one).encode()).digest() == kept
+    }
+
+
+async def test_a_code_is_no_number_of_a_person(world: World) -> None:
+    """What stands in documents every day goes on: codes, cursors and ids, days, hashes."""
+    for text in (
+        f'{{ subject(uscc: "{small_world.FIRM}") {{ id }} }}',
+        f'{{ node(id: "{small_world.FIRM_ID}") {{ id }} }} # {"0123456789abcdef" * 4}',
+        '{ records(filter: {decidedFrom: "2026-01-01", decidedTo: "2026-12-31"}) { totalCount } } # 2026-11-27 13:00',
+    ):
+        await world.ask("restricted", text)
+
+
 @pytest.mark.parametrize(
     "more", ["searchSubjects(query: $n) { totalCount }", "node(id: $i) { id } x: codeList(name: $n) { code }"]
 )
@@ -278,6 +329,7 @@ async def test_without_the_hiding_the_number_is_kept(
         return await fetch(self, sql, arguments, **more)
 
     monkeypatch.setattr(Pool, "fetch", spied)
+    monkeypatch.setattr(documents, "refuse_numbers", lambda *_: None)
     person = people["person"]
     async with process(database) as engine:
         assert await ask(engine, asker(world), PERSON, of(person)) == NOBODY
@@ -345,10 +397,11 @@ async def test_a_number_is_revealed_and_disclosed(
     engine: Engine, world: World, people: dict[str, Person], owner: Connection
 ) -> None:
     person = people["person"]
-    query = """mutation R($subject: ID!) {
-      a: revealIdentity(input: {subject: $subject, reason: "核对 659999199001010015 号"}) {
+    query = """mutation R($subject: ID!, $reason: String!) {
+      a: revealIdentity(input: {subject: $subject, reason: $reason}) {
       n: identityNumber m: identityNumber subject { id identityNumber } } __typename }"""
-    found = await ask(engine, asker(world), query, {"subject": person.node})
+    given = {"subject": person.node, "reason": "核对 659999199001010015 号"}
+    found = await ask(engine, asker(world), query, given)
     assert found["a"] == {
         "n": person.number,
         "m": person.number,

@@ -260,6 +260,7 @@ def test_identity_numbers_in_texts_are_masked_and_codes_are_not() -> None:
 def test_no_spelling_of_an_identity_number_escapes(text: str, masked: str) -> None:
     assert ids.mask_identity_numbers(text) == masked
     assert ids.mask_identity_numbers(masked) == masked
+    assert ids.holds_identity_number(text) is (masked != text)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +326,7 @@ def test_masking_changes_digits_into_stars_alone_and_twice_is_once(text: str) ->
     masked = ids.mask_identity_numbers(text)
     assert ids.mask_identity_numbers(masked) == masked or "*" in masked
     assert "*" in masked or masked == text
+    assert ids.holds_identity_number(text, len(text)) is (masked != text)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +337,9 @@ def test_masking_takes_linear_time(unit: str) -> None:
     began = time.process_time()
     ids.mask_identity_numbers(text)
     assert time.process_time() - began < 8  # 1 s or so; minutes if it were quadratic
+    began = time.process_time()
+    ids.holds_identity_number(text)
+    assert time.process_time() - began < 2  # less still: it ends where it knows
 
 
 def test_a_live_row_has_the_id_of_its_source_and_key_for_ever() -> None:
