@@ -162,7 +162,8 @@ async def sized(log: TestLog, size: int) -> None:
 
 
 async def test_a_views_role_does_not_stop_the_log(database: Database, log: TestLog, runners: list[Runner]) -> None:
-    """What no leaf can be made of is refused; a second row of an id is logged under another."""
+    """What no leaf can be made of is refused, or none in any reasonable time; a second row of an id is logged under
+    another."""
     write = (
         "select v_restricted.disclose_one($1, 'c', 'u', 'GRANT', '1', null, null, null, $3, '{}', '{}', null, null,"
         " $2::text::uuid[], null)"
@@ -178,6 +179,17 @@ async def test_a_views_role_does_not_stop_the_log(database: Database, log: TestL
                 await view.fetchval(write, str(uuid4()), shown, None)
         with pytest.raises(asyncpg.CheckViolationError):
             await view.fetchval(write, str(uuid4()), "{}", "x" * 2**24)
+        many = write.replace("$2::text::uuid[]", "array_fill(gen_random_uuid(), array[$2::text::int])")
+        with pytest.raises(asyncpg.CheckViolationError, match="so_many_subjects"):
+            await view.fetchval(many, str(uuid4()), "1000001", None)
+        async with log.owner.transaction():  # what nobody would refuse otherwise
+            await log.owner.execute("alter table ledger.disclosure drop constraint disclosure_of_so_many_subjects")
+            assert await log.owner.fetchval(many, str(uuid4()), "1000001", None) == 1
+            await log.owner.execute("delete from ledger.disclosure")
+            await log.owner.execute(
+                "alter table ledger.disclosure add constraint disclosure_of_so_many_subjects"
+                " check (cardinality(subject_ids) <= 1000000) not valid"
+            )
         await log.write(1)
         await log.sequence()
         known = str(await log.owner.fetchval("select id from ledger.leaf"))
