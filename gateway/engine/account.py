@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.errors import LedgerUnavailable, StorageUnavailable
+from gateway.storage.faults import NotDurable
 from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
 
@@ -160,4 +161,5 @@ _OF_WRITING: Final = (
     asyncpg.DiskFullError,
     asyncpg.LockNotAvailableError,  # readers wait for no lock
     asyncpg.IntegrityConstraintViolationError,  # a partition that is lacking too
+    NotDurable,
 )
