@@ -178,6 +178,8 @@ def _counts(made: ImportReport) -> list[str]:
 def _tell(name: str, made: ImportReport, *, dry_run: bool) -> None:
     for said in made.notes:
         note(f"{name}: {_shown(said)}")
+    if not made.read:
+        note(f"{name}: no rows below the header; fill it in and import it again / 表头下没有数据行，请填写后再导入")
     if dry_run:
         note(
             f"dry run of {name}: nothing was kept. {counted(made.new, 'row')} would be new, {made.changed} changed,"

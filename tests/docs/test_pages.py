@@ -4,6 +4,7 @@ the first query is valid in the three contracts; and no file says where or by wh
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -133,6 +134,15 @@ def test_options_of_commands_exist(page: Path) -> None:
 def test_the_first_query_is_valid_in_every_view(page: Path, contract: str) -> None:
     document = prepare(contract, contracts()[contract], first_query(page.read_text(encoding="utf-8")))
     assert list(document.operations) == ["Standing"]
+
+
+@pytest.mark.parametrize("page", READMES, ids=name)
+def test_the_request_that_is_there_to_be_sent_is_the_first_query(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    request = json.loads((ROOT / "docs" / "examples" / "standing.json").read_text(encoding="utf-8"))
+    assert request["query"] == first_query(text)
+    assert f"`{json.dumps(request['variables'])}`" in text
+    assert "-d @docs/examples/standing.json" in text
 
 
 def test_both_readmes_show_the_same_code() -> None:

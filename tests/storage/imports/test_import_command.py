@@ -59,6 +59,15 @@ def test_all_in(tmp_path: Path) -> None:
     assert not (tmp_path / "file.rejects.csv").exists()
 
 
+def test_a_file_without_rows_is_told(tmp_path: Path) -> None:
+    """An empty template, say: nothing is wrong, and nothing has happened."""
+    result = run(file(tmp_path, GOOD.splitlines(keepends=True)[0]), "--as", "divisions")
+    assert result.exit_code == 0
+    assert "no rows below the header; fill it in" in result.stderr
+    assert "请填写后再导入" in result.stderr
+    assert "no rows" not in run(file(tmp_path, GOOD), "--as", "divisions").stderr
+
+
 def test_some_rejected(tmp_path: Path) -> None:
     result = run(file(tmp_path, GOOD + "8801,样例市\n"), "--as", "divisions", "--rejects", tmp_path / "r.csv")
     assert result.exit_code == 3
