@@ -176,6 +176,14 @@ def check_kind_said(values: Values, subject: SubjectSpec) -> None:
     """A name may be a person's, whatever it looks like, and organisations are public: without a valid code or an
     identity number a row must say whose it is, whatever kind of record it holds."""
     if subject.key[0] not in ("USCC", "PERSON") and values.get("subject_kind") in (None, "OTHER"):
+        if subject.key[0] == "USCC_INVALID" and len(values.get("uscc", "")) == 18:  # mistyped: that cell is at fault
+            raise CellError(
+                "uscc",
+                values["uscc"],
+                "统一社会信用代码校验不通过，请核对；该主体确无有效代码的，写明主体类别：“法人及非法人组织”“个体工商户”等",
+                "not a valid code by its check digit: correct it; where the subject has none that is, say the kind of"
+                " subject, 法人及非法人组织, 个体工商户 or another",
+            )
         raise CellError(
             "subject_kind",
             values.get("subject_kind") or "",

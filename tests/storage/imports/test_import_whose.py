@@ -48,6 +48,25 @@ async def test_what_may_be_a_persons_is_rejected(
     assert await owner.fetchval("select count(*) from core.subject where uscc is null") == before
 
 
+async def test_of_a_mistyped_code_the_code_is_told(database: Database, tmp_path: Path) -> None:
+    """What is wrong is said of the cell that is wrong; without any code, of the kind that is missing."""
+    right = code("91", 880_040)
+    wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
+    rows = [
+        penalty(880_041, CF_XDR_LB="", CF_XDR_SHXYM=wrong),
+        _uncoded(880_042, CF_XDR_LB=""),
+        _uncoded(880_043, CF_XDR_LB="", CF_XDR_ZZJG="12345678-0"),
+        penalty(880_044, CF_XDR_LB="", CF_XDR_SHXYM="G12345678"),  # a passport, say: no code with a slip in it
+    ]
+    report = await load(database, written(tmp_path / "m.csv", rows))
+    assert report.rejected == 4
+    headings = [(heading, value) for _, heading, value, _, _ in report.first_rejects]
+    assert headings[0] == ("CF_XDR_SHXYM", wrong)
+    assert "check digit" in report.first_rejects[0][4]
+    assert "校验不通过" in report.first_rejects[0][3]
+    assert "CF_XDR_SHXYM" not in {heading for heading, _ in headings[1:]}
+
+
 @pytest.mark.parametrize("name", ["王小明", "阿不都·热合曼", "欧阳样例", "样例丙(个体户)"])
 def test_names_of_persons(name: str) -> None:
     assert named_like_a_person(fold_name(name))
@@ -141,7 +160,7 @@ async def test_the_number_of_somebody_else(database: Database, owner: Db, tmp_pa
     [(line, heading, value, zh, en)] = report.first_rejects
     assert (line, heading, value) == (3, "CF_XDR_ZJHM", "")
     [told] = report.notes
-    assert told.startswith("1 names of persons differ")
+    assert told.startswith("1 name of a person differs")
     assert "line 2 6527**********" in told
     # Whose it is, nobody is told who may have mistyped.
     assert not any("欧阳样小明" in text for text in (zh, en, told))
