@@ -203,6 +203,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: {error}") from None
         return made
 
+    @field_validator("issuer")
+    @classmethod
+    def _reached(cls, value: str) -> str:
+        """Clients fetch tokens below it, and receipts and the log are named after it."""
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError("must be the URL by which clients reach the gateway, such as https://credit.example")
+        return value
+
     @field_validator("federation_name")
     @classmethod
     def _field_name(cls, value: str) -> str:

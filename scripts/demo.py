@@ -32,11 +32,13 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from gateway.auth.clients import ClientStore
-from gateway.settings import load
+from gateway.errors import SettingsError
+from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
+from gateway.web.server import listen
 from gateway.zone import today
 from sandbox.banks import DEV_BANKS_CLIENT_ID, DEV_BANKS_CLIENT_SECRET
 from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS
@@ -104,6 +106,8 @@ def main() -> int:
     began = time.monotonic()
     os.environ.setdefault("GATEWAY_DATA_DIR", str(ROOT / ".data"))
     settings = load()
+    if not options.once:
+        check_ports(settings)
     with open_database(settings) as database, contextlib.ExitStack() as stack:
         step("database: embedded PostgreSQL, migrations", lambda: asyncio.run(prepare(database)))
         files = step("synthetic data", lambda: synthetic(settings.data_dir / "demo"))
@@ -133,6 +137,15 @@ def main() -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 ended()
     return 0
+
+
+def check_ports(settings: Settings) -> None:
+    """Said now, not after the imports. Exits where a port is taken."""
+    try:
+        listen(settings.host, settings.port).close()
+        listen(settings.admin_host, settings.admin_port, prefix="GATEWAY_ADMIN").close()
+    except SettingsError as error:
+        raise SystemExit(f"{error}; or run `make demo ONCE=1`, which takes free ports") from None
 
 
 def stop(*_: object) -> None:

@@ -20,6 +20,7 @@ from gateway.settings import load
         ("GATEWAY_COURTS__BASE_URL", "https://user@exchange.example"),
         ("GATEWAY_COURTS__FRESH_SECONDS_OF", '{"judgement": 5}'),
         ("GATEWAY_PEERS", '[{"code": "PEER_1"}]'),
+        ("GATEWAY_ISSUER", "credit.example"),
     ],
 )
 def test_a_bad_value_is_named_by_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 import asyncpg
 import pytest
 
+from gateway.settings import Settings
 from gateway.storage.database import Database
 from sandbox.banks_data import SyntheticSummaries
 from sandbox.data import Synthetic
@@ -126,3 +128,14 @@ def test_of_those_that_courts_have_listed_the_one_whose_records_differ_most(tmp_
     other = next(uscc for uscc in free if not courts.rows("dishonest", uscc))
     statuses = {listed: ["ACTIVE", "EXPIRED"], other: ["ACTIVE", "EXPIRED", "REPAIRED"]}
     assert demo_subjects.for_views(names, kinds, statuses) == listed
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for given in ({"port": port, "admin_port": 0}, {"port": 0, "admin_port": port}):
+            with pytest.raises(
+                SystemExit, match=rf"cannot listen on 127.0.0.1:{port}: .*_PORT; or run `make demo ONCE=1`"
+            ):
+                demo.check_ports(Settings.model_validate(given))
+    demo.check_ports(Settings.model_validate({"port": 0, "admin_port": 0}))
