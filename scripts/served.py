@@ -41,6 +41,8 @@ LIMITS_OFF = {
     "GATEWAY_PUBLIC_RATE": "0",
     "GATEWAY_TOKEN_RATE": "0",
     "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "0",
+    "GATEWAY_DATABASE_TIMEOUT": "15",  # s; a machine that tests may pause
+    "GATEWAY_LEDGER_TIMEOUT": "15",
 }
 CLIENTS = (("restricted", "view:restricted", "GRANT"), ("internal", "view:internal", "SUPERVISION"))
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

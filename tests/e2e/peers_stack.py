@@ -29,7 +29,7 @@ from gateway.storage.embedded import RunningServer
 from gateway.storage.imports import import_file
 
 BUDGET = 1.5  # s, of each peer
-SLACK = 0.1  # what an answer may take on top of the budget
+SLACK = 0.3  # what an answer may take on top of the budget
 REGIONS = {"A": ("652700", "示例甲州"), "B": ("654200", "示例乙地区"), "C": ("659001", "示例丙市")}
 ORGAN = {name: valid(f"11652799YL00081{number}") for number, name in enumerate(REGIONS, 10)}
 AUTHORITY = (valid("11652799YL0008201"), "示例乙地区市场监督管理局")

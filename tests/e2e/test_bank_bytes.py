@@ -237,7 +237,7 @@ async def cancelled(ground: Ground, asker: Asker) -> None:
             async with owner.transaction():
                 await owner.execute("lock table core.record in access exclusive mode")
                 tasks = [asyncio.create_task(asker.ask(question(BANKS), variables)) for variables in asked]
-                for _ in range(200):
+                for _ in range(1_500):
                     waiting = "select count(*) from pg_locks where not granted and relation = 'core.record'::regclass"
                     if await killer.fetchval(waiting) >= len(tasks):
                         break
@@ -256,7 +256,7 @@ async def cancelled(ground: Ground, asker: Asker) -> None:
                 if ending != "timeout":
                     await asyncio.sleep(0.2)
                 else:
-                    await asyncio.wait(tasks, timeout=10)
+                    await asyncio.wait(tasks, timeout=60)
             ends = await asyncio.gather(*tasks, return_exceptions=True)
             if ending == "timeout":
                 assert {end.status for end in ends if not isinstance(end, BaseException)} == {503}

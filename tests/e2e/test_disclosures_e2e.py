@@ -246,7 +246,7 @@ async def locked(postgres: RunningServer, stack: Stack) -> AsyncIterator[None]:
         await connection.close()
 
 
-SETTINGS = {"ledger_timeout": 0.5}
+SETTINGS = {"ledger_timeout": 2.0}
 
 
 @pytest.mark.parametrize("broken", [not_insertable, read_only, locked])
@@ -263,7 +263,7 @@ async def test_a_ledger_that_can_not_be_written(postgres: RunningServer, stack: 
     for reply in replies:
         assert (reply.status, reply.code) == (503, "LEDGER_UNAVAILABLE")
         assert "样例".encode() not in reply.body
-        assert reply.seconds < 1.5
+        assert reply.seconds < 3.5
     assert public.status == 200  # what needs no account goes on
     for _ in range(200):
         after = await case.ask(NAMED, {"uscc": uscc})

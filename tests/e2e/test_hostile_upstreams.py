@@ -43,7 +43,7 @@ from scripts.source_stage import Asker, Furnished, Stage, furnished, sandboxes, 
 
 MIB = 1 << 20
 GROWTH = 64 * MIB
-BUDGET = 1.5
+BUDGET = 2.5
 SLACK = 0.5  # askers, upstreams and gateway share two processors; alone it is 0.1 (test_source_faults.py)
 CROWDED = 3.0
 WORDS = "ZX-upstream-words-81"  # what a refusal says

@@ -165,7 +165,7 @@ async def test_what_was_kept_is_stale_within_its_limit_and_nothing_beyond(
         await pair.break_it(how)
         try:
             found, said, seconds = await ask(other, uscc)
-            assert seconds < BUDGET + 2 * SLACK
+            assert seconds < BUDGET + SLACK
             assert (found, without_answer(said)) == (own, without_answer(first))
             assert (said["answer"]["status"], said["answer"]["asOf"]) == ("STALE", first["answer"]["asOf"])
             assert said["answer"]["reason"] in FAULTS[how]
@@ -196,7 +196,7 @@ async def test_the_breaker_answers_at_once_and_closes_again(pair: Pair, cold: It
             assert taken[0] < taken[1] == taken[2]  # at once: it has not tried
         finally:
             await pair.mend("black hole")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         uscc = next(cold)
         while (said := (await ask(other, uscc))[1])["answer"]["status"] != "ANSWERED":
             assert (time.monotonic() < deadline, without_answer(said)) == (True, NOTHING)
@@ -310,7 +310,7 @@ async def test_a_region_that_answers_wrongly_has_not_answered(
             own, said, seconds = await ask(other, PAGED)
         finally:
             sandbox.upstream.faults.clear()
-        assert seconds < BUDGET + 2 * SLACK
+        assert seconds < BUDGET + SLACK
         assert own == {"uscc": PAGED, "onRecord": False, "name": None, "records": {"totalCount": 0, "edges": []}}
         status = "REFUSED" if reason in REFUSED else "UNAVAILABLE"
         assert said["answer"] == {"status": status, "asOf": None, "reason": reason}

@@ -62,8 +62,9 @@ async def test_a_breaker_opens_for_its_source_alone_and_one_trial_closes_it(
     ground: tuple[Furnished, Knowledge, dict[str, str]], source: str
 ) -> None:
     of, knowledge, urls = ground
-    limits = {**LIMITS, "breaker_failures": 3, "breaker_seconds": 1.0}
-    with serving(of, urls, knowledge, budget=BUDGET, **limits) as stage:
+    budget = 2 * BUDGET  # the other sources must answer within it, on a machine that may pause
+    limits = {**LIMITS, "breaker_failures": 3, "breaker_seconds": 1.5}
+    with serving(of, urls, knowledge, budget=budget, **limits) as stage:
         async with stage.asker() as asker:
             subjects = iter(of.usccs[15 * SOURCES.index(source) - 60 :])
             upstream = asker.upstreams[source]
@@ -83,14 +84,14 @@ async def test_a_breaker_opens_for_its_source_alone_and_one_trial_closes_it(
             await _forget(asker.upstreams[source])
             section, reply = await ask()
             assert (section.status, section.reason, section.empty) == ("UNAVAILABLE", "BREAKER_OPEN", True)
-            assert reply.seconds < BUDGET
+            assert reply.seconds < budget
             assert await upstream.calls() == []
             # Half open: one trial, however many ask; it fails, and the breaker is open for its time again.
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(1.6)
             await asyncio.gather(*(ask() for _ in range(4)))
             assert len(await upstream.calls()) == 1
             await upstream.heal()
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(1.6)
             states = [(await ask())[0].status for _ in range(3)]
             assert states[-1] == "ANSWERED"
 

@@ -63,7 +63,7 @@ class Log:
         return reply, [(roles[pid], text) for pid, text in mine]
 
     async def _until(self, marker: str) -> str:
-        for _ in range(100):
+        for _ in range(1_500):
             files = sorted((self._postgres.pgdata / "log").iterdir())
             text = "".join(file.read_text(encoding="utf-8") for file in files)
             if marker in text:
@@ -159,7 +159,7 @@ async def test_one_more_for_the_kept_answers_of_a_source(stack: Stack, log: Log)
     usccs = stack.enterprises()[:100]
     first = (await stack.ask(WITH_COURTS, {"usccs": usccs}, "restricted")).data["subjects"]
     assert {s["courts"]["answer"]["status"] for s in first} == {"ANSWERED"}
-    for _ in range(100):  # keeping is write-behind
+    for _ in range(600):  # keeping is write-behind
         kept = await stack.owner.fetchval("select count(distinct (uscc, part)) from core.source_answer")
         if kept == 200:
             break

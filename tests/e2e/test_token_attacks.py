@@ -24,6 +24,7 @@ from gateway.auth.keys import KeyStore
 from gateway.auth.registration import Registration, register
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
+from tests import machine
 
 PROXY = "127.0.0.2"  # whoever calls from here is the operator's proxy; every other caller is a client
 CALLERS = 24
@@ -148,11 +149,11 @@ async def test_a_disabled_client_is_refused_within_two_seconds_in_every_worker(t
     token = await target.one.fetch_token(account)
     assert set(await everyone_served(target.server, target.callers, token)) == {200}
     assert await ClientStore(target.pool).disable(account.id)
-    disabled = time.monotonic()
+    disabled = machine.seconds()
     last = 0.0
     for caller in target.callers:
         while (await target.ask(f"Bearer {token}", caller)).status == 200:
-            last = time.monotonic() - disabled
+            last = machine.seconds() - disabled
             assert last < 2
             await asyncio.sleep(0.02)
     print(f"last answer {last:.2f} s after disabling, {len(target.callers)} connections on both workers")

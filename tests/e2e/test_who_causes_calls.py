@@ -29,6 +29,7 @@ from scripts.source_knowledge import (
     sections,
 )
 from scripts.source_stage import Asker, Reply, Stage, furnished, sandboxes, serving
+from tests import machine
 
 CLIENTS = (
     ("asker", "view:restricted", "GRANT"),
@@ -45,7 +46,7 @@ SERVICES = {  # what one question about one subject takes, tokens and secrets ap
     PLATFORM: {"query": 1},
     PEER: {"subjects": 1},
 }
-BUDGET = 2.0  # s of each source
+BUDGET = 6.0  # s of each source
 PREPARING = ("refresh", "token")
 
 
@@ -91,7 +92,7 @@ async def settled(asker: Asker) -> dict[str, dict[str, int]]:
 
 async def called(asker: Asker, count: int) -> dict[str, int]:
     """Calls to the courts, once there are so many of them."""
-    for _ in range(60):
+    for _ in range(600):
         if sum((found := await calls(asker, COURTS)).values()) >= count:
             break
         await asyncio.sleep(0.1)
@@ -138,8 +139,9 @@ async def test_a_public_question_waits_for_nobody_and_refreshes_the_courts_for_t
       courts { answer { status } dishonestListings { caseNumber } } } }"""
     held, known = [next(cold), next(cold)], [next(cold), next(cold)]
     await asker.upstreams[COURTS].fault("black_hole", "dishonest")  # whoever waits for it waits for the whole budget
+    began = machine.seconds()
     reply = await anyone.ask(public, {"usccs": [*held, STRANGER]})
-    assert (statuses(reply), reply.seconds < BUDGET) == (["NOT_CONSULTED", "NOT_CONSULTED", None], True)
+    assert (statuses(reply), machine.seconds() - began < BUDGET) == (["NOT_CONSULTED", "NOT_CONSULTED", None], True)
     assert await called(asker, len(held)) == {"dishonest": len(held)}  # it did ask: there was something to wait for
 
     await asker.heal()
@@ -147,7 +149,7 @@ async def test_a_public_question_waits_for_nobody_and_refreshes_the_courts_for_t
     await called(asker, len(known))
     assert await settled(asker) == {COURTS: {"dishonest": len(known)}}  # what was selected, of those on record
     assert await calls(asker, COURTS, STRANGER) == {}
-    for _ in range(60):
+    for _ in range(600):
         again = await anyone.ask(public, {"usccs": [*known, STRANGER]})
         if statuses(again)[:2] == ["CACHED", "CACHED"]:
             break
