@@ -225,7 +225,7 @@ async def read_only(postgres: RunningServer, stack: Stack) -> AsyncIterator[None
         for role in roles:
             await connection.execute(f'alter role "{role}" set default_transaction_read_only = on')
             await connection.execute(end, role)
-        await asyncio.sleep(0.2)  # until the gateway has noticed: what it does then is for other tests
+        await asyncio.sleep(0.5)  # until the gateway has noticed: what it does then is for other tests
         try:
             yield
         finally:

@@ -26,9 +26,9 @@ import pytest
 from e2e_stack import (
     CASE,
     GRAPHQL,
+    PLAIN,
     ROOT,
     TODAY,
-    UNTHROTTLED,
     Account,
     Gateway,
     free_ports,
@@ -94,7 +94,7 @@ async def server(
         "GATEWAY_ROLE_PREFIX": world.prefix,
         "GATEWAY_ISSUER": f"http://127.0.0.1:{port}",
         "GATEWAY_ADMIN_PORT": str(admin[0]),
-        **{f"GATEWAY_{name.upper()}": "0" for name in UNTHROTTLED},
+        **{f"GATEWAY_{name.upper()}": str(value) for name, value in PLAIN.items()},
     }
     log = folder / "serve.log"
     with (
