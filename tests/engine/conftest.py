@@ -110,7 +110,7 @@ async def world(database: Database, owner: asyncpg.Connection[asyncpg.Record]) -
     await small_world.build(owner)
     pools = {access.name: Pool(database.dsn(access.name), size=2) for access in ACCESSES}
     account, sources = Told(), KnownSources()
-    limits = Limits(cost=50_000, cost_public=5_000)
+    limits = Limits(cost=50_000, cost_public=5_000, storage=20.0)
     engine = Engine(build_contracts(), pools, account, sources, limits)  # type: ignore[arg-type]
     ids = {row["uscc"]: row["id"] for row in await owner.fetch("select uscc, id from core.subject")}
     yield World(engine, account, sources, ids)

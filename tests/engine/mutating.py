@@ -65,7 +65,7 @@ async def process(database: Database, dsn: Callable[[str], str] | None = None, *
     ledger_pool = Pool(database.dsn("ledger"), size=1)
     service = Pool(database.dsn("service"), size=1)
     ledger = Ledger(ledger_pool, CollectorRegistry(), timeout=20.0)
-    limits = Limits(cost=50_000, cost_public=5_000)
+    limits = Limits(cost=50_000, cost_public=5_000, storage=20.0)
     keys = identity_keys(database.secrets)
     try:
         yield Engine(

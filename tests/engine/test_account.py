@@ -44,7 +44,7 @@ async def engine(world: World, database: Database) -> AsyncIterator[Engine]:
 
 
 def engine_over(world: World, pools: Any, account: Any) -> Engine:
-    return Engine(build_contracts(), pools, account, world.sources, Limits(50_000, 5_000))  # type: ignore[arg-type]
+    return Engine(build_contracts(), pools, account, world.sources, Limits(50_000, 5_000, storage=20.0))  # type: ignore[arg-type]
 
 
 async def rows(owner: Connection, case: str) -> list[asyncpg.Record]:

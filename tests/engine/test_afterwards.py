@@ -70,7 +70,7 @@ class Stage:
 async def stage(database: Database, world: World) -> AsyncIterator[Stage]:
     pools = {access.name: Pool(database.dsn(access.name), size=1) for access in ACCESSES}
     made = Stage(Ledger(), None)  # type: ignore[arg-type]
-    made.engine = Engine(build_contracts(), pools, made.ledger, made, Limits(50_000, 5_000))  # type: ignore[arg-type]
+    made.engine = Engine(build_contracts(), pools, made.ledger, made, Limits(50_000, 5_000, storage=20.0))  # type: ignore[arg-type]
     yield made
     await made.engine.close()
     for pool in pools.values():
@@ -181,7 +181,7 @@ async def test_an_event_that_nobody_got_is_accounted_for(
         stage.engine.pools,
         stage.ledger,
         stage,  # type: ignore[arg-type]
-        Limits(50_000, 5_000),
+        Limits(50_000, 5_000, storage=20.0),
         changes=Reached(await owner.fetchval("select position from core.change_end")),
     )
     beginning = await owner.fetchval("select core.change_cursor(0)")

@@ -57,7 +57,7 @@ async def test_an_answer_after_a_second_attempt_has_its_disclosure(
     asked: int,
 ) -> None:
     """The first reply is lost after its commit: what the second attempt answers has rows of its own."""
-    limits = Limits(50_000, 5_000)
+    limits = Limits(50_000, 5_000, storage=20.0)
     engine = Engine(build_contracts(), world.engine._pools, InStatement(), world.sources, limits)  # type: ignore[arg-type]
     case = f"again {reader[1]}"
     who = replace(world.principal("restricted"), case_number=case)

@@ -175,7 +175,7 @@ async def test_without_an_account_no_answer(world: World) -> None:
         world.engine._pools,
         Broken(),
         world.sources,  # type: ignore[arg-type]
-        Limits(50_000, 5_000),
+        Limits(50_000, 5_000, storage=20.0),
     )
     request = Request(NAME, None, {"uscc": small_world.FIRM})
     with pytest.raises(Refused) as caught:

@@ -152,7 +152,7 @@ class Untouched:
 
 def unasked(world: World) -> Engine:
     pools = dict.fromkeys(world.engine._pools, Untouched())
-    return Engine(CONTRACTS, pools, world.account, world.sources, Limits(50_000, 5_000))  # type: ignore[arg-type]
+    return Engine(CONTRACTS, pools, world.account, world.sources, Limits(50_000, 5_000, storage=20.0))  # type: ignore[arg-type]
 
 
 async def refused(world: World, query: str, variables: dict[str, Any]) -> Sequence[Any]:
@@ -322,7 +322,9 @@ JOINT = "query J($r: [_Any!]!) { _entities(representations: $r) { __typename ...
 @pytest.fixture
 def named(world: World) -> World:
     """The same world under a name of its own among prefectures."""
-    engine = Engine(JOINT_CONTRACTS, world.engine._pools, world.account, world.sources, Limits(50_000, 5_000))
+    engine = Engine(
+        JOINT_CONTRACTS, world.engine._pools, world.account, world.sources, Limits(50_000, 5_000, storage=20.0)
+    )
     return World(engine, world.account, world.sources, world.ids)
 
 

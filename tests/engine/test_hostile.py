@@ -45,7 +45,7 @@ def answer(contract: str, body: bytes) -> str:
         operation = document.operation(None)
         given, _ = operation.coerce(request.variables)
         compiled = compile_operation(document, operation, given, WHO[contract])
-        check_sizes(compiled, given, WHO[contract], Limits(cost=50_000, cost_public=5_000))
+        check_sizes(compiled, given, WHO[contract], Limits(cost=50_000, cost_public=5_000, storage=20.0))
         for key in compiled.plan.introspection:
             introspect(document, operation, key, request.variables)
     except NotHttp as error:

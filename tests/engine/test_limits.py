@@ -134,7 +134,7 @@ async def test_pages_of_changes_cost_what_they_pass_over(world: World) -> None:
 
 async def test_the_meter_is_told_of_each_request(world: World) -> None:
     told: list[tuple[str, int]] = []
-    limits = Limits(50_000, 5_000)
+    limits = Limits(50_000, 5_000, storage=20.0)
     engine = Engine(
         build_contracts(), world.engine._pools, world.account, world.sources, limits,
         meter=lambda view, cost: told.append((view, cost)),

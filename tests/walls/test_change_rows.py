@@ -40,7 +40,7 @@ async def world(database: Database, owner: Connection) -> World:
 @pytest.fixture(scope="module")
 async def engine(database: Database) -> AsyncIterator[Engine]:
     pools = {access.name: Pool(database.dsn(access.name), size=1) for access in ACCESSES}
-    limits = Limits(cost=50_000, cost_public=5_000)
+    limits = Limits(cost=50_000, cost_public=5_000, storage=20.0)
     yield Engine(build_contracts(), pools, FakeAccount(), FakeSources(), limits)  # type: ignore[arg-type]
     for pool in pools.values():
         await pool.close()

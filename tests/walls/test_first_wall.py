@@ -184,7 +184,7 @@ def expected(contract: str) -> set[str]:
 
 def engine(contracts: Mapping[str, GraphQLSchema]) -> Engine:
     pools = {access.name: NoRows() for accesses in ACCESSES_OF.values() for access in accesses}
-    return Engine(contracts, pools, FakeAccount(), FakeSources(), Limits(50_000, 5_000))
+    return Engine(contracts, pools, FakeAccount(), FakeSources(), Limits(50_000, 5_000, storage=20.0))
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)

@@ -181,7 +181,7 @@ async def pools(database: Database) -> AsyncIterator[dict[str, Pool]]:
 
 @pytest.fixture(scope="module")
 def engine(pools: dict[str, Pool]) -> Engine:
-    return Engine(build_contracts(), pools, FakeAccount(), FakeSources(), Limits(500_000, 500_000))
+    return Engine(build_contracts(), pools, FakeAccount(), FakeSources(), Limits(500_000, 500_000, storage=20.0))
 
 
 @pytest.fixture(params=EXPECTED)
@@ -438,7 +438,7 @@ async def test_code_lists_have_the_values_of_the_contract(engine: Engine, world:
 async def test_what_was_shown_is_what_was_seen(pools: dict[str, Pool], world: World) -> None:
     """The disclosure names every subject that the answer shows, and none that it does not."""
     account = FakeAccount()
-    serving = Engine(build_contracts(), pools, account, FakeSources(), Limits(500_000, 500_000))
+    serving = Engine(build_contracts(), pools, account, FakeSources(), Limits(500_000, 500_000, storage=20.0))
     query = "{ records(first: 100) { edges { node { subject { name } } } } }"
     for name, (_, records) in EXPECTED.items():
         asker = people(world)[name]

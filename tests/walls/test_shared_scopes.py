@@ -67,7 +67,9 @@ async def counted(database: Database, world: World) -> AsyncIterator[dict[str, C
 
 
 def engine_over(pools: Any, account: Any = None) -> Engine:
-    return Engine(build_contracts(), pools, account or FakeAccount(), FakeSources(), Limits(50_000, 5_000))
+    return Engine(
+        build_contracts(), pools, account or FakeAccount(), FakeSources(), Limits(50_000, 5_000, storage=20.0)
+    )
 
 
 def narrowed(region: str, **more: Any) -> Principal:

@@ -115,7 +115,7 @@ async def test_without_a_scope_rows_are_an_error(
 async def test_the_engine_without_a_scope(pools: dict[str, Pool], world: World) -> None:
     """A principal that lost its scope, on the very connection where another's scope was set before."""
     account = FakeAccount()
-    engine = Engine(build_contracts(), pools, account, FakeSources(), Limits(50_000, 5_000))
+    engine = Engine(build_contracts(), pools, account, FakeSources(), Limits(50_000, 5_000, storage=20.0))
     query = "{ records(first: 1) { totalCount } sources { code } }"
     for access, matter in ((RESTRICTED_SCOPED, "GRANT"), (SELF, "SELF"), (INTERNAL, "SUPERVISION")):
         asker = principal(access, matter, subject=world.ids["企业"])
@@ -130,7 +130,7 @@ async def test_the_engine_without_a_scope(pools: dict[str, Pool], world: World) 
 async def test_a_scope_is_data_never_sql(pools: dict[str, Pool], world: World) -> None:
     hostile = {"list": "'); reset all; select set_config('gateway.scope', '{}', false); --", "regions": ["\\'; --"]}
     asker = principal(RESTRICTED_SCOPED, narrowing=hostile)
-    engine = Engine(build_contracts(), pools, FakeAccount(), FakeSources(), Limits(50_000, 5_000))
+    engine = Engine(build_contracts(), pools, FakeAccount(), FakeSources(), Limits(50_000, 5_000, storage=20.0))
     assert await ask(engine, asker, "{ records { totalCount } }") == {"data": {"records": {"totalCount": 0}}}
     with pytest.raises(StorageUnavailable):
         await pools["restricted_scoped"].fetchrow("select count(*) from v_restricted_scoped.record", ())
@@ -157,7 +157,9 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
     contract = next(name for name, accesses in ACCESSES_OF.items() if access in {a.name for a in accesses})
     contracts = build_contracts()
     account, sources = FakeAccount(), FakeSources()
-    open_wall = Engine(contracts | {contract: contracts["INTERNAL"]}, pools, account, sources, Limits(50_000, 50_000))
+    open_wall = Engine(
+        contracts | {contract: contracts["INTERNAL"]}, pools, account, sources, Limits(50_000, 50_000, storage=20.0)
+    )
     asker = {
         "public": ANONYMOUS,
         "restricted": principal(RESTRICTED),
@@ -182,7 +184,7 @@ async def test_the_second_wall_alone(pools: dict[str, Pool], world: World, acces
             leaked.append((case.coordinate, case.kind, text, answer))
     assert leaked == []
     assert [told for told in account.kept if told.outcome == "ANSWERED"] == []
-    wall = Engine(contracts, pools, account, sources, Limits(50_000, 50_000))
+    wall = Engine(contracts, pools, account, sources, Limits(50_000, 50_000, storage=20.0))
     for case in cases[:20]:
         assert (await ask(wall, asker, case.text))["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert {"CreditRecord.history"} <= {case.coordinate for case in cases}
@@ -253,7 +255,7 @@ def sources() -> FakeSources:
 
 @pytest.fixture
 def engine(pools: dict[str, Pool], world: World, sources: FakeSources) -> Engine:
-    return Engine(build_contracts(), pools, FakeAccount(), sources, Limits(50_000, 5_000))
+    return Engine(build_contracts(), pools, FakeAccount(), sources, Limits(50_000, 5_000, storage=20.0))
 
 
 async def test_outside_the_scope_is_as_not_on_record(engine: Engine, narrowed: tuple[Principal, str, str]) -> None:

@@ -35,6 +35,7 @@ from gateway.web.throttle import Throttle
 from tests.e2e.e2e_stack import serving
 from tests.engine import small_world
 from tests.engine.small_world import FIRM
+from tests.storage.eventually import eventually
 
 Back: TypeAlias = Callable[[bool], None]
 BODY = json.dumps({"query": "query($c: Uscc!) { subject(uscc: $c) { name } }", "variables": {"c": FIRM}}).encode()
@@ -127,10 +128,7 @@ class Client:
 async def world_of(settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     registry = CollectorRegistry()
     async with serving(settings, database, Parts(connectors={}, registry=registry)) as base:
-        for _ in range(200):
-            if registry.get_sample_value("credit_listener_confirmed"):
-                break
-            await asyncio.sleep(0.02)
+        assert await eventually(lambda: registry.get_sample_value("credit_listener_confirmed"))
         yield World(int(base.rpartition(":")[2]), registry, monkeypatch)
 
 
@@ -318,10 +316,7 @@ async def test_a_client_that_leaves_is_counted(world: World, held: list[Back]) -
     async with world.client() as client:
         client.writer.write(raw)
         await someone(held)
-    for _ in range(200):
-        if world.count("credit_requests_total", view=ANONYMOUS.view, outcome="LEFT"):
-            break
-        await asyncio.sleep(0.01)
+    assert await eventually(lambda: world.count("credit_requests_total", view=ANONYMOUS.view, outcome="LEFT"))
     assert world.count("credit_requests_total", view=ANONYMOUS.view, outcome="LEFT") == 1
     answered = world.answered()
     held[0](True)
@@ -361,10 +356,10 @@ async def test_a_header_after_it_has_the_time_of_a_header(world: World) -> None:
             await client.ask(raw)
         protocol = world.connections[-1]
         now, bounds = asyncio.get_running_loop().time(), protocol._bounds
-        assert now + bounds.idle - 2 < protocol._deadline <= now + bounds.idle
+        assert now + bounds.seconds < protocol._deadline <= now + bounds.idle
         client.writer.write(raw[:20])
-        await asyncio.sleep(0.1)
-        assert protocol._deadline <= now + bounds.seconds + 2
+        assert await eventually(lambda: protocol._deadline < now + bounds.idle - 2)
+        assert protocol._deadline <= asyncio.get_running_loop().time() + bounds.seconds
     assert world.again > ways
 
 

@@ -177,7 +177,7 @@ async def test_the_default_closes_what_one_address_opens_beyond_it() -> None:
         assert statuses(heard) in ([503], [])  # a reset may take it away: it was not asked for a request
         assert server.refused("connections of the address") == 1
         await closed(connections[:1])
-        for _ in range(100):  # until the server has noticed
+        for _ in range(600):  # until the server has noticed
             if statuses(heard := await talk(server.port, get("/", b"Connection: close"))) == [200]:
                 break
             await asyncio.sleep(0.05)
@@ -231,7 +231,7 @@ async def test_nothing_is_left_of_connections_that_have_ended(server: Served) ->
     connections = await opened(server.port, 20)
     await closed(connections)
     await talk(server.port, b"nothing of HTTP\r\n\r\n")
-    for _ in range(100):
+    for _ in range(600):
         if not server.door._open:
             break
         await asyncio.sleep(0.05)

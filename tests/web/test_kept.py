@@ -31,6 +31,7 @@ from gateway.web.kept import Entry, Kept
 from tests.e2e.e2e_stack import serving
 from tests.engine import small_world
 from tests.engine.small_world import FIRM, OLD_ORGAN, ORGAN, SHOP, STRANGER
+from tests.storage.eventually import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 TITLES = "query($c: Uscc!) { subject(uscc: $c) { name onRecord records(first: 9) { edges { node { title } } } } }"
@@ -87,10 +88,7 @@ async def world(postgres: RunningServer, database: Database, settings: Settings)
         serving(settings, database, Parts(connectors={}, registry=registry)) as base,
         aiohttp.ClientSession() as s,
     ):
-        for _ in range(200):
-            if registry.get_sample_value("credit_listener_confirmed"):
-                break
-            await asyncio.sleep(0.02)
+        assert await eventually(lambda: registry.get_sample_value("credit_listener_confirmed"))
         yield World(f"{base}/graphql", s, owner, registry)
     await owner.close()
 
@@ -240,15 +238,19 @@ async def test_an_answer_that_a_change_overtakes_is_not_kept(world: World, monke
     it began, it is shown again and again."""
     answer = Engine.answer
 
+    async def heard(status: str) -> None:
+        sample = ("credit_listener_payloads_total", {"topic": "public"})
+        before = world.registry.get_sample_value(*sample) or 0
+        await set_status(world.owner, "罚款一", status)
+        await eventually(lambda: (world.registry.get_sample_value(*sample) or 0) > before, 2.0)
+
     async def overtaken(engine: Engine, *given: Any) -> bytes:
         body = await answer(engine, *given)
-        await set_status(world.owner, "罚款一", "REPAIRED")
-        await asyncio.sleep(0.1)  # heard of
+        await heard("REPAIRED")
         return body
 
     async def twice() -> tuple[list[str], list[str]]:
-        await set_status(world.owner, "罚款一", "ACTIVE")
-        await asyncio.sleep(0.1)
+        await heard("ACTIVE")
         with monkeypatch.context() as patched:
             patched.setattr(Engine, "answer", overtaken)
             first = await world.titles()
@@ -292,15 +294,8 @@ async def test_a_lost_connection_empties_it(world: World, postgres: RunningServe
     root = await asyncpg.connect(postgres.dsn(database.name))
     await root.execute("select pg_terminate_backend($1)", pid)
     await root.close()
-    for _ in range(100):
-        if not world.registry.get_sample_value("credit_public_cache_bytes"):
-            break
-        await asyncio.sleep(0.01)
-    assert not world.registry.get_sample_value("credit_public_cache_bytes")
-    for _ in range(100):
-        if world.registry.get_sample_value("credit_listener_confirmed"):
-            break
-        await asyncio.sleep(0.02)
+    assert await eventually(lambda: not world.registry.get_sample_value("credit_public_cache_bytes"))
+    assert await eventually(lambda: world.registry.get_sample_value("credit_listener_confirmed"))
     assert await world.hits(TITLES, c=SHOP)
 
 

@@ -42,7 +42,7 @@ async def test_over_a_socket_whole_answers_streams_and_refusals() -> None:
         ):
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(request)
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), 30)
             assert answer.count(b"HTTP/1.1 ") == 1
             assert answer.endswith(expected)
             writer.close()
