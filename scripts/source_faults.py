@@ -150,6 +150,10 @@ class Matrix:
             subjects = {id(cell.fault): cell.uscc for cell in cells}
             await _several([partial(one, fault, subjects[id(fault)], True) for fault in group], width)
             await self.asker.heal()
+        for number, cell in enumerate(cells):
+            if cell.late and not cell.wrong:  # alone, too? Beside others a busy machine decides
+                cells[number] = await self.cell(cell.fault, None, kept=cell.kept)
+                await self.asker.heal()
         place = {id(fault): number for number, fault in enumerate(faults)}
         return sorted(cells, key=lambda cell: (place[id(cell.fault)], cell.kept))
 

@@ -46,6 +46,8 @@ SERVICES = {  # what one question about one subject takes, tokens and secrets ap
     PLATFORM: {"query": 1},
     PEER: {"subjects": 1},
 }
+# Requests wait longer than sources: however late one of many is begun, it may wait as long as the first.
+PATIENT = {"request_budget": "30"}
 BUDGET = 6.0  # s of each source
 PREPARING = ("refresh", "token")
 
@@ -59,7 +61,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         knowledge = Knowledge([*of.usccs, STRANGER])
         with (
             sandboxes(folder, knowledge.files(folder), apart=False) as urls,
-            serving(of, urls, knowledge, budget=BUDGET, **KEPT) as made,
+            serving(of, urls, knowledge, budget=BUDGET, more=PATIENT, **KEPT) as made,
         ):
             yield made
 
