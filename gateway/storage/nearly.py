@@ -21,6 +21,7 @@ _PROVINCE = r"(?:1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[1-3])"
 _DAY = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 _BEGINS = re.compile(rf"{_PROVINCE}[0-9A-Z]{{4}}(?:19|20)[0-9]{{2}}{_DAY}")
 _BEGINS_AS_OLD = re.compile(rf"{_PROVINCE}[0-9A-Z]{{4}}[0-9]{{2}}{_DAY}")
+_CENTURIES = frozenset(("19", "20", "L9"))  # of birth, as a whole number has them, in the letters that a code has
 _TO_DAY = 14  # characters up to the end of the day of birth
 # A piece of a cell with several codes, or with words around one.
 _PIECE = re.compile(r"[0-9A-Za-z|](?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff]{0,3}[0-9A-Za-z|×✕ХхΧχ]){13,}")
@@ -57,7 +58,7 @@ def nearly_identity_number(text: str) -> bool:
 def is_code_of_organisation(code: str) -> bool:
     """Whether a text is a unified social credit code whose check digit holds, and no person's number that holds as one,
     as one in 31 does. No province begins with a 9."""
-    return valid_uscc(code) and (code[0] == "9" or not nearly_identity_number(code))
+    return valid_uscc(code) and (code[0] == "9" or code[6:8] not in _CENTURIES or not nearly_identity_number(code))
 
 
 def _looks_like_one(digits: str) -> bool:

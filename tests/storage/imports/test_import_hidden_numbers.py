@@ -15,7 +15,7 @@ from gateway.storage import names
 from gateway.storage.database import Database
 from gateway.storage.identifiers import uscc_check_digit, valid_uscc
 from gateway.storage.imports import import_file, parse
-from gateway.storage.nearly import hide_nearly, hide_said, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, is_code_of_organisation, nearly_identity_number
 from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, load, penalty
 
 MISTYPED = [
@@ -58,6 +58,16 @@ def test_a_number_whose_digits_hold_as_a_code_too_is_still_one() -> None:
         number for n in range(10_000) if valid_uscc(number := f"65270119900101{n:04d}")
     )  # by chance, one in 31
     assert nearly_identity_number(passing)
+
+
+@given(
+    st.from_regex(r"(1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5])[0-9L]{4}(19|20|L9|2L|18)[0-9L]{9}", fullmatch=True),
+    st.booleans(),
+)
+def test_the_quick_look_at_a_code_sees_what_the_long_one_does(first: str, day: bool) -> None:
+    code = (first[:10] + "0101" + first[14:]) if day else first
+    code += uscc_check_digit(code)
+    assert is_code_of_organisation(code) == (not nearly_identity_number(code))
 
 
 @pytest.mark.parametrize(
