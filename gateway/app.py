@@ -53,7 +53,6 @@ from gateway.sources.wanted import Seals
 from gateway.storage import working_days
 from gateway.storage.consents import SWEEP_PENDING, PendingRequests, StoredConsents
 from gateway.storage.database import Database
-from gateway.storage.disk import Disk
 from gateway.storage.identities import Identities
 from gateway.storage.levels import ACCESSES, CONTRACTS
 from gateway.storage.listener import Listener
@@ -162,7 +161,6 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     parts = parts or Parts()
     registry = parts.registry or CollectorRegistry()
     contracts = build_contracts(federation_name=settings.federation_name)
-    disk = Disk(database.dsn("ledger"), timeout=settings.ledger_timeout, registry=registry)
     pools = {
         access.name: Pool(
             database.dsn(access.name),
@@ -170,7 +168,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             timeout=settings.database_timeout,
             # Who reads waits for no lock; above the public view the statement writes its disclosure, too.
             lock_timeout=lock_timeout_of(settings),
-            disk=disk if access.disclosed else None,
+            durable=access.disclosed,
         )
         for access in ACCESSES
     }
@@ -318,7 +316,6 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
             await engine.close()
             await ledger.close()
             await asyncio.gather(*[pool.close() for pool in (*pools.values(), service, ledger_pool, log_pool)])
-            await disk.close()
 
     checks = {name: pool.ping for name, pool in (*pools.items(), ("ledger", ledger_pool), ("service", service))}
 

@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.errors import LedgerUnavailable, StorageUnavailable
-from gateway.storage.faults import NotDurable
 from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
 
@@ -161,5 +160,4 @@ _OF_WRITING: Final = (
     asyncpg.DiskFullError,
     asyncpg.LockNotAvailableError,  # readers wait for no lock
     asyncpg.IntegrityConstraintViolationError,  # a partition that is lacking too
-    NotDurable,
 )

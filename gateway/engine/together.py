@@ -60,19 +60,7 @@ class Reader(Protocol):
         read: Callable[[Sequence[Any]], Any],
         again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
     ) -> Any:
-        """What `read` makes of the rows of a statement, once what it wrote is durable."""
-        ...
-
-    async def fetch_early(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        until: float | None = None,
-        read: Callable[[Sequence[Any]], Any],
-        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
-    ) -> tuple[Any, asyncio.Future[None] | None]:
-        """The same before it is durable; the future is done when it is, None where nothing was written."""
+        """What `read` makes of the rows of a statement."""
         ...
 
 
@@ -127,7 +115,6 @@ class Together:
         self._queue: deque[_Group] = deque()  # of lists
         self._lists: set[_Asked] = set()  # statements of lists under way
         self._turns = 0  # tasks that have one, or are about to
-        self._unsettled: dict[asyncio.Future[None], Sequence[_Waiter]] = {}  # who waits for the disk alone
         self._waker: asyncio.TimerHandle | None = None
 
     async def row(
@@ -253,7 +240,7 @@ class Together:
         if counted:
             self._lists.add(asked)
         try:
-            return await self._answer(pool, statement, batch, asked)
+            return await _answer(pool, statement, batch, asked)
         except asyncio.CancelledError:
             if not asked.left and not asked.apart:
                 raise
@@ -330,57 +317,7 @@ class Together:
                 self._drop(group)
             elif group.waiting and group.running < self._beside_slow(group, now):
                 group.begin()
-        for batch in self._unsettled.values():
-            _expire(batch, now)
-        waits = self._groups or self._unsettled
-        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if waits else None
-
-    async def _answer(
-        self, pool: Reader, statement: Statement, batch: Sequence[_Waiter], asked: _Asked
-    ) -> StorageUnavailable | None:
-        """One statement for a batch; its outcome goes to the futures, once it is durable. The fault where the database
-        did not answer. Whoever gives it up to ask otherwise (`asked.apart`) has its requests wait on."""
-        try:
-            merged = _merged(statement, [entry.arguments for entry in batch])
-            rows, written = await pool.fetch_early(statement.text, merged, **_manner(statement, batch, merged))
-            if written is None:
-                _deliver(batch, rows)
-            else:
-                self._unsettled[written] = batch
-                written.add_done_callback(partial(self._settled, pool, statement, batch, rows))
-        except StorageUnavailable as error:
-            if len(batch) > 1 and isinstance(error.__cause__, _REFUSED):
-                for entry in batch:
-                    await self._answer(pool, statement, [entry], asked)
-                return None
-            _refuse(batch, error)
-            return error
-        except BaseException as error:
-            if asked.apart and isinstance(error, asyncio.CancelledError):
-                raise
-            _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
-            if not isinstance(error, Exception):
-                raise
-        return None
-
-    def _settled(
-        self,
-        pool: Reader,
-        statement: Statement,
-        batch: Sequence[_Waiter],
-        rows: Sequence[Any],
-        written: asyncio.Future[None],
-    ) -> None:
-        """What a batch waited for is on disk; or nobody knows, and it is asked again."""
-        del self._unsettled[written]
-        if written.cancelled():
-            _refuse(batch, asyncio.CancelledError())
-        elif written.exception() is None:
-            _deliver(batch, rows)
-        elif left := [entry for entry in batch if not entry.row.done()]:
-            task = asyncio.get_running_loop().create_task(_once_more(pool, statement, left))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
 
     def _keep_apart(self, key: tuple[Any, ...], now: float) -> None:
         if len(self._apart) >= _MOST_APART:
@@ -417,34 +354,38 @@ def width(processors: int, workers: int) -> int:
     return max(1, min(3, processors // workers - 1))
 
 
-async def _once_more(pool: Reader, statement: Statement, batch: Sequence[_Waiter]) -> None:
-    """Another statement for a batch whose first may be lost; its outcome goes to the futures."""
+async def _answer(
+    pool: Reader, statement: Statement, batch: Sequence[_Waiter], asked: _Asked
+) -> StorageUnavailable | None:
+    """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer. Whoever
+    gives it up to ask otherwise (`asked.apart`) has its requests wait on."""
     try:
-        merged = with_new_ids(_merged(statement, [entry.arguments for entry in batch]))
-        rows = await pool.fetch(statement.text, merged, **_manner(statement, batch, merged))
-    except Exception as error:
+        merged = _merged(statement, [entry.arguments for entry in batch])
+        latest = max([entry.until for entry in batch])
+        rows = await pool.fetch(
+            statement.text,
+            merged,
+            until=None if latest == _FOREVER else latest,
+            read=partial(_apart, _keys(statement, merged)),
+            again=with_new_ids if statement.accounts else same,
+        )
+        for entry, own in zip(batch, rows, strict=True):
+            if not entry.row.done():
+                entry.row.set_result(own)
+    except StorageUnavailable as error:
+        if len(batch) > 1 and isinstance(error.__cause__, _REFUSED):
+            for entry in batch:
+                await _answer(pool, statement, [entry], asked)
+            return None
         _refuse(batch, error)
-    except BaseException:
-        _refuse(batch, asyncio.CancelledError())
-        raise
-    else:
-        _deliver(batch, rows)
-
-
-def _manner(statement: Statement, batch: Sequence[_Waiter], merged: Sequence[Any]) -> dict[str, Any]:
-    """How long it may take, how it is read, and what may be done where the connection breaks."""
-    latest = max([entry.until for entry in batch])
-    return {
-        "until": None if latest == _FOREVER else latest,
-        "read": partial(_apart, _keys(statement, merged)),
-        "again": with_new_ids if statement.accounts else same,
-    }
-
-
-def _deliver(batch: Sequence[_Waiter], rows: Sequence[Any]) -> None:
-    for entry, own in zip(batch, rows, strict=True):
-        if not entry.row.done():
-            entry.row.set_result(own)
+        return error
+    except BaseException as error:
+        if asked.apart and isinstance(error, asyncio.CancelledError):
+            raise
+        _refuse(batch, error if isinstance(error, Exception) else asyncio.CancelledError())
+        if not isinstance(error, Exception):
+            raise
+    return None
 
 
 def _alone(rows: Sequence[Any]) -> Any:

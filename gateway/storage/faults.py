@@ -37,10 +37,6 @@ class Unsure(Exception):
     """Nobody knows whether a transaction was committed; its cause says why."""
 
 
-class NotDurable(Exception):
-    """A statement was committed, and nobody knows whether it has reached the disk or will; its cause may say why."""
-
-
 def beneath(error: BaseException) -> BaseException:
     """What went wrong with a transaction, wherever in it that was."""
     return (error.__cause__ or error) if isinstance(error, NotBegun | Unsure) else error
@@ -79,7 +75,7 @@ def garbled(error: BaseException) -> bool:
     driver may notice in the middle of a message (InternalClientError, InterfaceError)."""
     if isinstance(error.__cause__, Misframed) or isinstance(error, Misframed):
         return True
-    if not broken(error) or isinstance(error, OSError | asyncpg.InterfaceError | NotDurable):
+    if not broken(error) or isinstance(error, OSError | asyncpg.InterfaceError):
         return False
     if isinstance(error, asyncpg.PostgresError):
         return _SQLSTATE.fullmatch(error.sqlstate or "") is None or isinstance(error, asyncpg.UnknownPostgresError)

@@ -31,22 +31,13 @@ _LEAVE: Final = 2.0  # s
 _MENDING: Final = 1.0  # s for the server to acknowledge a cancellation
 
 
-# Of two servers one may be the other's copy; of two runs of one server the second may have lost what the first had.
-_IDENTITY: Final = (
-    "select s.system_identifier::text || ' ' || extract(epoch from pg_catalog.pg_postmaster_start_time())::text"
-    " from pg_catalog.pg_control_system() s"
-)
-
-
 class Lane:
-    """A connection with its prepared statements, least recently used first to go. `since`: when it was last taken.
-    `server`: which run of which server it is to, where that was asked."""
+    """A connection with its prepared statements, least recently used first to go. `since`: when it was last taken."""
 
-    __slots__ = ("_prepared", "connection", "server", "since", "statements")
+    __slots__ = ("_prepared", "connection", "since", "statements")
 
-    def __init__(self, connection: Connection, server: bytes = b"") -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.server = server
         self.since = 0.0
         self._prepared = 0
         self.statements: OrderedDict[str, PreparedStatement[Record]] = OrderedDict()
@@ -62,7 +53,6 @@ class Lane:
 
     async def transact(self, work: Callable[[Ask], Awaitable[T]], scope: str, until: float) -> T:
         """What `work` makes of its statements, in one transaction that carries the scope; what it raises undoes them.
-        Its commit waits for the disk.
 
         Raises NotBegun where the connection failed before anything was asked, Unsure where it failed at the commit.
         """
@@ -121,8 +111,8 @@ class Lane:
         return made
 
 
-async def connect(dsn: str, settings: Mapping[str, str], seconds: float, *, identified: bool = False) -> Lane:
-    """A new connection; `identified`: it is asked what it is to. Raises whatever keeps it from being there in time."""
+async def connect(dsn: str, settings: Mapping[str, str], seconds: float) -> Lane:
+    """A new connection. Raises whatever keeps it from being there in time."""
     async with asyncio.timeout(seconds):
         connection = await asyncpg.connect(
             dsn, timeout=seconds, command_timeout=seconds, statement_cache_size=0, server_settings=dict(settings)
@@ -132,11 +122,10 @@ async def connect(dsn: str, settings: Mapping[str, str], seconds: float, *, iden
             await connection.set_type_codec(
                 "text", schema="pg_catalog", encoder=_encode, decoder=bytes, format="binary"
             )
-            server: bytes = await connection.fetchval(_IDENTITY) if identified else b""
         except BaseException:
             connection.terminate()
             raise
-    return Lane(connection, server)
+    return Lane(connection)
 
 
 def _left(until: float) -> float:
@@ -150,8 +139,4 @@ def _encode(value: str | bytes) -> bytes:
 
 def _begin(scope: str) -> str:
     # One message for both; hex, so that nothing in the scope can be read as SQL.
-    # Whatever the connection's setting.
-    durably = "set local synchronous_commit = on"
-    return (
-        f"begin; {durably}; select set_config('gateway.scope', convert_from('\\x{scope.encode().hex()}', 'UTF8'), true)"
-    )
+    return f"begin; select set_config('gateway.scope', convert_from('\\x{scope.encode().hex()}', 'UTF8'), true)"

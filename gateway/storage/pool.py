@@ -16,7 +16,6 @@ from typing import Any, Final, TypeVar, overload
 from urllib.parse import unquote, urlsplit
 
 from gateway.errors import GatewayError, StorageUnavailable
-from gateway.storage.disk import Disk, Era
 from gateway.storage.faults import (
     NoLane,
     NotBegun,
@@ -75,7 +74,7 @@ class Pool:
     are measured (docs/performance.md). Waiters are served in their order. `timeout`: seconds that a statement may take
     from its asking, waiting for a lane and a second attempt included, where it is not given another deadline.
     `durable`: a commit has reached the disk when it returns, whatever the server's, the database's or the role's
-    setting. With a `disk` it is the caller who waits, not the connection: it is free for the next statement meanwhile.
+    setting.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class Pool:
         timeout: float = 5.0,
         lock_timeout: float | None = None,
         durable: bool = False,
-        disk: Disk | None = None,
         name: str = "credit-gateway",
     ) -> None:
         self._dsn = dsn
@@ -95,10 +93,8 @@ class Pool:
         self._settings = {"application_name": name}
         if lock_timeout is not None:
             self._settings["lock_timeout"] = f"{lock_timeout * 1000:.0f}ms"
-        if durable or disk is not None:
-            # Outranks what a role or its database has been given.
-            self._settings["synchronous_commit"] = "on" if disk is None else "off"
-        self._disk = disk
+        if durable:
+            self._settings["synchronous_commit"] = "on"  # outranks what a role or its database has been given
         self._role = unquote(urlsplit(dsn).username or "")
         self._idle: list[Lane] = []
         self._busy: set[Lane] = set()  # asked, or being mended
@@ -155,32 +151,6 @@ class Pool:
         whether the first was committed is then unknown. Raises StorageUnavailable for every fault of the database; its
         own words reach nobody. Whoever is cancelled takes the statement along.
         """
-        found, _ = await self._fetch(sql, arguments, until, read, again, waits=True)
-        return found
-
-    async def fetch_early(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        until: float | None = None,
-        read: Callable[[Sequence[Record]], Any],
-        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
-    ) -> tuple[Any, asyncio.Future[None] | None]:
-        """As fetch, before what was written is on disk: nothing of it may leave until the future is done. It raises
-        NotDurable where nobody knows whether it ever will be; None: there is nothing to wait for."""
-        return await self._fetch(sql, arguments, until, read, again, waits=False)
-
-    async def _fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        until: float | None,
-        read: Callable[[Sequence[Record]], Any] | None,
-        again: Callable[[Sequence[Any]], Sequence[Any]] | None,
-        *,
-        waits: bool,
-    ) -> tuple[Any, asyncio.Future[None] | None]:
         if until is None:
             until = time.monotonic() + self._timeout
         fresh = False
@@ -190,28 +160,18 @@ class Pool:
                 lane.since = time.monotonic()
                 self._busy.add(lane)
                 try:
-                    era = None if self._disk is None or again is same else await self._era(self._disk, lane, until)
                     rows = await lane.fetch(sql, arguments, until)
                     found = rows if read is None else read(rows)
                 except BaseException as error:
                     self._ended(lane, error, scoped=False)
                     raise
                 self._give(lane)
-                written = None if self._disk is None or era is None else self._disk.after(era)
-                if waits and written is not None:
-                    async with asyncio.timeout(until - time.monotonic()):
-                        await written
-                return found, written
+                return found
             except Exception as error:
                 self._complain(error)
                 if fresh or again is None or not broken(error):
                     raise storage_unavailable() from error
             arguments, fresh = again(arguments), True
-
-    @staticmethod
-    async def _era(disk: Disk, lane: Lane, until: float) -> Era:
-        """What the durability of a statement on this lane rests on, begun before it."""
-        return disk.era(lane.server) or await disk.begin(lane.server, until)
 
     async def transaction(
         self, work: Callable[[Ask], Awaitable[T]], scope: str, *, until: float, again: bool = False
@@ -407,7 +367,7 @@ class Pool:
 
     async def _connect(self, attempt: object, seconds: float) -> None:
         try:
-            lane = await connect(self._dsn, self._settings, seconds, identified=self._disk is not None)
+            lane = await connect(self._dsn, self._settings, seconds)
         except BaseException as error:
             del self._attempts[attempt]
             self._open -= 1

@@ -112,9 +112,6 @@ class Forgetful:
     async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
         return read([{**dict(row), "disclosed": 0} for row in await self._pool.fetch(sql, arguments)])
 
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **how: Any) -> Any:
-        return await self.fetch(sql, arguments, **how), None
-
 
 @pytest.mark.parametrize(
     ("query", "variables"), [(NAME, {"uscc": small_world.FIRM}), (MANY, {"usccs": [small_world.FIRM]})]

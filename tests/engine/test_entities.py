@@ -146,9 +146,6 @@ class Untouched:
     async def fetch(self, sql: str, *_: Any, **__: Any) -> Any:
         raise AssertionError(f"asked: {sql}")
 
-    async def fetch_early(self, sql: str, *_: Any, **__: Any) -> Any:
-        raise AssertionError(f"asked: {sql}")
-
 
 def unasked(world: World) -> Engine:
     pools = dict.fromkeys(world.engine._pools, Untouched())

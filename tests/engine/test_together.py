@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from gateway.engine.execute import Request
 from gateway.engine.sql import Statement
 from gateway.engine.together import Together, width
 from gateway.errors import StorageUnavailable
-from gateway.storage.faults import NotDurable
 from gateway.storage.views import BETWEEN, CELLS
 from tests.engine import small_world
 from tests.engine.conftest import World
@@ -47,9 +45,6 @@ class Slow:
         lengths = [len(code) + self.longer for code in codes]
         keys = ",".join(reversed(codes) if self.swap else codes).encode()
         return read([self.row(codes, lengths, keys)])
-
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **more: Any) -> tuple[Any, None]:
-        return await self.fetch(sql, arguments, **more), None
 
     def row(self, codes: list[str], lengths: list[int], keys: bytes) -> dict[str, Any]:
         return {
@@ -253,96 +248,13 @@ async def test_through_the_engine_answers_and_disclosures_stay_apart(world: Worl
         assert bytes(disclosure.subject_ids).count(b",") == 0
 
 
-# Waiting for the disk -------------------------------------------------------------------------------------------------
-
-
-class Early(Slow):
-    """A pool whose statements return before what they wrote is on disk."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = len(CELLS)
-        self.let.set()
-        self.written: list[asyncio.Future[None]] = []
-        self.waited: list[list[Any]] = []  # asked by a call that waits for the disk itself
-
-    async def fetch(self, sql: str, arguments: Sequence[Any], **how: Any) -> Any:
-        self.waited.append(list(arguments))
-        return await super().fetch(sql, arguments, **how)
-
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **how: Any) -> tuple[Any, Any]:
-        self.written.append(asyncio.get_running_loop().create_future())
-        return await super().fetch(sql, arguments, **how), self.written[-1]
-
-
-def own_of(code: str) -> list[Any]:
-    return [f"{name} {code}".encode() for name in CELLS]
-
-
-async def turns() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-async def test_nothing_leaves_before_it_is_on_disk_and_no_statement_waits_for_that() -> None:
-    pool, together = Early(), Together(width=1)
-    calls = {c: asyncio.create_task(together.row("restricted", pool, ACCOUNTING, [*own_of(c), c])) for c in "AB"}
-    await turns()
-    calls["C"] = asyncio.create_task(together.row("restricted", pool, ACCOUNTING, [*own_of("C"), "C"]))
-    await turns()
-    assert [arguments[pool.place] for arguments in pool.asked] == ["A,B", "C"]
-    assert not any(call.done() for call in calls.values())
-    pool.written[1].set_result(None)
-    await turns()
-    assert [c for c, call in calls.items() if call.done()] == ["C"]
-    pool.written[0].set_result(None)
-    rows = await asyncio.gather(*calls.values())
-    assert [row["body"] for row in rows] == [b"A", b"B", b"C"]
-    assert pool.waited == []
-    assert not together._unsettled
-
-
-async def test_what_may_be_lost_is_asked_again_with_other_disclosures() -> None:
-    pool, together = Early(), Together(width=1)
-    calls = [asyncio.create_task(together.row("restricted", pool, ACCOUNTING, [*own_of(c), c])) for c in "ABC"]
-    await turns()
-    calls[1].cancel()
-    await turns()
-    pool.written[0].set_exception(NotDurable())
-    assert [row["body"] for row in await asyncio.gather(calls[0], calls[2])] == [b"A", b"C"]
-    ((*_, codes),) = pool.waited
-    assert codes == "A,C"  # who has left needs no other answer
-    ids = [arguments[CELLS.index("id")].split(BETWEEN) for arguments in pool.asked]
-    assert len({*ids[0], *ids[1]}) == 5
-
-
-async def test_what_is_lost_again_reaches_nobody() -> None:
-    pool, together = Early(), Together(width=1)
-    calls = [asyncio.create_task(together.row("restricted", pool, ACCOUNTING, [*own_of(c), c])) for c in "AB"]
-    await turns()
-    pool.fault = StorageUnavailable("no", "否")
-    pool.written[0].set_exception(NotDurable())
-    assert all(isinstance(one, StorageUnavailable) for one in await asyncio.gather(*calls, return_exceptions=True))
-
-
-async def test_who_waits_for_the_disk_waits_no_longer_than_its_time() -> None:
-    pool, together = Early(), Together(width=1)
-    until = time.monotonic() + 0.1
-    with pytest.raises(StorageUnavailable):
-        await together.row("restricted", pool, ACCOUNTING, [*own_of("A"), "A"], 1, until)
-    assert time.monotonic() >= until
-    pool.written[0].set_result(None)
-    await turns()
-    assert not together._unsettled
-
-
 class GivenUp:
     """A pool whose first statement takes too long, committed or not; the others fail."""
 
     def __init__(self) -> None:
         self.asked: list[list[Any]] = []
 
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **_: Any) -> tuple[Any, Any]:
+    async def fetch(self, sql: str, arguments: Sequence[Any], **_: Any) -> Any:
         self.asked.append(list(arguments))
         if len(self.asked) == 1:
             await asyncio.get_running_loop().create_future()
@@ -356,7 +268,8 @@ async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_an
     monkeypatch.setattr(together_module, "_LOOK", 0.01)
     statement = Statement("select", (), keyed=False, apiece=(len(CELLS),), accounts=True)
     pool, together = GivenUp(), Together(width=1)
-    calls = [together.row("restricted", pool, statement, [*own_of(c), [c]]) for c in "AB"]  # type: ignore[arg-type]
+    own = [[f"{name} {code}".encode() for name in CELLS] for code in "AB"]
+    calls = [together.row("restricted", pool, statement, [*o, [c]]) for o, c in zip(own, "AB", strict=True)]
     assert all(isinstance(one, StorageUnavailable) for one in await asyncio.gather(*calls, return_exceptions=True))
     assert [arguments[len(CELLS)] for arguments in pool.asked] == [["A", "B"], ["A"], ["B"]]
     place = CELLS.index("id")

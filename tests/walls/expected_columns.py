@@ -179,7 +179,6 @@ GRANTS: dict[tuple[str, str], str] = {
     # the ledger writes and reads nothing back: what was disclosed is for the sequencer, another role's
     ("ledger", "ledger.disclosure"): "INSERT",  # not its time, transaction and salt (test_second_wall)
     ("ledger", "ledger.told"): "INSERT",
-    ("ledger", "ledger.flushed"): "UPDATE",  # a sequence that is set to be flushed
     # the log reads the account and signs; leaves and their places come from functions alone
     **{
         ("log", f"ledger.{table}"): "SELECT"

@@ -70,9 +70,6 @@ class Counted:
             arguments = [a[::-1] if isinstance(a, list) else a for a in arguments]
         return await self.pool.fetch(sql, arguments, **how)
 
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **how: Any) -> Any:
-        return await self.fetch(sql, arguments, **how), None
-
 
 class InStatement(FakeAccount):
     """Statements write what they disclose."""

@@ -40,9 +40,6 @@ class Counted:
         self.shared.append(max(a.count(",") for a in asked) + 1)
         return await self.pool.fetch(sql, arguments, **how)
 
-    async def fetch_early(self, sql: str, arguments: Sequence[Any], **how: Any) -> Any:
-        return await self.fetch(sql, arguments, **how), None
-
 
 class InStatement(FakeAccount):
     """Statements write what they disclose."""
