@@ -38,7 +38,10 @@ def told(names: Mapping[str, str]) -> dict[str, set[str]]:
 def for_sources(names: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
     """Two enterprises for the table of sources: the one of whom most sources have something to say, and another of whom
     the two have that it shows of it."""
-    says = told(names)
+    return _for_sources(told(names), kinds)
+
+
+def _for_sources(says: Mapping[str, set[str]], kinds: Mapping[str, str]) -> list[str]:
     ranked = sorted(_enterprises(kinds), key=lambda uscc: (-len(says[uscc]), uscc))
     second = max(ranked[1:], key=lambda uscc: len(says[uscc] & {"courts", "peer"}))  # of equals the first
     return [ranked[0], second]
@@ -47,7 +50,8 @@ def for_sources(names: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
 def for_views(names: Mapping[str, str], kinds: Mapping[str, str], statuses: Mapping[str, Sequence[str]]) -> str:
     """An enterprise for the three views: listed by the courts, and of those the one whose records differ most by their
     statuses. None that the other table asks about, since its sources would be kept already."""
-    says, taken = told(names), for_sources(names, kinds)
+    says = told(names)
+    taken = _for_sources(says, kinds)
 
     def rank(uscc: str) -> tuple[bool, int, str]:
         return "courts" in says[uscc], len(set(statuses.get(uscc, ()))), uscc

@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.auth.keys import KeyStore
 from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, held, read_head, verifiers
 from gateway.ledger.notes import NoteError, checkpoint_of, read_note
+from gateway.ledger.retention import WAITING
 from gateway.ledger.tiles import WIDTH, Tile, width_in
 from gateway.storage.pool import Pool, same
 
@@ -41,9 +42,6 @@ _WAITING: Final = """select extract(epoch from now() - d.at)::bigint as seconds 
     cross join lateral (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot)
         order by d.xid limit 1) d"""
 _LATE: Final = 60  # s after which a disclosure should be in the log whatever happens
-# One month at a time is the course of things.
-_GOING: Final = """select count(*) as months, min(m.earliest) as earliest from ledger.months() m
-    where m.due and m.days < ledger.days_due()"""
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
 
@@ -132,7 +130,7 @@ class Published:
             return [
                 f"the log: disclosures of {rows[0]['seconds']} s ago are not in it; no process sequences, see its log"
             ]
-        rows = await self._pool.fetch(_GOING, (), again=same)
+        rows = await self._pool.fetch(WAITING, (), again=same)
         if rows and rows[0]["months"] > 1:
             return [
                 f"the ledger: {rows[0]['months']} months of disclosures are to go, from {rows[0]['earliest']} on; if"

@@ -24,7 +24,9 @@ _LONGEST: Final = 900.0  # s of a statement: a month is counted, and its table d
 _STEP: Final = 300.0  # s by which the clocks may part between two looks: more is no slewing
 _CLOCK: Final = "select extract(epoch from clock_timestamp())::float8"
 _LIVE: Final = "select today, before, ahead, fresh from ledger.live()"
-_WAITING: Final = "select count(*) from ledger.months() m where m.due and m.days < ledger.days_due()"
+# Months that wait for days, and when the first of them goes. One at a time is the course of things.
+WAITING: Final = """select count(*) as months, min(m.earliest) as earliest from ledger.months() m
+    where m.due and m.days < ledger.days_due()"""
 _LET_GO: Final = "select ledger.let_go()"
 
 
@@ -92,8 +94,8 @@ class Retention:
             )
 
     async def _tell(self, connection: Connection) -> None:
-        """One month at a time is the course of things. Several at once are said, whenever they become more."""
-        waiting: int = await connection.fetchval(_WAITING, timeout=_LONGEST)
+        """Several months at once are said, whenever they become more."""
+        waiting: int = await connection.fetchval(WAITING, timeout=_LONGEST)
         self._waiting.set(waiting)
         if waiting > max(self._told, 1):
             logger.warning(
