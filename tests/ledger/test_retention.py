@@ -409,5 +409,8 @@ async def test_the_command_says_why_not_and_changes_nothing(ledger: Ledger, envi
     assert "not all of it is in the log" in (await command(environment)).stdout
     await ledger.log.owner.execute("update ledger.retention set months = null; delete from ledger.sealed_entry")
     assert "everything is kept" in (await command(environment)).stdout
+    told = json.loads((await command(environment, "--json")).stdout)
+    assert (told["months_kept"], told["due_if_ended_by"]) == (None, None)
+    assert {month["goes_at_the_earliest"] for month in told["months"]} == {None}
     assert await ledger.kept() == [*MONTHS]
     assert await ledger.let_go() == 0

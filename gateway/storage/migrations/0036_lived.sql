@@ -8,11 +8,17 @@ create table ledger.lived (
     due date                                         -- months that ended by this day were due then; null: none ever
 );
 
+-- How long a month is kept after its end; null: for ever, which least would pass over.
+create function ledger.kept() returns interval language sql stable security definer
+begin atomic
+    select case when r.months is not null then make_interval(months => least(r.months, 12000)) end
+    from ledger.retention r;
+end;
+
 -- By which day a month must have ended to be kept no longer, as of today; null: all is kept.
 create function ledger.due() returns date language sql stable security definer
 begin atomic
-    select (date_trunc('month', core.today()::timestamp) - make_interval(months => least(r.months, 12000)))::date
-    from ledger.retention r;
+    select (date_trunc('month', core.today()::timestamp) - ledger.kept())::date;
 end;
 
 -- On how many days a month must have been due before it goes.
@@ -40,7 +46,7 @@ begin atomic
         coalesce(n.next <= ledger.due(), false), w.days,
         case when n.next <= ledger.due()
             then core.today() + greatest(ledger.days_due() - w.days - case when w.today then 0 else 1 end, 0)::integer
-            else (n.next + make_interval(months => least(r.months, 12000)))::date + greatest(ledger.days_due() - 1, 0)
+            else (n.next + ledger.kept())::date + greatest(ledger.days_due() - 1, 0)
         end
     from (
         select c.relname::text as name, to_date(right(c.relname, 7), 'YYYY_MM') as month,
@@ -48,7 +54,6 @@ begin atomic
         from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'ledger.disclosure'::regclass and c.relname ~ '^disclosure_[0-9]{4}_[0-9]{2}$'
     ) n
-    cross join ledger.retention r
     cross join lateral (
         select count(*) filter (where l.due >= n.next) as days, coalesce(bool_or(l.day = core.today()), false) as today
         from ledger.lived l where l.day > core.today() - 14 and l.day <= core.today()
@@ -136,6 +141,7 @@ begin
     return made;
 end $$;
 
-revoke execute on function ledger.due(), ledger.days_due(), ledger.live(), ledger.months(), ledger.held(text) from public;
+revoke execute on function ledger.kept(), ledger.due(), ledger.days_due(), ledger.live(), ledger.months(),
+    ledger.held(text) from public;
 grant execute on function ledger.days_due(), ledger.live(), ledger.months(), ledger.held(text) to @log@;
 grant select on ledger.lived to @log@;
