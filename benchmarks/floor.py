@@ -62,15 +62,15 @@ def _page(view: str, *, full: bool) -> str:
     )
 
 
-_SUBJECT = """'{"id":"' || s.node_id || '","uscc":"' || s.uscc || '","onRecord":true,"name":' || to_json(s.name)::text
- || ',"kind":"' || s.kind || '"'"""
+_SUBJECT = """'{"id":"' || s.node_id || '","uscc":"' || s.uscc || '","onRecord":true'
+ || ',"name":' || json_scalar(s.name)::text || ',"kind":"' || s.kind || '"'"""
 _PROFILE = (
     """ || ',"formerNames":' || (select coalesce(json_agg(f.name order by f.used_until, f.name), '[]')::text
     from core.former_name f where f.subject_id = s.id)
  || ',"roles":' || (select coalesce(json_agg(x.role order by x.role), '[]')::text from core.subject_role x
     where x.subject_id = s.id and (x.valid_to is null or x.valid_to >= core.today()))
  || ',"region":' || case when g.code is null then 'null' else '{"code":"' || g.code || '","name":'
-    || to_json(g.name)::text || ',"local":' || g.local::text || '}' end"""
+    || json_scalar(g.name)::text || ',"local":' || g.local::text || '}' end"""
     + bare("registeredOn", "s.registered_on::text")
     + text(
         "legalRepresentative",
@@ -79,7 +79,7 @@ _PROFILE = (
     )
 )
 _REGION = """ || ',"region":' || case when g.code is null then 'null' else '{"code":"' || g.code || '","name":'
- || to_json(g.name)::text || '}' end"""
+ || json_scalar(g.name)::text || '}' end"""
 _RECORDS = """ || ',"records":{"edges":[' || coalesce(q.j, '') || ']}}'"""
 
 

@@ -72,7 +72,7 @@ def search(view: str) -> str:
         + bare("uscc", "s.uscc")
         + text("name", "s.name")
         + """ || ',"kind":"' || s.kind || '","region":' || case when g.code is null then 'null' else '{"code":"'"""
-        """ || g.code || '","name":' || to_json(g.name)::text || '}' end"""
+        """ || g.code || '","name":' || json_scalar(g.name)::text || '}' end"""
         """ || ',"recordCounts":[' || coalesce(c.j, '') || ']}}'"""
     )
     cursor = "'n' || m.tier || translate(encode(convert_to(m.suffix, 'UTF8'), 'base64'), E'+/=\\n', '-_') || s.node_id"

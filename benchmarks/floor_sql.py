@@ -25,7 +25,7 @@ def masked(view: str, column: str) -> str:
 
 def text(key: str, sql: str) -> str:
     """A member of a JSON object: text, escaped, or null."""
-    return f""" || (',"{key}":' || coalesce(to_json({sql})::text, 'null'))"""
+    return f""" || (',"{key}":' || coalesce(json_scalar({sql})::text, 'null'))"""
 
 
 def bare(key: str, sql: str) -> str:
@@ -36,6 +36,7 @@ def bare(key: str, sql: str) -> str:
 TO_ONE = (
     """ || (',"authority":' || case when a.id is null then 'null' else"""
     """ '{"uscc":' || coalesce('"' || a.uscc || '"', 'null')"""
-    """ || ',"name":' || to_json(a.name)::text || '}' end)"""
-    """ || (',"source":{"code":"' || o.code || '","name":' || to_json(o.name)::text || ',"kind":"' || o.kind || '"}')"""
+    """ || ',"name":' || json_scalar(a.name)::text || '}' end)"""
+    """ || (',"source":{"code":"' || o.code || '","name":' || json_scalar(o.name)::text"""
+    """ || ',"kind":"' || o.kind || '"}')"""
 )

@@ -97,7 +97,7 @@ class Fields:
                 definition = row.definition(column)
                 empty = definition.empty if row.optional else "null"
                 null = definition.null or (row.optional and column not in row.overrides)
-                return json_value(definition.kind, row.column(column), null=null, empty=empty)
+                return json_value(self._schema, definition.kind, row.column(column), null=null, empty=empty)
             case p.Place(column=column):
                 cursor = f"{self._schema}.change_cursor({row.column(column)})"
                 return Text().literal('"').sql(cursor).literal('"')
@@ -107,7 +107,7 @@ class Fields:
                 cases = " ".join(f"when {quoted(value)} then {quoted(name)}" for value, name in types)
                 return Text().literal('"').sql(f"case {row.column(column)} {cases} end").literal('"')
             case p.Given(value=value, kind=kind, null=null):
-                return json_value(kind, self._parameter(value), null=null)
+                return json_value(self._schema, kind, self._parameter(value), null=null)
             case p.Same(body=body, presence=presence):
                 return self._same(body, presence, row)
             case p.Whole(body=body):

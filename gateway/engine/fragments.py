@@ -53,7 +53,7 @@ class Text:
         return " || ".join(text if is_sql else quoted(text) for is_sql, text in self._parts) or "''"
 
 
-def json_value(kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:
+def json_value(schema: str, kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:
     """A value as JSON text. `code` is known to need no escaping; `json` is JSON already."""
     match kind:
         case "code" | "decimal" | "date":
@@ -62,11 +62,10 @@ def json_value(kind: str, sql: str, *, null: bool, empty: str = "null") -> Text:
                 return Text().literal('"').sql(bare).literal('"')
             return Text().sql(f"coalesce('\"' || {bare} || '\"', {quoted(empty)})")
         case "text":
-            found = f"to_json({sql})::text"
+            found = f"{schema}.json_text({sql})"
         case "timestamp":
-            found = (
-                f"to_json(to_char({sql} at time zone 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+08:00\"'))::text"
-            )
+            printed = f"to_char({sql} at time zone 'Asia/Shanghai', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"+08:00\"')"
+            found = f"{schema}.json_text({printed})"
         case "bool" | "int":
             found = f"{sql}::text"
         case "json":

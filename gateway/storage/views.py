@@ -141,6 +141,16 @@ end;
 """
 
 
+def json_text(access: Access) -> str:
+    """CREATE FUNCTION: a text as a JSON string, in a schema that the view's role may name. It is inlined."""
+    return f"""\
+create function {access.schema}.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
+"""
+
+
 def statements(access: Access) -> list[str]:
     """Everything of one view schema, rights included."""
     made = [
@@ -155,6 +165,7 @@ def statements(access: Access) -> list[str]:
     for definition in SOURCE_FUNCTIONS.values():
         if access.level >= definition.level:
             made.append(function(definition, access))
+    made.append(json_text(access))
     made.append(changes(access))
     if access.disclosed:
         made.append(disclose(access))
@@ -165,7 +176,7 @@ def statements(access: Access) -> list[str]:
     made.append(f"grant usage on schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant select on all tables in schema {access.schema} to @{access.name}@;\n")
     made.append(f"grant execute on all functions in schema {access.schema} to @{access.name}@;\n")
-    made.append(f"grant execute on function core.today() to @{access.name}@;\n")
+    made.append(f"grant execute on function core.today(), core.json_text(text) to @{access.name}@;\n")
     made.append(f"grant execute on function ledger.as_object(text), ledger.as_moment(text) to @{access.name}@;\n")
     return made
 

@@ -568,6 +568,10 @@ create function v_public.courts_dishonest(answers jsonb, subject text) returns t
         (x -> 'performance')::text,
         (x -> 'basis_document')::text
     from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+create function v_public.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
 create function v_public.change_place(cursor text) returns bigint language sql stable security definer
 begin atomic
     select core.change_place(change_place.cursor);
@@ -584,7 +588,7 @@ revoke execute on all functions in schema v_public from public;
 grant usage on schema v_public to @public@;
 grant select on all tables in schema v_public to @public@;
 grant execute on all functions in schema v_public to @public@;
-grant execute on function core.today() to @public@;
+grant execute on function core.today(), core.json_text(text) to @public@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @public@;
 
 drop schema if exists v_restricted cascade;
@@ -1483,6 +1487,10 @@ create function v_restricted.peers_dishonest(answers jsonb, subject text, source
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_restricted.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
 create function v_restricted.change_place(cursor text) returns bigint language sql stable security definer
 begin atomic
     select core.change_place(change_place.cursor);
@@ -1525,7 +1533,7 @@ revoke execute on all functions in schema v_restricted from public;
 grant usage on schema v_restricted to @restricted@;
 grant select on all tables in schema v_restricted to @restricted@;
 grant execute on all functions in schema v_restricted to @restricted@;
-grant execute on function core.today() to @restricted@;
+grant execute on function core.today(), core.json_text(text) to @restricted@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @restricted@;
 
 drop schema if exists v_restricted_scoped cascade;
@@ -2644,6 +2652,10 @@ create function v_restricted_scoped.peers_dishonest(answers jsonb, subject text,
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_restricted_scoped.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
 create function v_restricted_scoped.change_place(cursor text) returns bigint language sql stable security definer
 begin atomic
     select core.change_place(change_place.cursor);
@@ -2751,7 +2763,7 @@ revoke execute on all functions in schema v_restricted_scoped from public;
 grant usage on schema v_restricted_scoped to @restricted_scoped@;
 grant select on all tables in schema v_restricted_scoped to @restricted_scoped@;
 grant execute on all functions in schema v_restricted_scoped to @restricted_scoped@;
-grant execute on function core.today() to @restricted_scoped@;
+grant execute on function core.today(), core.json_text(text) to @restricted_scoped@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @restricted_scoped@;
 
 drop schema if exists v_self cascade;
@@ -3810,6 +3822,10 @@ create function v_self.peers_dishonest(answers jsonb, subject text, source text)
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_self.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
 create function v_self.change_place(cursor text) returns bigint language sql stable security definer
 begin atomic
     select core.change_place(change_place.cursor);
@@ -3888,7 +3904,7 @@ revoke execute on all functions in schema v_self from public;
 grant usage on schema v_self to @self@;
 grant select on all tables in schema v_self to @self@;
 grant execute on all functions in schema v_self to @self@;
-grant execute on function core.today() to @self@;
+grant execute on function core.today(), core.json_text(text) to @self@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @self@;
 
 drop schema if exists v_internal cascade;
@@ -5024,6 +5040,10 @@ create function v_internal.peers_dishonest(answers jsonb, subject text, source t
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create function v_internal.json_text(value text) returns text language sql stable parallel safe
+begin atomic
+    select core.json_text(json_text.value);
+end;
 create function v_internal.change_place(cursor text) returns bigint language sql stable security definer
 begin atomic
     select core.change_place(change_place.cursor);
@@ -5157,5 +5177,5 @@ revoke execute on all functions in schema v_internal from public;
 grant usage on schema v_internal to @internal@;
 grant select on all tables in schema v_internal to @internal@;
 grant execute on all functions in schema v_internal to @internal@;
-grant execute on function core.today() to @internal@;
+grant execute on function core.today(), core.json_text(text) to @internal@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @internal@;

@@ -8,7 +8,7 @@ from (select '{"uscc":' || coalesce('"' || k2.uscc || '"', 'null') || ',"peers":
  left join lateral (select string_agg('{"caseNumber":' || f5.case_number || ',"publishedOn":' || coalesce(f5.published_on, 'null') || '}', ',') as j from v_restricted.peers_dishonest($16::jsonb, k2.uscc, a3.code) f5) x6 on true
  left join lateral v_restricted.peers_courts_unasked($16::jsonb, k2.uscc, a3.code) a7 on true
  left join lateral (select string_agg('{"court":' || f8.court || '}', ',') as j from v_restricted.peers_dishonest($16::jsonb, k2.uscc, a3.code) f8) x9 on true
- left join lateral (select string_agg('{"id":"' || f10.node_id || '","kind":"' || f10.kind || '","catalogueItem":' || to_json(f10.catalogue_item)::text || ',"subject":{"uscc":' || coalesce('"' || f10.subject_uscc || '"', 'null') || ',"name":' || coalesce(to_json(f10.subject_name)::text, 'null') || ',"onRecord":' || f10.subject_on_record::text || '}}', ',') as j from v_restricted.peers_records($16::jsonb, k2.uscc, a3.code) f10) x11 on true) x12 on true) x13) q
+ left join lateral (select string_agg('{"id":"' || f10.node_id || '","kind":"' || f10.kind || '","catalogueItem":' || v_restricted.json_text(f10.catalogue_item) || ',"subject":{"uscc":' || coalesce('"' || f10.subject_uscc || '"', 'null') || ',"name":' || coalesce(v_restricted.json_text(f10.subject_name), 'null') || ',"onRecord":' || f10.subject_on_record::text || '}}', ',') as j from v_restricted.peers_records($16::jsonb, k2.uscc, a3.code) f10) x11 on true) x12 on true) x13) q
 -- $1 to $13 of the disclosure: id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash
 -- $14 $usccs::text
 -- $15 $usccs::text
