@@ -153,13 +153,18 @@ _FIELD_ENDS = frozenset((2, 4, 6, 10, 12, 14, 17))  # of the division, the day o
 
 
 class _View(dict[int, str]):
-    """Code points to the characters of a view, by NFKC; filled as they are met. `small`: are ² and ② digits?"""
+    """Code points to the characters of a view, by NFKC; filled as they are met. `small`: are ² and ② digits?
+
+    What nobody writes numbers with is not kept: anybody can send every character there is, a million of them.
+    """
 
     def __init__(self, *, small: bool) -> None:
         super().__init__()
         self._small = small
 
     def __missing__(self, point: int) -> str:
+        if point >= 0x20000 and not 0xE0000 <= point < 0xE1000:  # ideographs, and planes for private use
+            return "\x00"
         self[point] = made = _viewed(chr(point), self._small)
         return made
 
@@ -213,8 +218,8 @@ def mask_identity_numbers_in(value: object) -> object:
         return {mask_identity_numbers_in(name): mask_identity_numbers_in(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [mask_identity_numbers_in(inner) for inner in value]
-    if isinstance(value, int) and value >= 10**14:
-        text = str(value)
+    if isinstance(value, int | float) and 10**14 <= abs(value) < 10**20:
+        text = str(abs(int(value)))
         masked = mask_identity_numbers(text)
         return value if masked == text else masked
     return value
@@ -226,8 +231,8 @@ def holds_identity_number(text: str, most: int = 2_000) -> bool:
     if len(text) < 15:
         return False
     views = [text.translate(_VIEW)] if text.isascii() else [text.translate(_VIEW), text.translate(_VIEW_OF_SMALL)]
-    apart = 0
     for view in dict.fromkeys(views):
+        apart = 0
         for run in _DIGITS.finditer(view):
             length = run.end() - run.start()
             if length < 15:

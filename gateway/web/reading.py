@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -62,8 +63,18 @@ def _constant(name: str) -> Any:
     )
 
 
+def _number(text: str) -> float:
+    made = float(text)
+    if made in (math.inf, -math.inf):
+        raise _Refused(
+            f"has the number {text[:_SHOWN]}, which is beyond a double; send a smaller one",
+            f"含有超出双精度范围的数值 {text[:_SHOWN]}，请使用较小的数值",
+        )
+    return made
+
+
 # One decoder for all: json.loads makes a new one for each call that has hooks.
-_DECODE = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant).decode
+_DECODE = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant, parse_float=_number).decode
 
 
 def from_body(body: bytes, language: str) -> Request:

@@ -18,6 +18,7 @@ TWO_MEANINGS = [
     b'{"query":"{ a }","variables":{"n":{"x":1,"x":2}}}',
     b'{"query":"{ a }","variables":{"n":NaN}}',
     b'{"query":"{ a }","variables":{"n":-Infinity}}',
+    b'{"query":"{ a }","variables":{"n":-1e400}}',  # a double has no such number: it would be kept as Infinity
 ]
 
 
