@@ -29,9 +29,10 @@ from rich.table import Table
 from benchmarks import machine
 from benchmarks.data import Size, opened
 from benchmarks.floor import statements
-from benchmarks.floor_lists import records, search
+from benchmarks.floor_lists import COUNTED, MATCHES, PAGE, records, search
 from benchmarks.load import ask, http
 from benchmarks.peers import postgraphile
+from benchmarks.peers.rows import RECORD, SUBJECT, VISIBLE
 from benchmarks.run import COMPARED, ROOT, Series, Server, clients, commit, console, ready, requests_of, served, turn
 from benchmarks.serve import STACKS, Stack
 from benchmarks.workloads import Workload, filter_parameters, workloads
@@ -41,7 +42,12 @@ HERE, BUILD = Path(__file__).resolve().parent, ROOT / "build" / "peers"
 RESULTS = HERE.parent / "results" / "peers.json"
 OURS = "gateway-restricted-ledger"
 WORKLOADS = ("W1", "W2", "W3", "W4")
-PEERS = {"mercurius": "mercurius.mjs", "postgraphile": "postgraphile.mjs", "strawberry": ""}
+PEERS = {
+    "mercurius": "mercurius.mjs",
+    "mercurius-loaders": "mercurius_loaders.mjs",
+    "postgraphile": "postgraphile.mjs",
+    "strawberry": "",
+}
 WARM_UP = 3  # times a turn: engines of JavaScript take their time; a slow server's turns are as long
 ANSWERS = 3  # of each connection in a turn; a slow server has as many connections as get them, but no fewer than
 LEAST = 4
@@ -59,7 +65,7 @@ def installed() -> Path:
 
 
 def written(asked: Sequence[Workload], folder: Path) -> Path:
-    """The schema and the statements of Mercurius' resolvers, in a file."""
+    """The schema, the statements of Mercurius' resolvers and what its loaders read, in a file."""
     lists = {}
     for workload in asked:
         if workload.name == "W4":
@@ -70,10 +76,16 @@ def written(asked: Sequence[Workload], folder: Path) -> Path:
                 lists[",".join((order, *names))] = records("restricted", given)[0]
     single = {**statements("restricted"), "W2": search("restricted")}
     path = folder / "statements.json"
-    path.write_text(
-        json.dumps({"schema": (HERE / "schema.graphql").read_text(), "single": single, "lists": lists}),
-        encoding="utf-8",
-    )
+    read = {
+        "record": RECORD,
+        "subject": SUBJECT,
+        "visible": VISIBLE,
+        "matches": MATCHES,
+        "page": PAGE,
+        "counted": COUNTED,
+    }
+    told = {"schema": (HERE / "schema.graphql").read_text(), "single": single, "lists": lists, "read": read}
+    path.write_text(json.dumps(told), encoding="utf-8")
     return path
 
 

@@ -27,17 +27,8 @@ from strawberry.types import Info
 
 from benchmarks.floor import SERVER
 from benchmarks.floor_lists import MATCHES, PAGE, searched
-from benchmarks.floor_sql import ROWS, STATUS
+from benchmarks.peers.rows import RECORD, SUBJECT, VISIBLE
 
-VISIBLE = ROWS["restricted"]
-RECORD = (
-    "r.node_id, r.external_id, r.subject_id, r.kind, r.area, r.title, r.document_number, r.authority_id, r.source_code,"
-    f" r.decided_on, r.published_from, r.published_until, {STATUS['restricted']} as status, r.under_objection, r.amount"
-)
-SUBJECT = (
-    "s.id, s.node_id, s.uscc, s.name, s.kind, s.region_code, s.registered_on, case when s.kind = 'INDIVIDUAL_BUSINESS'"
-    " then left(s.legal_representative, 1) || '**' else s.legal_representative end as legal_representative"
-)
 Uscc = NewType("Uscc", str)
 Row = Any
 
