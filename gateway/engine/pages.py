@@ -67,6 +67,9 @@ class Pages(Fields):
         self._show(own, field.shown)
         if own.shown:
             inner.append(f"{joined(own.shown)} as i")
+        onward = self._mode == "shown" and field.shown and more and rows.search is not None
+        if onward and len(own.shown) > 1:
+            inner.append(f"{own.shown[-1]} as o")
         read = replace(rows, order=opposite(rows.order)) if page.backward and rows.order else rows
         # Of all rows there are. PostgreSQL takes a limit that it doesn't know for a tenth of these, and would sort all
         # that a filter leaves rather than read in the list's order until the page is full: 0.8 s, not 4 ms.
@@ -82,7 +85,9 @@ class Pages(Fields):
             query = f"select * from ({query}) b limit {limit}"
         if page.backward:
             query = f"select * from ({query}) r order by r.n desc"
-        outer = self._outer(page, infos, len(edges), size, place, more=more, shown=bool(own.shown))
+        outer = self._outer(page, infos, len(edges), size, place, more=more)
+        if own.shown:
+            outer.append(f"{_told(own, size, more=more, onward=onward)} as i")
         before = ""
         if total is not None:
             before = f"{total.parts} "
@@ -94,9 +99,7 @@ class Pages(Fields):
             return Text().literal("null")
         return self._connection_text(field, alias, edges, row, f"{alias}.total" if total is not None else "")
 
-    def _outer(
-        self, page: Page, infos: set[str], edges: int, size: str, place: str, *, more: bool, shown: bool
-    ) -> list[str]:
+    def _outer(self, page: Page, infos: set[str], edges: int, size: str, place: str, *, more: bool) -> list[str]:
         """A page's columns. `more` is whether it has read one row more than it shows, to know of it. A feed's page has
         more behind it, too, where its window ends before all does: `place` is where it begins.
 
@@ -106,8 +109,6 @@ class Pages(Fields):
         outer = []
         if self._mode != "keys":
             outer += [f"string_agg(q.e{n}, ','){kept} as e{n}" for n in range(edges)]
-        if shown:
-            outer.append(f"string_agg(q.i::text, ','){kept} as i")
         if more:
             beyond = f" or {place} + {WINDOW} < {self._schema}.change_end()" if place else ""
             outer.append(f"(count(*) > {size}{beyond})::text as more")
@@ -366,6 +367,15 @@ class Pages(Fields):
             return f"'{page.cursor}' || {own.column('tier')} || {ending} || {own.column('node_id')}"
         # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
         return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
+
+
+def _told(own: Row, size: str, *, more: bool, onward: bool) -> str:
+    """Whom a page shows. That there is one more of a name (`onward`) is told of them, as a count of few is; of what
+    stands below them nothing was."""
+    if onward:
+        each = "q.i::text" if len(own.shown) == 1 else f"case when q.n <= {size} then q.i::text else q.o::text end"
+        return f"string_agg({each}, ',')"
+    return f"string_agg(q.i::text, ','){f' filter (where q.n <= {size})' if more else ''}"
 
 
 def _any(rows: str) -> Text:

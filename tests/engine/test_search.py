@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.engine import pages as pages_of_the_engine
 from gateway.engine import search
 from gateway.engine.execute import Request
 from gateway.engine.pages import Pages
@@ -294,9 +295,9 @@ async def test_a_subject_finds_itself_alone(world: World, known: list[Known]) ->
 
 async def test_what_was_found_is_disclosed_and_nothing_else(world: World, known: list[Known], owner: Any) -> None:
     world.account.disclosures.clear()
-    answer = await world.ask("restricted", QUERY, {"q": "博河", "first": 5})
-    nodes = [edge["node"]["id"] for edge in answer["data"]["searchSubjects"]["edges"]]
-    rows = await owner.fetch("select external_id::text from core.subject where node_id = any ($1)", nodes)
+    await world.ask("restricted", QUERY.replace("hasNextPage", ""), {"q": "博河", "first": 5})
+    nodes = expected(known, "博河", "restricted", {})[:5]
+    rows = await owner.fetch("select external_id::text from core.subject where id = any ($1)", nodes)
     (disclosure,) = world.account.disclosures
     shown = disclosure.subject_ids
     text = shown.decode() if isinstance(shown, bytes) else ",".join(map(str, shown))
@@ -451,6 +452,37 @@ async def numbers(
     await world.ask("internal", query, {"q": text, "filter": given, "after": place})
     (disclosure,) = world.account.disclosures
     return set(filter(None, str(disclosure.subject_ids, "ascii").split(",")))
+
+
+@pytest.mark.parametrize("below", ["", "predecessors { name }"])
+@pytest.mark.parametrize(("size", "info"), [("first", "hasNextPage"), ("last", "hasPreviousPage")])
+async def test_that_one_more_follows_is_told_of_them(
+    world: World, known: list[Known], owner: Any, size: str, info: str, below: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between cursors that anybody can write a page of one tells whether somebody stands beside them: as much as their
+    name. Without the control they never hear of it."""
+    pages = await all_pages(world, "internal", QUERY, {"q": "公司"}, 100)
+    places = [edge["cursor"] for page in pages for edge in page["edges"]]
+    nodes = [edge["node"]["id"] for page in pages for edge in page["edges"]]
+    uuids = {row[0]: str(row[1]) for row in await owner.fetch("select node_id, external_id from core.subject")}
+    text = f'query M($after: String, $before: String) {{ searchSubjects(query: "公司", {size}: 1, after: $after,'
+    text += f" before: $before) {{ pageInfo {{ {info} }} edges {{ node {{ id {below} }} }} }} }}"
+
+    async def told(query: str, last: int) -> tuple[str, bool, set[str]]:
+        world.account.disclosures.clear()
+        found = await world.ask("internal", query, {"after": places[20], "before": places[last]})
+        page = found["data"]["searchSubjects"]
+        (disclosure,) = world.account.disclosures
+        shown = set(filter(None, str(disclosure.subject_ids, "ascii").split(",")))
+        return page["edges"][0]["node"]["id"], page["pageInfo"][info], shown
+
+    first = 21 if size == "first" else 22
+    assert await told(text, 23) == (nodes[first], True, {uuids[nodes[21]], uuids[nodes[22]]})
+    assert await told(text, 22) == (nodes[21], False, {uuids[nodes[21]]})
+    with monkeypatch.context() as patch:
+        plainly = pages_of_the_engine._told
+        patch.setattr(pages_of_the_engine, "_told", lambda *given, **more: plainly(*given, **{**more, "onward": False}))
+        assert await told(f"{text} # without", 23) == (nodes[first], True, {uuids[nodes[first]]})
 
 
 async def test_a_number_of_many_names_nobody(world: World, known: list[Known]) -> None:
