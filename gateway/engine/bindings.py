@@ -78,7 +78,7 @@ class Rows:
     `sort` orders small relations by columns. `keys` asks for one row per key, in the keys' order, absent ones included.
     `cost` is how many rows are expected where no page or key says it. `search`: those found by name, ranked.
     `permitted`: the relation whose external_id must be that of the first condition, else it is FORBIDDEN; SOLE stands
-    there for the only one it has.
+    there for the only one it has. `about`: whom a page is about whether it has rows of theirs or none: all are shown.
     """
 
     relation: str
@@ -92,6 +92,7 @@ class Rows:
     search: Search | None = None
     following: Following | None = None
     permitted: str = ""
+    about: SubjectKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _UUID = (
     "(substr({hash}, 1, 12) || '5' || substr({hash}, 14, 3)"
     " || translate(substr({hash}, 17, 1), '0123456789abcdef', '89ab89ab89ab89ab') || substr({hash}, 18, 15))::uuid"
 )
-_EXTERNAL_ID = "coalesce({row}, " + _UUID + ")"
+EXTERNAL_ID = "coalesce({row}, " + _UUID + ")"
 _NODE_ID = (
     "coalesce({row}, rtrim(translate(encode('\\x53'::bytea || uuid_send(" + _UUID + "), 'base64'), '+/', '-_'), '='))"
 )
@@ -248,7 +248,7 @@ class Fields:
         if not self._how.absent_is_null:
             given.append(self._key(keys.hashes, many=many, gap=gap))
             columns_of_keys += ", hash"
-            for name, sql in (("external_id", _EXTERNAL_ID), ("node_id", _NODE_ID)):
+            for name, sql in (("external_id", EXTERNAL_ID), ("node_id", _NODE_ID)):
                 own.overrides[name] = sql.format(row=own.column(name), hash=f"{k}.hash")
         text = self._body(field.body, own)
         if not keys.joint or self._how.reports_denied:

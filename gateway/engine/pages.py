@@ -12,8 +12,8 @@ import json
 from dataclasses import replace
 
 from gateway.engine import plan as p
-from gateway.engine.bindings import WINDOW, Condition, Page, Rows
-from gateway.engine.fields import Fields, aggregated, joined
+from gateway.engine.bindings import WINDOW, Condition, Page, Rows, SubjectKeys
+from gateway.engine.fields import EXTERNAL_ID, Fields, aggregated, joined
 from gateway.engine.fragments import Row, Text
 from gateway.engine.search import COUNTED, NAMED, Total, beyond, with_total
 from gateway.engine.search import page as found_page
@@ -45,6 +45,8 @@ class Pages(Fields):
         more = more or bool(place and "endCursor" in infos)
         if not edges and not more and not infos & {"startCursor", "endCursor"}:
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
+        if rows.about is not None and self._mode == "shown":
+            self._tell_all(rows.about, row)
         found, total = "", None
         counts = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items)
         if rows.search is not None:
@@ -310,6 +312,18 @@ class Pages(Fields):
             " limit 1) s"
         )
         return [f"case when {total.number} > {beyond} and {total.number} <= {NAMED} then ({ids}) end as counted"]
+
+    def _tell_all(self, keys: SubjectKeys, row: Row) -> None:
+        """Whoever was asked for by code is told: that there is nothing of them is an answer about them, too."""
+        k, s, alias = self._alias("k"), self._alias("s"), self._alias("x")
+        given = ", ".join(self._key(value, many=True, gap=None) for value in (keys.texts, keys.hashes))
+        found = EXTERNAL_ID.format(row=f"{s}.external_id", hash=f"{k}.hash")
+        row.joins.append(
+            f"left join lateral (select string_agg({found}::text, ',') as i from unnest({given}) {k}(uscc, hash)"
+            f" left join lateral (select v.external_id from {self._schema}.subject v where v.uscc = {k}.uscc limit 1)"
+            f" {s} on true) {alias} on true"
+        )
+        self._tell(row, f"{alias}.i")
 
     @staticmethod
     def _tell(row: Row, ids: str) -> None:

@@ -9,7 +9,7 @@ from gateway.engine.bindings import Condition, Following, Page, Rows
 from gateway.engine.bookmarks import bad_bookmark
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.resolvers.paging import page_size
-from gateway.resolvers.subjects import bounded
+from gateway.resolvers.subjects import bounded, keys_of
 
 RELATION = "record_change"
 
@@ -40,9 +40,11 @@ def listed(arguments: Arguments) -> Rows:
     """Query.recordChanges: oldest first."""
     after = arguments.value("after")
     place = (after or Value(Constant(None))).typed("text", sealed)
+    usccs = arguments.value("usccs")
     return Rows(
         RELATION,
         where=_filters(arguments, "areas"),
+        about=None if usccs is None else keys_of(usccs),
         order="position",
         page=Page(page_size(arguments)[0], "", "position", sealed=place),
     )

@@ -50,9 +50,13 @@ def by_usccs(arguments: Arguments) -> Rows:
     """Query.subjects: codes in order, each answered by itself."""
     usccs = arguments.value("usccs")
     assert usccs is not None
+    return Rows("subject", keys=keys_of(usccs))
+
+
+def keys_of(usccs: Value) -> SubjectKeys:
+    """A list of codes, in their order."""
     given = usccs.typed("text[]", bounded)
-    keys = SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _hashes), many=True)
-    return Rows("subject", keys=keys)
+    return SubjectKeys(given, usccs.typed("text", _texts), usccs.typed("text", _hashes), many=True)
 
 
 def at(column: str, relation: str = "subject") -> Callable[[Arguments], Rows]:

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.engine import pages
+from gateway.engine.execute import Request
 from gateway.engine.kept import Kept
+from gateway.errors import Refused
 from tests.engine import small_world
 from tests.engine.conftest import World
 
@@ -172,8 +176,44 @@ async def test_what_is_shown_is_disclosed(world: World, owner: Any) -> None:
     world.account.disclosures.clear()
     await page(world, owner, "restricted", usccs=[small_world.SHOP])
     (disclosure,) = world.account.disclosures
-    assert disclosure.subject_ids == str(small_world.organisation_uuid(small_world.SHOP)).encode()
+    assert shown(disclosure) == {str(small_world.organisation_uuid(small_world.SHOP))}
     assert disclosure.outcome == "ANSWERED"
+
+
+def shown(disclosure: Any) -> set[str]:
+    return set(filter(None, str(disclosure.subject_ids, "ascii").split(",")))
+
+
+@pytest.mark.parametrize("view", ["restricted", "internal"])
+async def test_of_whom_there_is_nothing_is_told_so(
+    world: World, owner: Any, view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a subject has no record, or none of an area, since a cursor, is an answer about it: it finds it among its
+    disclosures, on record or not. Without the control whom no row is of is asked about in silence."""
+    asked = [small_world.SHOP, small_world.STRANGER]
+    wanted = {str(small_world.organisation_uuid(code)) for code in asked}
+    end = await bookmark(world, owner, view)
+    for after, areas in ((end, None), (None, [])):
+        world.account.disclosures.clear()
+        assert told(await page(world, owner, view, after, usccs=asked, areas=areas)) == []
+        assert [shown(each) for each in world.account.disclosures] == [wanted]
+    with monkeypatch.context() as patch:
+        patch.setattr(pages.Pages, "_tell_all", lambda *_: None)
+        patch.setattr(world.engine, "_plans", Kept(100, 10**7))
+        world.account.disclosures.clear()
+        await page(world, owner, view, end, usccs=asked)
+        assert [shown(each) for each in world.account.disclosures] == [set()]
+    world.account.disclosures.clear()
+    await page(world, owner, view, end)
+    assert [shown(each) for each in world.account.disclosures] == [set()]
+
+
+async def test_who_is_asked_about_counts_for_a_token_of_few(world: World, owner: Any) -> None:
+    principal = replace(world.principal("restricted"), max_subjects=1)
+    for codes, refused in (([small_world.SHOP], False), ([small_world.SHOP, small_world.STRANGER], True)):
+        request = Request(QUERY, None, {"usccs": codes, "areas": []})
+        with pytest.raises(Refused, match="more than the 1 subjects") if refused else nullcontext():
+            await world.engine.answer(principal, request)
 
 
 @pytest.mark.parametrize("after", ["x", "", "A" * 32, "A" * 31 + "é", "d2026-01-01" + small_world.FIRST_RECORD_ID])
