@@ -267,6 +267,7 @@ class _Run:
                 ids = ",".join(dict.fromkeys(found for found in (*ids.split(","), revealed[0]["subject"]) if found))
             shown.append((ids, snapshot))
             told.append(revealed)
+        self._check_shown(shown)
         # Each payload has a snapshot of its own, hence a disclosure; a mutation of names alone has one of nothing.
         await self._disclose(ask, shown or [("", None)], told)
         body = _BEFORE + b",".join(parts) + _AFTER
@@ -282,6 +283,12 @@ class _Run:
                 raise RuntimeError("a reply that was not kept")
         self._stage = "commit"
         return _with(body, numbers)
+
+    def _check_shown(self, shown: Sequence[tuple[str, str | None]]) -> None:
+        """Subjects of all payloads together: a token's bound is on the request. Raises BadUserInput."""
+        most = self._principal.max_subjects
+        if most is not None and len({one for ids, _ in shown for one in ids.split(",") if one}) > most:
+            raise too_many(self._principal)
 
     def told(self, error: StorageUnavailable) -> ClientError:
         """What the client is told of a fault of the database."""
@@ -304,9 +311,7 @@ class _Run:
         if row["state"] == b"NEW":
             return None
         shown = [(ids, snapshot) for ids, snapshot in json.loads(row["shown"])]
-        most = self._principal.max_subjects
-        if most is not None and any(len({*ids.split(",")}) > most for ids, _ in shown):
-            raise too_many(self._principal)
+        self._check_shown(shown)
         await self._disclose(ask, shown or [("", None)])
         self._stage = "commit"
         reply: bytes = row["reply"]

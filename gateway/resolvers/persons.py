@@ -14,7 +14,7 @@ from gateway.engine.changes import Change, Own, written
 from gateway.engine.persons import folded
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.errors import BadUserInput, ClientError, Forbidden
-from gateway.storage.identifiers import id_of, mask_identity_numbers
+from gateway.storage.identifiers import id_of, mask_identity_numbers, squeeze_name
 
 MOST_REASON = 500  # characters
 
@@ -60,7 +60,7 @@ def _subject_id(text: Any) -> uuid.UUID:
 
 
 def _reason(text: Any) -> str:
-    if not text.strip():
+    if not squeeze_name(text):  # nor of what is not seen
         raise BadUserInput(
             "reason must not be empty; write what the number is needed for", "reason 不得为空，请填写用途"
         )

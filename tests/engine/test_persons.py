@@ -15,6 +15,7 @@ import pytest
 
 from gateway.engine import documents, persons
 from gateway.engine.execute import Engine, Request
+from gateway.engine.mutate import _Run
 from gateway.engine.persons import MOST_NAMES, WINDOW, Hidden, Tries
 from gateway.errors import RateLimited, Refused
 from gateway.schema.contracts import build_contracts
@@ -427,6 +428,26 @@ async def test_a_subject_that_is_not_selected_is_disclosed_all_the_same(
     assert json.loads(row["variables"])["@revealed"][0]["reason"] == "示例"
 
 
+async def test_a_token_for_one_subject_reveals_one(
+    engine: Engine, world: World, people: dict[str, Person], owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whom the changes of one request show counts together. Without the control each counts for itself, and a token for
+    one has twenty numbers."""
+    query = """mutation R($a: ID!, $b: ID!) { a: revealIdentity(input: {subject: $a, reason: "示例"}) { identityNumber }
+      b: revealIdentity(input: {subject: $b, reason: "示例"}) { identityNumber } }"""
+    one, other = people["person"], people["other"]
+    token = replace(asker(world), max_subjects=1)
+    before = await owner.fetchval("select count(*) from ledger.disclosure where outcome = 'ANSWERED'")
+    ((code, message),) = await ask(engine, token, query, {"a": one.node, "b": other.node}, idempotency_key="one")
+    assert (code, "the 1 subjects" in message) == ("BAD_USER_INPUT", True)
+    assert await owner.fetchval("select count(*) from ledger.disclosure where outcome = 'ANSWERED'") == before
+    twice = await ask(engine, token, query, {"a": one.node, "b": one.node})
+    assert twice["b"] == {"identityNumber": one.number}
+    monkeypatch.setattr(_Run, "_check_shown", lambda *_: None)
+    both = await ask(engine, token, query, {"a": one.node, "b": other.node})
+    assert both["b"] == {"identityNumber": other.number}
+
+
 async def test_a_repeated_reply_is_masked(
     engine: Engine, world: World, people: dict[str, Person], owner: Connection
 ) -> None:
@@ -473,6 +494,7 @@ async def test_who_is_not_revealed(
         {"subject": "x"},
         {"subject": "UjRlMzQ1Njc4OTAxMjM0NTY"},
         {"reason": " "},
+        {"reason": "\u200b\u3000"},
         {"reason": "示" * 501},
         {"reason": "\0"},
     ],
