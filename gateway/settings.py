@@ -104,7 +104,10 @@ class Settings(BaseSettings):
         256, ge=0, description="Open connections of one address (IPv6: /64) at most, over all processes; 0: no limit"
     )
     client_rate: float = Field(
-        200.0, ge=0, description="Requests a second of one client, over all processes; 0: no limit"
+        200.0,
+        ge=0,
+        description="Requests a second of one client, over all processes; what may read all records counts as several "
+        "(docs/limits.md); 0: no limit",
     )
     client_burst: int = Field(1_000, gt=0, description="Requests of one client at once, before its rate holds")
     public_rate: float = Field(

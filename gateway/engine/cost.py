@@ -1,6 +1,7 @@
 """What a query may cost, known before it runs: rows that it may read, list sizes multiplied along each path.
 
-In: a plan; sizes of its lists as the request gives them. Out: a number, and the sizes of its key lists.
+In: a plan; sizes of its lists as the request gives them. Out: a number, and the sizes of its key lists; how much of it
+is for what reads all records there are, and how many requests that counts as.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from gateway.engine.search import COUNTED
 from gateway.engine.values import Value
 from gateway.errors import QueryTooCostly
 from gateway.limits import CEILINGS
+from gateway.storage.catalogue import RELATIONS
 
 SECTION = 10  # a source's part counts as ten rows
 FEED = WINDOW // 40  # a page of a feed: so many places that it passes over take as long as a row that it shows
+EVERY = 1_000  # the total of all records: an index is read to its end
+SOUGHT = 100  # a page of them with a filter: so is it where the filter leaves nearly nothing, which is rare
+REQUEST = 50  # so many of these units count as one request more (web/throttle.py)
 LEAVES = 16  # so many values of a row count as one row more: each is copied for each row
 MOST_ROOT_FIELDS = CEILINGS["root_fields"]
 MOST_RELATIONS = 80  # PostgreSQL's planning grows faster than their number
@@ -58,15 +63,42 @@ def cost(fields: tuple[p.Field, ...], size: Callable[[Value], int]) -> int:
     return sum(_cost(field, size) for field in fields)
 
 
+def scanned(plan: p.Plan) -> int:
+    """Units for what may read all records."""
+    return sum(_scanned(field) for field in p.walk(plan.fields) if isinstance(field, p.Connection))
+
+
+def counts_all(plan: p.Plan) -> bool:
+    """Whether a total of all records is asked for, which certainly reads them."""
+    return any(isinstance(field, p.Connection) and _of_all(field) and _counts(field) for field in p.walk(plan.fields))
+
+
+def _of_all(field: p.Connection) -> bool:
+    """Whether its rows are those of all subjects: nothing but their order and its filters bounds them."""
+    return RELATIONS[field.rows.relation].by_key and bool(field.rows.order) and not field.rows.match
+
+
+def _counts(field: p.Connection) -> bool:
+    return any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items)
+
+
+def _scanned(field: p.Connection) -> int:
+    if not _of_all(field):
+        return 0
+    # Days bound the index of their own order, everything else is looked at row by row.
+    sought = any(condition.column != field.page.order_column for condition in field.rows.where)
+    return (EVERY if _counts(field) else 0) + (SOUGHT if sought else 0)
+
+
 def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
     children = p.children(field)
     below = cost(children, size) + sum(isinstance(child, p.Leaf) for child in children) // LEAVES
     match field:
-        case p.Connection(page=page, items=items):
-            total = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in items)
+        case p.Connection(page=page):
             counted = COUNTED if field.rows.search is not None else 10
+            total = counted if _counts(field) and not _of_all(field) else 0
             passed = FEED if page.sealed is not None else 0
-            return size(page.size) * (1 + below) + (counted if total else 0) + passed
+            return size(page.size) * (1 + below) + total + passed + _scanned(field)
         case p.Many(rows=rows):
             return (size(rows.keys.usccs) if rows.keys is not None else rows.cost) * (1 + below)
         case p.One() | p.OneOf():

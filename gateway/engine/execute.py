@@ -22,6 +22,7 @@ from gateway.engine.account import Account, cells, id_in, ledger_unavailable, of
 from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Compiled, Planned, bad_values, compile_operation, refuse_bad_values
+from gateway.engine.cost import REQUEST
 from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
@@ -45,6 +46,8 @@ from gateway.engine.request import (
     with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
+from gateway.engine.scans import Scans
+from gateway.engine.sql import Statement
 from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import Together
 from gateway.engine.under_scope import needs_scope
@@ -107,7 +110,8 @@ class Engine:
         self._receipts = receipts
         self._sources = sources
         self._limits = limits
-        self._together = Together(width=limits.statements)
+        self._scans = Scans()
+        self._together = Together(width=limits.statements, scans=self._scans)
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
@@ -116,10 +120,17 @@ class Engine:
         self._mutations = Mutations(pools, account, limits, sweep, reveal)
         self._plans: Kept[tuple[Any, ...], Compiled | tuple[Step, ...]] = Kept(plans, MOST_SQL)
 
-    async def answer(self, principal: Principal, request: Request, basis: Basis | None = None) -> bytes:
+    async def answer(
+        self,
+        principal: Principal,
+        request: Request,
+        basis: Basis | None = None,
+        more: Callable[[Principal, int], None] | None = None,
+    ) -> bytes:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
-        what a public answer stands on."""
-        done = Done(basis=basis)
+        what a public answer stands on. `more` takes further requests of who asks, where this one counts as several;
+        raises RateLimited where there are none."""
+        done = Done(basis=basis, more=more)
         answer = self._with_receipt if request.wants_receipt else self._answer
         body = await self._told(self.accounted(principal, request, done, answer(principal, request, done)))
         if request.tells_cost or done.receipt:
@@ -256,6 +267,8 @@ class Engine:
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
         self._meter(planned.document.contract, rows)
+        if compiled.scanned and done.more is not None:
+            done.more(principal, compiled.scanned // REQUEST)
         done.released = compiled.released
         await self.check_within(planned, ends_at(request, self._limits, done))
         fed: dict[str, Any] = {**given}
@@ -315,22 +328,38 @@ class Engine:
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
         until = ends_at(request, self._limits, done)
+        read = partial(_answered, compiled, principal, request.language)
         again = with_new_ids if statement.accounts else same
         if request.wants_receipt and statement.accounts:
             # Alone, so that it is known which row was written.
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
-        elif (statement.keys or statement.apiece) and not compiled.plan.sources:
+        elif (statement.keys or statement.apiece) and not compiled.plan.sources and not compiled.counts_all:
             row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
             return _answered(compiled, principal, request.language, (row,))
-        found: tuple[Found, bytes] | None = await pool.fetch(
-            statement.text,
-            arguments,
-            until=until,
-            read=partial(_answered, compiled, principal, request.language),
-            again=again,
-        )
-        return found
+
+        async def ask(once_more: bool) -> tuple[Found, bytes] | None:
+            found: tuple[Found, bytes] | None = await pool.fetch(
+                statement.text,
+                again(arguments) if once_more else arguments,
+                until=until,
+                read=read,
+                again=again,
+            )
+            return found
+
+        return await self._in_turn(compiled, principal, until, ask)
+
+    async def _in_turn(
+        self, compiled: Compiled, principal: Principal, until: float, ask: Callable[[bool], Awaitable[T]]
+    ) -> T:
+        """What `ask` brings, when it may read all that this plan may. Raises RateLimited."""
+        if not compiled.scanned:
+            return await ask(False)
+        if not compiled.counts_all:
+            return await self._scans.page(principal.access.name, until, ask)
+        async with self._scans.turn(principal.access.name, until):
+            return await ask(False)
 
     async def _document(self, principal: Principal, request: Request) -> Document:
         """What is asked, valid in the asker's contract; whoever may send registered documents alone gets no other."""
@@ -420,13 +449,9 @@ class Engine:
                         by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
             else:
                 arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
-                codes = await self._pools[principal.access.name].fetch(
-                    keys.statement.text,
-                    arguments,
-                    until=ends_at(request, self._limits, done),
-                    read=_codes,
-                    again=same,
-                )
+                until = ends_at(request, self._limits, done)
+                find = partial(_find, self._pools[principal.access.name], keys.statement, arguments, until)
+                codes = await self._in_turn(compiled, principal, until, find)
                 for code in codes:
                     if code:
                         by_subject[code] = dict.fromkeys(keys.parts)
@@ -554,6 +579,14 @@ def _found(basis: Basis, compiled: Compiled, variables: Mapping[str, Any], princ
     (depends,) = compiled.depends
     if depends is not None:
         basis.codes, basis.until = depends.codes(variables, principal), until
+
+
+async def _find(
+    pool: Database, statement: Statement, arguments: Sequence[Any], until: float, _: bool
+) -> dict[str, None]:
+    """The codes that a keys statement finds."""
+    found: dict[str, None] = await pool.fetch(statement.text, arguments, until=until, read=_codes, again=same)
+    return found
 
 
 def _codes(rows: Sequence[Any]) -> dict[str, None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -97,6 +97,7 @@ class Done:
     hidden: Mapping[str, str] = field(default_factory=dict)  # what is kept in place of secret variables (persons.py)
     revealed: Sequence[Mapping[str, str]] = ()  # identity numbers in the answer: whose, which field, why
     released: Told | None = None  # the fields of the answer
+    more: Callable[[Principal, int], None] | None = None  # takes so many requests more of who asks
 
     @property
     def asked_sources(self) -> bool:

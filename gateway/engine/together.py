@@ -6,7 +6,8 @@ statements of a group are under way the next requests gather, and the next state
 waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
 
 How long a list takes is known when it has been read. A statement of several that takes too long is given up, and each
-of them asks by itself, as do those that come in the next seconds: a slow one holds nobody up for longer.
+of them asks by itself, as do those that come in the next seconds: a slow one holds nobody up for longer. One that takes
+too long by itself goes where all wait that read too much (scans.py), and begins again when its turn comes.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.engine.account import with_new_ids
+from gateway.engine.scans import TRIED, Scans
 from gateway.engine.sql import Statement
-from gateway.errors import StorageUnavailable
+from gateway.errors import RateLimited, StorageUnavailable
 from gateway.storage.faults import NoLane
 from gateway.storage.pool import same, storage_unavailable
 from gateway.storage.views import ABSENT, BETWEEN, CELLS
@@ -37,14 +39,15 @@ _COST_OF_LISTS = 20_000  # the same of lists and searches, which mostly read far
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
-_LOOK: Final = 0.25  # s between two looks at who has left and whose time is over
+_LOOK: Final = 0.1  # s between two looks at who has left and whose time is over
 _APART: Final = 5.0  # s for which requests of a group ask by themselves after one of them was slow
 _MOST_APART: Final = 1_000  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
 _MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
 _LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
-_BESIDE_LONG: Final = 6  # statements beside such
+_MOST_TURNS: Final = 6  # of lists with those beside such: the others of a view's connections are for who asks by code
+_NO_DEADLINE: Final = 5.0  # s for one that was given none
 _FOREVER: Final = float("inf")
 
 
@@ -82,6 +85,7 @@ class _Asked:
     since: float
     left: bool = False
     apart: bool = False
+    waited: bool = False  # for its turn among those that may read all: it has all of its time
 
 
 class _Group:
@@ -106,8 +110,9 @@ class Together:
     are under way of all of them together: they are smaller than those of one group, and keep PostgreSQL busy for longer
     than they do us. One that takes longer than most is passed by."""
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int, scans: Scans | None = None) -> None:
         self._width = width
+        self._scans = scans or Scans()
         self._groups: dict[tuple[Any, ...], _Group] = {}
         self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,14 +137,14 @@ class Together:
         apiece = statement.keys or statement.apiece
         others = [value for place, value in enumerate(arguments) if place >= own and place not in apiece]
         key = (access, statement.text, repr(others))
-        if cost > _COST // _LEAST or (self._apart and self._asks_apart(key)):
+        lists = bool(statement.apiece)
+        if cost > _COST // _LEAST and not lists:
             again = with_new_ids if statement.accounts else same
             return await pool.fetch(statement.text, arguments, until=until, read=_alone, again=again)
         group = self._groups.get(key)
         if group is None:
-            lists = bool(statement.apiece)
             most = (_COST_OF_LISTS if lists else _COST) // max(cost, 1)
-            group = self._groups[key] = _Group(key, most, lists=lists, writes=statement.accounts)
+            group = self._groups[key] = _Group(key, max(1, most), lists=lists, writes=statement.accounts)
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
@@ -160,7 +165,8 @@ class Together:
         """Begin what has its turn."""
         while self._queue:
             beside = self._turns - self._width - _MORE_OF_LISTS
-            if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), _BESIDE_LONG):
+            most = max(0, _MOST_TURNS - self._width - _MORE_OF_LISTS)
+            if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), most):
                 if self._waker is None:
                     self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
                 return
@@ -230,12 +236,19 @@ class Together:
             _refuse(waiting, fault)
 
     async def _ask(
-        self, group: _Group, pool: Reader, statement: Statement, batch: Sequence[_Waiter], *, counted: bool = False
+        self,
+        group: _Group,
+        pool: Reader,
+        statement: Statement,
+        batch: Sequence[_Waiter],
+        *,
+        counted: bool = False,
+        waited: bool = False,
     ) -> StorageUnavailable | None:
         """One statement; its fault. Where it was given up, its requests ask by themselves from here on."""
         task = asyncio.current_task()
         assert task is not None
-        asked = _Asked(batch, task, time.monotonic())
+        asked = _Asked(batch, task, time.monotonic(), waited=waited)
         group.asked.add(asked)
         if counted:
             self._lists.add(asked)
@@ -249,24 +262,42 @@ class Together:
             group.asked.discard(asked)
             self._lists.discard(asked)
         if asked.apart:
-            for entry in batch:
-                if not entry.row.done():
-                    self._start(group, self._by_itself(group, pool, statement, entry))
+            self._again(group, pool, statement, [entry for entry in batch if not entry.row.done()], len(batch))
         return None
 
-    async def _by_itself(self, group: _Group, pool: Reader, statement: Statement, entry: _Waiter) -> None:
-        """Of a statement that was given up nobody knows whether it was committed: this one's disclosure is another."""
-        try:
-            if statement.accounts:
+    def _again(self, group: _Group, pool: Reader, statement: Statement, left: list[_Waiter], were: int) -> None:
+        """Ask once more for those of a statement that was given up. Nobody knows whether it was committed: their
+        disclosures are others."""
+        if statement.accounts:
+            for entry in left:
                 entry.arguments = with_new_ids(entry.arguments)
-            await self._ask(group, pool, statement, [entry])
+        if were > 1:
+            group.waiting[:0] = left  # each in a turn of its own: which of them takes so long is not known
+            self._queue_up(group)
+        else:
+            for entry in left:
+                self._start(group, self._scan(group, pool, statement, entry))
+
+    async def _scan(self, group: _Group, pool: Reader, statement: Statement, entry: _Waiter) -> None:
+        """One that takes long, when its turn comes."""
+        until = entry.until if entry.until < _FOREVER else time.monotonic() + _NO_DEADLINE
+        try:
+            async with self._scans.turn(group.key[0], until):
+                if not entry.row.done():
+                    await self._ask(group, pool, statement, [entry], waited=True)
+        except RateLimited as error:
+            _refuse([entry], error)
+        except asyncio.CancelledError:
+            _refuse([entry], asyncio.CancelledError())
+            raise
         finally:
             self._ended(group)
 
     async def _turn(self, group: _Group, pool: Reader, statement: Statement) -> None:
         """One statement of a group of lists."""
         try:
-            size = min(group.most, _size(len(group.waiting), 1))
+            most = 1 if self._apart and self._asks_apart(group.key) else group.most
+            size = min(most, _size(len(group.waiting), 1))
             taken, group.waiting = group.waiting[:size], group.waiting[size:]
             if group.waiting:
                 self._queue_up(group)
@@ -306,7 +337,7 @@ class Together:
                 if not asked.left and all(entry.row.done() for entry in asked.batch):
                     asked.left = True
                     asked.task.cancel()
-                elif group.lists and len(asked.batch) > 1 and now - asked.since > _SLOW and not asked.apart:
+                elif group.lists and now - asked.since > TRIED and not asked.apart and not asked.waited:
                     asked.apart = True
                     asked.task.cancel()
                     self._keep_apart(group.key, now)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from prometheus_client import Counter
@@ -140,7 +141,8 @@ class GraphQLEndpoint:
                 self._answered[view].inc()
                 return
             basis = None if begun is None else Basis()
-            body = await self._leaving.unless_left(receive, self._engine.answer(principal, request, basis))
+            answer = self._engine.answer(principal, request, basis, partial(self.more, scope))
+            body = await self._leaving.unless_left(receive, answer)
             if kept is not None and begun is not None and basis is not None:
                 self._learn(scope, raw, kept.put(raw, begun, basis, body), usual, headers)
             self._answered[view].inc()
@@ -197,7 +199,7 @@ class GraphQLEndpoint:
         """The response as a stream of events. Raises what refuses it before it has begun."""
         subscription = await self._engine.subscribe(principal, request)
         if subscription is None:
-            await sse.whole(send, await self._engine.answer(principal, request))
+            await sse.whole(send, await self._engine.answer(principal, request, None, partial(self.more, scope)))
             return
         with self._streams.seats.seat(principal, self._throttle.address(scope)):
             authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
@@ -256,6 +258,11 @@ class GraphQLEndpoint:
     def stranger(self, scope: Scope) -> None:
         """Take one of the requests that an address has without a token. Raises RateLimited."""
         self._throttle.stranger(scope)
+
+    def more(self, scope: Scope, principal: Principal, requests: int) -> None:
+        """Take so many requests more of who asks, for one that counts as several. Raises RateLimited."""
+        if wait := self._throttle.more(scope, principal.client_id, requests):
+            raise too_many(wait)
 
     async def refused(self, error: ClientError, request: Request) -> None:
         """Account for a refusal of somebody who is known, but may not ask so. Raises RateLimited."""

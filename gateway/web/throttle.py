@@ -38,14 +38,16 @@ class Buckets:
         self._clock = clock
         self._full: OrderedDict[str, float] = OrderedDict()
 
-    def take(self, key: str) -> float:
-        """Take one; 0.0, or the seconds after which there will be one (then none was taken)."""
+    def take(self, key: str, requests: int = 1) -> float:
+        """Take so many; 0.0, or the seconds after which there will be as many (then none was taken). More than half a
+        bucket is taken once that half is there: the bucket is empty for longer then."""
         now = self._clock()
         full = self._full.get(key, now)
         if full < now:
             full = now
-        full += self._interval
-        late = full - now - self._patience
+        taken = requests * self._interval
+        late = full - now + min(taken, max(self._interval, self._patience / 2)) - self._patience
+        full += taken
         if late > 1e-9:
             self._full.move_to_end(key)
             return late
@@ -109,6 +111,12 @@ class Throttle:
     def client(self, client_id: str) -> float:
         """A request of a client that is known: the seconds to wait, 0.0 for none."""
         return 0.0 if self._clients is None else self._clients.take(client_id)
+
+    def more(self, scope: MutableMapping[str, Any], client_id: str | None, requests: int) -> float:
+        """So many more of a client, or of the address of nobody's request: the seconds to wait, 0.0 for none."""
+        if client_id is not None:
+            return 0.0 if self._clients is None else self._clients.take(client_id, requests)
+        return 0.0 if self._public is None else self._public.take(self.address(scope), requests)
 
     def failed(self, scope: MutableMapping[str, Any], client_id: str) -> None:
         """A request that could not be let in came from this address; `client_id` where its token is of that client's.

@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from gateway.auth.authenticate import Authenticator
@@ -52,6 +53,10 @@ class Asked(Protocol):
 
     def stranger(self, scope: Scope) -> None:
         """Take one of the requests that an address has without a token. Raises RateLimited."""
+        ...
+
+    def more(self, scope: Scope, principal: Principal, requests: int) -> None:
+        """Take so many requests more of who asks. Raises RateLimited."""
         ...
 
     async def refused(self, error: ClientError, request: Request) -> None:
@@ -265,7 +270,8 @@ class _Socket:
     async def _answers(self, name: str, principal: Principal, request: Request) -> None:
         subscription = await self._all.engine.subscribe(principal, request)
         if subscription is None:
-            await self._next(name, await self._all.engine.answer(principal, request))
+            more = partial(self._all.endpoint.more, self._scope)
+            await self._next(name, await self._all.engine.answer(principal, request, None, more))
             self._all.endpoint.answered(self._view)
             return
         assert self._who is not None

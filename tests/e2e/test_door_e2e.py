@@ -13,6 +13,8 @@ import aiohttp
 import pytest
 from e2e_stack import GRAPHQL, Stack, assertion, make_client
 
+from gateway.web.throttle import Throttle
+
 SETTINGS = {
     "public_rate": 0.2, "public_burst": 10, "client_rate": 0.2, "client_burst": 10, "token_rate": 0.2,
     "token_burst": 10, "trusted_proxies": ("127.0.0.0/8",),
@@ -37,6 +39,25 @@ async def test_strangers_by_address(stack: Stack) -> None:
     assert "请求过于频繁" in chinese.json["errors"][0]["message"]
     assert (await ask(stack, None, "203.0.113.2")).status == 200  # a neighbour
     assert (await ask(stack, "restricted", "203.0.113.1")).status == 200  # and a client behind the same address
+
+
+async def test_what_reads_all_records_counts_as_many(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stranger's address and of a client alike. Without the control each would be one request."""
+    headers = {"x-forwarded-for": "203.0.113.9"}
+
+    async def total(day: int, view: str | None = None, **more: Any) -> int:
+        query = "query T($d: Date!) { records(filter: {decidedFrom: $d}) { totalCount } }"
+        given = {"d": f"2024-01-0{day}"}  # not out of the cache
+        return int((await stack.ask(query, given, view, headers=headers, **more)).status)
+
+    assert [await total(day) for day in (1, 2)] == [200, 429]
+    assert (await ask(stack, None, "203.0.113.9")).status == 429
+    account = await make_client(stack.database, "counting", "view:restricted", "GRANT", organisation=stack.organ)
+    token = await stack.fetch_token(account, case="door-counting")
+    assert [await total(day, "restricted", token=token) for day in (1, 2)] == [200, 429]
+    monkeypatch.setattr(Throttle, "more", lambda *_: 0.0)
+    headers = {"x-forwarded-for": "203.0.113.10"}
+    assert [await total(day) for day in range(3, 8)] == [200] * 5
 
 
 async def test_a_forged_hop_is_no_other_address(stack: Stack) -> None:

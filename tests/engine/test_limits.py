@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from graphql import get_introspection_query, parse
@@ -130,6 +131,41 @@ async def test_pages_of_changes_cost_what_they_pass_over(world: World) -> None:
     assert found["extensions"]["cost"]["units"] == 501
     twenty = "{ " + " ".join(map(one.format, range(20))) + " }"
     assert await world.refused("public", twenty) == ["QUERY_TOO_COSTLY"]
+
+
+def page(arguments: str) -> str:
+    return f"{{ records(first: 20, {arguments}) {{ edges {{ node {{ title }} }} }} }}"
+
+
+_KINDS = "filter: {kinds: [PENALTY]}"
+_DAYS = 'filter: {decidedFrom: "2026-01-01"}'
+_PUBLISHED = "orderBy: {field: PUBLISHED_FROM, direction: ASC}"
+ALL = (  # what is asked, units, requests that it counts as besides itself
+    ("{ records { totalCount } }", 1_020, 20),
+    (f"{{ records({_KINDS}) {{ totalCount }} }}", 1_120, 22),
+    ("{ a: records { totalCount } b: records { totalCount } }", 2_040, 40),
+    (page(_KINDS), 120, 2),
+    (page('filter: {regionCode: "6527", areas: [PPP]}'), 120, 2),
+    (page(_DAYS), 20, 0),
+    (page(f"{_DAYS}, {_PUBLISHED}"), 120, 2),
+    (page(_PUBLISHED), 20, 0),
+    (f'{{ subject(uscc: "{small_world.FIRM}") {{ records({_KINDS}) {{ totalCount }} }} }}', 31, 0),
+)
+
+
+@pytest.mark.parametrize(("query", "units", "requests"), ALL)
+async def test_what_may_read_all_records_costs_that(world: World, query: str, units: int, requests: int) -> None:
+    """Known before it runs; those of a subject are few, and days bound the index of their own order."""
+    for view in ("public", "restricted", "internal"):
+        more, asked = Mock(), Request(query, tells_cost=True)
+        answer = await world.engine.answer(world.principal(view), asked, None, more)
+        assert json.loads(answer)["extensions"]["cost"]["units"] == units
+        assert [call.args[1] for call in more.call_args_list] == [requests] * bool(requests)
+
+
+async def test_five_totals_of_all_are_too_many_without_a_token(world: World) -> None:
+    many = "{ " + " ".join(f"r{n}: records {{ totalCount }}" for n in range(5)) + " }"
+    assert await world.refused("public", many) == ["QUERY_TOO_COSTLY"]
 
 
 async def test_the_meter_is_told_of_each_request(world: World) -> None:

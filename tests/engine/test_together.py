@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
 import pytest
 
+from gateway.engine import scans
 from gateway.engine import together as together_module
 from gateway.engine.execute import Request
 from gateway.engine.sql import Statement
@@ -264,7 +267,7 @@ class GivenUp:
 async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together_module, "_SLOW", 0.01)
+    monkeypatch.setattr(together_module, "TRIED", 0.01)
     monkeypatch.setattr(together_module, "_LOOK", 0.01)
     statement = Statement("select", (), keyed=False, apiece=(len(CELLS),), accounts=True)
     pool, together = GivenUp(), Together(width=1)
@@ -274,3 +277,63 @@ async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_an
     assert [arguments[len(CELLS)] for arguments in pool.asked] == [["A", "B"], ["A"], ["B"]]
     place = CELLS.index("id")
     assert len({one for arguments in pool.asked for one in arguments[place].split(BETWEEN)}) == 4
+
+
+# Lists that take long -------------------------------------------------------------------------------------------------
+
+LISTS = Statement("select", (), keyed=False, apiece=(0,))
+
+
+class Rare(Slow):
+    """A pool whose statements last for ever, but for those of lists without a rare filter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0  # lasting ones under way of those that had been given up before
+        self.ended: set[str] = set()
+
+    async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
+        (texts,) = arguments
+        self.asked.append(list(texts))
+        if any(text.startswith("rare") for text in texts):
+            again = len(texts) == 1 and texts[0] in self.ended
+            self.now += again
+            self.most = max(self.most, self.now)
+            try:
+                await (asyncio.sleep(0.05) if again else asyncio.get_running_loop().create_future())
+            finally:
+                self.now -= again
+                if len(texts) == 1:
+                    self.ended.add(texts[0])
+        lengths = [len(text) for text in texts]
+        return read([self.row(list(texts), lengths, "\x1d".join(texts).encode())])
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_what_takes_long_by_itself_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch, controlled: bool) -> None:
+    """Others are asked beside it. Without the control all that take long are under way at once."""
+    monkeypatch.setattr(together_module, "TRIED", 0.01)
+    monkeypatch.setattr(together_module, "_LOOK", 0.01)
+    if not controlled:
+        monkeypatch.setattr(scans.Scans, "turn", lambda *_: contextlib.nullcontext())
+    pool, together = Rare(), Together(width=1)
+    until = time.monotonic() + 60.0
+    rare = [together.row("public", pool, LISTS, [[f"rare {n}"]], 1, until) for n in range(6)]
+    waiting = asyncio.gather(*rare)
+    await asyncio.sleep(0.03)
+    quick = await asyncio.gather(*[together.row("public", pool, LISTS, [[f"{n}"]], 1, until) for n in range(20)])
+    assert [row["body"] for row in quick] == [f"{n}".encode() for n in range(20)]
+    assert [row["body"] for row in await waiting] == [f"rare {n}".encode() for n in range(6)]
+    assert (pool.most == 1) == controlled
+    assert together._groups == {}
+
+
+async def test_lists_that_cost_much_take_turns_too() -> None:
+    """What asks by itself because it costs much is no way around the turns."""
+    pool, together = Rare(), Together(width=1)
+    calls = [together.row("public", pool, LISTS, [[f"rare {n}"]], 20_000) for n in range(12)]
+    gathered = asyncio.gather(*calls)
+    await asyncio.sleep(0.05)
+    assert len(pool.asked) == 4
+    gathered.cancel()
+    await asyncio.sleep(0.02)

@@ -28,7 +28,7 @@ SEARCH = """query ($q: String!, $n: Int = 20) { searchSubjects(query: $q, first:
     totalCount edges { cursor node { uscc name recordCounts { kind count } } } pageInfo { hasNextPage endCursor } } }"""
 RECORDS = """query ($f: RecordFilter, $o: RecordOrder, $a: String, $n: Int = 20) {
     records(filter: $f, orderBy: $o, after: $a, first: $n) {
-        totalCount edges { cursor node { title subject { name } } } pageInfo { hasNextPage endCursor } } }"""
+        edges { cursor node { title subject { name } } } pageInfo { hasNextPage endCursor } } }"""
 TWO = """query ($q: String!, $f: RecordFilter) { __typename searchSubjects(query: $q) { edges { node { name } } }
     records(filter: $f, first: 5) { edges { node { title } } } }"""
 TEXTS = ("企业", "个体户", "外地企业", "机关甲", "啊啊啊", '企"业\\', "a\x1fb\x1e", "{企业,null}")
@@ -195,9 +195,9 @@ async def test_answers_in_another_order_reach_nobody(
 
 
 async def test_a_slow_one_holds_nobody_up(counted: dict[str, Counted], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of several takes for ever: the others ask by themselves after a moment, and so do those that come next. Its
-    statement is ended when its own time is over."""
-    monkeypatch.setattr(together, "_SLOW", 0.05)
+    """One of several takes for ever: each of them asks by itself after a moment, and so do those that come next. It has
+    a moment for that, too, then it waits for its turn, and its statement is ended when its own time is over."""
+    monkeypatch.setattr(together, "TRIED", 0.2)
     monkeypatch.setattr(together, "_LOOK", 0.02)
     pool = counted["restricted"]
     true = pool.fetch
@@ -216,5 +216,5 @@ async def test_a_slow_one_holds_nobody_up(counted: dict[str, Counted], monkeypat
         found = await at_once(engine, *((who, (SEARCH, {"q": text})) for text in ("企业", "个体户")))
         assert not any("errors" in answer for answer in found)
     assert not slow.done()
-    assert pool.shared == [-3, -1, 1, 1, 1, 1]
+    assert sorted(pool.shared) in ([-3, -1, 1, 1, 1, 1], [-3, -1, -1, 1, 1, 1, 1])
     assert "errors" in await slow

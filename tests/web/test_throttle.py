@@ -72,6 +72,32 @@ def test_as_a_bucket_that_drips() -> None:
         assert 100 < passed < 2_000
 
 
+def test_a_request_may_count_as_several() -> None:
+    clock = Clock()
+    buckets = Buckets(10, 5, clock=clock)
+    assert buckets.take("a", 2) == 0.0
+    assert buckets.take("a", 2) == 0.0
+    assert buckets.take("a", 2) == pytest.approx(0.1)
+    assert buckets.take("a") == 0.0
+    # More than a bucket ever has: once its half is there, and what was taken must come back first.
+    assert buckets.take("b") == 0.0
+    assert buckets.take("b", 20) == 0.0
+    assert buckets.take("b") == pytest.approx(1.7)
+    clock.now += 1.7
+    assert buckets.take("b") == 0.0
+
+
+def test_more_is_taken_of_the_client_or_of_nobodys_address() -> None:
+    throttle = Throttle(Rates(client=1, client_burst=10, public=1, public_burst=10), Peers(()))
+    assert not throttle.more(scope("192.0.2.1"), None, 20)
+    assert throttle.public_request(scope("192.0.2.1"))
+    assert not throttle.public_request(scope("192.0.2.2"))
+    assert not throttle.client("a")
+    assert not throttle.more(scope("192.0.2.1"), "a", 20)
+    assert throttle.client("a")
+    assert not throttle.client("b")
+
+
 def test_any_number_of_addresses_takes_no_more_memory_than_some() -> None:
     clock = Clock()
     buckets = Buckets(1, 2, most=1_000, clock=clock)

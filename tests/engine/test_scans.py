@@ -1,0 +1,164 @@
+"""Promises: what may read all records waits for its turn, one in each view, and whoever else asks is answered meanwhile
+as if nobody read them; whose turn does not come in time is told to narrow the filter or to come again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+
+import asyncpg
+import pytest
+
+from gateway.engine.execute import Engine, Limits, Request
+from gateway.engine.scans import TRIED, Scans
+from gateway.errors import RateLimited, Refused
+from gateway.schema.contracts import build_contracts
+from gateway.storage.database import Database
+from gateway.storage.levels import ACCESSES
+from gateway.storage.pool import Pool
+from tests.engine import small_world
+from tests.engine.conftest import World
+
+RECORDS = 20_000
+SCANNERS = 6
+SAMPLES = 11
+# Each a fifth of a second of PostgreSQL's, or more.
+TOTALS = "{ " + " ".join(f"r{n}: records(filter: {{areas: [GENERAL]}}) {{ totalCount }}" for n in range(19)) + " }"
+RARE = (
+    "{ "
+    + " ".join(f"r{n}: records(filter: {{severities: [MINOR]}}) {{ edges {{ cursor }} }}" for n in range(19))
+    + " }"
+)
+PROFILE = "query P($u: Uscc!) { subject(uscc: $u) { name records(first: 5) { edges { node { title } } } } }"
+
+
+@pytest.fixture(scope="module")
+async def many(world: World, owner: asyncpg.Connection[asyncpg.Record], database: Database) -> AsyncIterator[World]:
+    """The small world with many records more, and few connections."""
+    await owner.execute(
+        "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
+        " authority_id, source_code, catalogue_item, decided_on, published_from, title, natural_key)"
+        " select gen_random_uuid(), r.subject_id, r.subject_class, r.kind, r.area, 'SERIOUS', 'ACTIVE', true,"
+        " r.authority_id, r.source_code, r.catalogue_item, r.decided_on - n % 900, r.published_from, 'one of many', 'many' || n"
+        " from (select * from core.record where title = '罚款一' limit 1) r, generate_series(1, $1::int) n",
+        RECORDS,
+    )
+    await owner.execute("vacuum (analyze) core.record")
+    pools = {access.name: Pool(database.dsn(access.name), size=2) for access in ACCESSES}
+    limits = Limits(cost=50_000, cost_public=50_000, storage=60.0)
+    engine = Engine(build_contracts(), pools, world.account, world.sources, limits)  # type: ignore[arg-type]
+    yield World(engine, world.account, world.sources, world.ids)
+    for pool in pools.values():
+        await pool.close()
+
+
+async def beside(world: World, view: str, query: str) -> float:
+    """The median of a good client's seconds, beside some who ask one such question after the other."""
+    started = asyncio.Event()
+
+    async def scan() -> None:
+        with contextlib.suppress(Refused):
+            while True:
+                started.set()
+                await world.ask(view, query)
+
+    scanners = [asyncio.create_task(scan()) for _ in range(SCANNERS if query else 0)]
+    if query:
+        await started.wait()
+        await asyncio.sleep(2 * TRIED)
+    seconds = []
+    try:
+        for _ in range(SAMPLES):
+            began = time.perf_counter()
+            found = await world.ask(view, PROFILE, {"u": small_world.SHOP})
+            seconds.append(time.perf_counter() - began)
+            assert found["data"]["subject"]["name"]
+            await asyncio.sleep(0.01)
+    finally:
+        for task in scanners:
+            task.cancel()
+        await asyncio.gather(*scanners, return_exceptions=True)
+    return statistics.median(seconds)
+
+
+async def test_a_good_client_beside_totals_of_all(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the control taken away: it waits for those that read all, each time."""
+    await many.ask("public", PROFILE, {"u": small_world.SHOP})
+    alone, with_control = await beside(many, "public", ""), await beside(many, "public", TOTALS)
+    monkeypatch.setattr(Scans, "turn", lambda *_: contextlib.nullcontext())
+    without = await beside(many, "public", TOTALS)
+    assert with_control < 20 * alone
+    assert with_control * 4 < without
+
+
+@pytest.mark.parametrize("view", ["public", "restricted"])
+async def test_pages_of_a_rare_kind_wait_too(many: World, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are tried first: which filter is rare nobody knows. One is under way at a time of those that took long."""
+    now, most = 0, 0
+    true = Scans.page
+
+    async def page(self: Scans, access: str, until: float, ask: Callable[[bool], object]) -> object:
+        async def noticed(again: bool) -> object:
+            nonlocal now, most
+            now += again
+            most = max(most, now)
+            try:
+                return await ask(again)  # type: ignore[misc]
+            finally:
+                now -= again
+
+        return await true(self, access, until, noticed)
+
+    monkeypatch.setattr("gateway.engine.scans.TRIED", 0.02)
+    monkeypatch.setattr(Scans, "page", page)
+    many.account.disclosures.clear()
+    answers = await asyncio.gather(*(many.ask(view, RARE) for _ in range(3)))
+    assert all(len(answer["data"]) == 19 and "errors" not in answer for answer in answers)
+    assert most == 1
+    assert len(many.account.disclosures) == 3 * (view == "restricted")
+
+
+async def test_who_waits_too_long_is_told_so() -> None:
+    scans = Scans()
+    async with scans.turn("public", time.monotonic() + 60):
+        async with scans.turn("restricted", time.monotonic() + 60):  # another view has turns of its own
+            pass
+        began = time.monotonic()
+        with pytest.raises(RateLimited) as caught:
+            async with scans.turn("public", began + 0.2):
+                pass
+        assert time.monotonic() - began >= 0.1
+    assert caught.value.retry_after > 0
+    async with scans.turn("public", time.monotonic() + 60):  # the turn of who left is nobody's
+        pass
+
+
+async def test_turns_come_in_the_order_of_asking() -> None:
+    scans, came = Scans(), []
+
+    async def ask(number: int) -> None:
+        async with scans.turn("public", time.monotonic() + 60):
+            await asyncio.sleep(0)
+            came.append(number)
+
+    calls = [asyncio.create_task(ask(number)) for number in range(8)]
+    calls[3].cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert came == [0, 1, 2, 4, 5, 6, 7]
+
+
+async def test_the_refusal_reaches_the_client(many: World) -> None:
+    until = time.monotonic() + 60
+    limits = Limits(cost=50_000, cost_public=50_000, storage=0.4)
+    engine = Engine(build_contracts(), many.engine.pools, many.account, many.sources, limits)  # type: ignore[arg-type]
+    async with engine._scans.turn("public", until):
+        with pytest.raises(Refused) as caught:
+            await engine.answer(many.principal("public"), Request("{ records { totalCount } }"))
+        assert caught.value.code == "RATE_LIMITED"
+    async with many.engine._scans.turn("public", until):
+        answer = await many.engine.answer(many.principal("restricted"), Request("{ records { totalCount } }"))
+    assert json.loads(answer)["data"]["records"]["totalCount"] > RECORDS
