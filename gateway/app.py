@@ -35,7 +35,7 @@ from gateway.connect import connectors_of, platform_connector
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
 from gateway.engine.persisted import Persisted, shipped
-from gateway.engine.together import width
+from gateway.engine.together import LISTS, width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.ledger.events import Events
@@ -212,6 +212,8 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
         budget=settings.request_budget,
         storage=settings.database_timeout,
         statements=width(os.cpu_count() or 1, settings.workers),
+        # Beside them one that reads all, one that is tried alone, and somebody who asks by code.
+        lists=max(1, min(LISTS, settings.pool_size - 3)),
     )
     keys = KeyStore(settings.data_dir / "keys")
     log = Published(log_pool, keys)

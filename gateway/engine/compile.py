@@ -13,7 +13,7 @@ from gateway.auth.principal import Principal
 from gateway.engine import plan as p
 from gateway.engine import sql
 from gateway.engine.account import Told, told
-from gateway.engine.cost import check_shape, counts_all, scanned, sizes, subjects
+from gateway.engine.cost import check_shape, counts_all, lists_all, scanned, sizes, subjects
 from gateway.engine.dependence import Dependence
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
@@ -45,7 +45,8 @@ class Compiled:
     costs: dict[tuple[int, ...], int] = field(default_factory=dict)
     permits: tuple[tuple[str, Value], ...] = ()  # what must be looked up before: relation and id (permits.py)
     scanned: int = 0  # units for what may read all records (cost.py)
-    counts_all: bool = False
+    lists_all: bool = False  # any of them may be read for a page
+    counts_all: bool = False  # they are
     depends: tuple[Dependence | None] | None = None  # None until it is first asked for (dependence.py)
     released: Told | None = None  # the fields of the answer, where it is disclosed
 
@@ -124,7 +125,7 @@ def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool, together
     following = sql.next_statement(made, how) if follows else None
     own = Compiled(made, body, sizes(made), keys, subjects(made), checks, following, _within(made))
     own.permits = _permits(made)
-    own.scanned, own.counts_all = scanned(made), counts_all(made)
+    own.scanned, own.lists_all, own.counts_all = scanned(made), lists_all(made), counts_all(made)
     return own
 
 

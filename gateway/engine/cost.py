@@ -68,6 +68,11 @@ def scanned(plan: p.Plan) -> int:
     return sum(_scanned(field) for field in p.walk(plan.fields) if isinstance(field, p.Connection))
 
 
+def lists_all(plan: p.Plan) -> bool:
+    """Whether a list of all records is asked for: behind a cursor, a day or a filter may be nothing that is shown."""
+    return any(isinstance(field, p.Connection) and _of_all(field) for field in p.walk(plan.fields))
+
+
 def counts_all(plan: p.Plan) -> bool:
     """Whether a total of all records is asked for, which certainly reads them."""
     return any(isinstance(field, p.Connection) and _of_all(field) and _counts(field) for field in p.walk(plan.fields))

@@ -46,10 +46,10 @@ from gateway.engine.request import (
     with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
-from gateway.engine.scans import Scans
+from gateway.engine.scans import Scans, unread
 from gateway.engine.sql import Statement
 from gateway.engine.subscribe import Changes, Subscription, begin
-from gateway.engine.together import Together
+from gateway.engine.together import TOO_LONG, Together
 from gateway.engine.under_scope import needs_scope
 from gateway.errors import (
     BadUserInput,
@@ -111,7 +111,9 @@ class Engine:
         self._sources = sources
         self._limits = limits
         self._scans = Scans()
-        self._together = Together(width=limits.statements, scans=self._scans)
+        self._together = {
+            access: Together(width=limits.statements, lists=limits.lists, scans=self._scans) for access in pools
+        }
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
@@ -299,6 +301,8 @@ class Engine:
                 raise refusal from None
             if accounts and of_the_account(error):
                 raise ledger_unavailable() from error
+            if compiled.lists_all and isinstance(error.__cause__, TOO_LONG):
+                raise unread() from error
             raise
         if read is None:
             raise too_many(principal)
@@ -335,7 +339,8 @@ class Engine:
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
         elif (statement.keys or statement.apiece) and not compiled.plan.sources and not compiled.counts_all:
-            row = await self._together.row(principal.access.name, pool, statement, arguments, rows, until)
+            together = self._together[principal.access.name]
+            row = await together.row(principal.access.name, pool, statement, arguments, rows, until)
             return _answered(compiled, principal, request.language, (row,))
 
         async def ask(once_more: bool) -> tuple[Found, bytes] | None:
@@ -354,7 +359,7 @@ class Engine:
         self, compiled: Compiled, principal: Principal, until: float, ask: Callable[[bool], Awaitable[T]]
     ) -> T:
         """What `ask` brings, when it may read all that this plan may. Raises RateLimited."""
-        if not compiled.scanned:
+        if not compiled.lists_all:
             return await ask(False)
         if not compiled.counts_all:
             return await self._scans.page(principal.access.name, until, ask)

@@ -18,6 +18,7 @@ from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.dependence import Basis
 from gateway.engine.documents import Document, Operation
+from gateway.engine.together import LISTS
 from gateway.errors import BadUserInput, QueryTooCostly
 from gateway.limits import QueryLimits
 from gateway.sources.wanted import Wanted
@@ -55,7 +56,7 @@ class Limits:
     """Bounds of one request; `cost` in rows. `given` are limits by contract and name, in place of the four numbers
     and of the ordinary ones; `contracts` is what comes of it. `budget`: seconds for its sources, `storage`: for
     all of its statements together, from its arrival, the time of its sources apart. `statements`: of one group of
-    requests at once (together.py)."""
+    requests at once, `lists`: of all lists in a view (together.py)."""
 
     cost: int
     cost_public: int
@@ -64,6 +65,7 @@ class Limits:
     budget: float = 5.0
     storage: float = 2.0
     statements: int = 1
+    lists: int = LISTS
     given: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     contracts: Mapping[str, QueryLimits] = field(init=False)
 

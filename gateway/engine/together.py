@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.engine.account import with_new_ids
-from gateway.engine.scans import TRIED, Scans
+from gateway.engine.scans import TRIED, Scans, crowded
 from gateway.engine.sql import Statement
 from gateway.errors import RateLimited, StorageUnavailable
 from gateway.storage.faults import NoLane
@@ -38,7 +38,7 @@ _COST = 8_000  # rows that one statement may read: many requests must not make a
 _COST_OF_LISTS = 20_000  # the same of lists and searches, which mostly read far fewer than they may
 # The database is there and refuses the data: only who sent it may fail.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
+TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
 _LOOK: Final = 0.1  # s between two looks at who has left and whose time is over
 _APART: Final = 5.0  # s for which requests of a group ask by themselves after one of them was slow
 _MOST_APART: Final = 1_000  # groups of which that is known
@@ -46,7 +46,9 @@ _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of
 _BESIDE: Final = 3  # statements beside slow ones
 _MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
 _LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
-_MOST_TURNS: Final = 6  # of lists with those beside such: the others of a view's connections are for who asks by code
+LISTS: Final = (
+    5  # statements of lists at once with those beside such: a view's other connections are for other requests
+)
 _NO_DEADLINE: Final = 5.0  # s for one that was given none
 _FOREVER: Final = float("inf")
 
@@ -108,10 +110,12 @@ class Together:
 
     Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and three more
     are under way of all of them together: they are smaller than those of one group, and keep PostgreSQL busy for longer
-    than they do us. One that takes longer than most is passed by."""
+    than they do us. One that takes longer than most is passed by, until `lists` are under way."""
 
-    def __init__(self, *, width: int, scans: Scans | None = None) -> None:
+    def __init__(self, *, width: int, lists: int = LISTS, scans: Scans | None = None) -> None:
         self._width = width
+        self._most_turns = lists
+        self._usual_turns = min(width + _MORE_OF_LISTS, lists)
         self._scans = scans or Scans()
         self._groups: dict[tuple[Any, ...], _Group] = {}
         self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
@@ -164,8 +168,7 @@ class Together:
     def _next(self) -> None:
         """Begin what has its turn."""
         while self._queue:
-            beside = self._turns - self._width - _MORE_OF_LISTS
-            most = max(0, _MOST_TURNS - self._width - _MORE_OF_LISTS)
+            beside, most = self._turns - self._usual_turns, self._most_turns - self._usual_turns
             if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), most):
                 if self._waker is None:
                     self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
@@ -227,7 +230,7 @@ class Together:
     @staticmethod
     def _faulty(group: _Group, batch: Sequence[_Waiter], fault: StorageUnavailable | None) -> None:
         """What a fault of a statement means for those that wait."""
-        if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, _TOO_LONG):
+        if fault is not None and len(batch) > 1 and isinstance(fault.__cause__, TOO_LONG):
             group.most = max(1, len(batch) // 2)  # perhaps there were too many of them: the next are fewer
         elif fault is not None and isinstance(fault.__cause__, NoLane):
             # There is no database to ask: who still waits is told at once. Of anything else they may know nothing, and
@@ -333,7 +336,7 @@ class Together:
         now = time.monotonic()
         for group in list(self._groups.values()):
             for asked in group.asked:
-                _expire(asked.batch, now)
+                _expire(asked.batch, now, _unanswered)
                 if not asked.left and all(entry.row.done() for entry in asked.batch):
                     asked.left = True
                     asked.task.cancel()
@@ -341,7 +344,8 @@ class Together:
                     asked.apart = True
                     asked.task.cancel()
                     self._keep_apart(group.key, now)
-            _expire(group.waiting, now)
+            apart = group.lists and bool(self._apart) and self._asks_apart(group.key)
+            _expire(group.waiting, now, crowded if apart else _unanswered)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             if group.lists:
                 self._queue_up(group)
@@ -362,12 +366,16 @@ def _longer(under_way: Iterable[_Asked], seconds: float, now: float) -> int:
     return sum([now - asked.since > seconds for asked in under_way])
 
 
-def _expire(waiting: Sequence[_Waiter], now: float) -> None:
+def _expire(waiting: Sequence[_Waiter], now: float, told: Callable[[], Exception]) -> None:
     for entry in waiting:
         if entry.until <= now and not entry.row.done():
-            error = storage_unavailable()
-            error.__cause__ = TimeoutError()
-            entry.row.set_exception(error)
+            entry.row.set_exception(told())
+
+
+def _unanswered() -> StorageUnavailable:
+    error = storage_unavailable()
+    error.__cause__ = TimeoutError()
+    return error
 
 
 def _size(waiting: int, free: int) -> int:

@@ -8,11 +8,12 @@ import contextlib
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from gateway.engine import scans, together
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.engine.scans import TRIED, Scans
 from gateway.errors import RateLimited, Refused
@@ -33,6 +34,7 @@ RARE = (
     + " ".join(f"r{n}: records(filter: {{severities: [MINOR]}}) {{ edges {{ cursor }} }}" for n in range(19))
     + " }"
 )
+SOURCED = RARE.replace("cursor", "node { subject { courts { answer { status } } } }")
 PROFILE = "query P($u: Uscc!) { subject(uscc: $u) { name records(first: 5) { edges { node { title } } } } }"
 
 
@@ -43,7 +45,8 @@ async def many(world: World, owner: asyncpg.Connection[asyncpg.Record], database
         "insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,"
         " authority_id, source_code, catalogue_item, decided_on, published_from, title, natural_key)"
         " select gen_random_uuid(), r.subject_id, r.subject_class, r.kind, r.area, 'SERIOUS', 'ACTIVE', true,"
-        " r.authority_id, r.source_code, r.catalogue_item, r.decided_on - n % 900, r.published_from, 'one of many', 'many' || n"
+        " r.authority_id, r.source_code, r.catalogue_item, r.decided_on - n % 900, r.published_from, 'one of many',"
+        " 'many' || n"
         " from (select * from core.record where title = '罚款一' limit 1) r, generate_series(1, $1::int) n",
         RECORDS,
     )
@@ -95,53 +98,59 @@ async def test_a_good_client_beside_totals_of_all(many: World, monkeypatch: pyte
     assert with_control * 4 < without
 
 
+@pytest.mark.parametrize("controlled", [True, False])
+@pytest.mark.parametrize("query", [RARE, SOURCED], ids=["shared", "with a source"])
 @pytest.mark.parametrize("view", ["public", "restricted"])
-async def test_pages_of_a_rare_kind_wait_too(many: World, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are tried first: which filter is rare nobody knows. One is under way at a time of those that took long."""
+async def test_pages_of_a_rare_kind_wait_too(
+    many: World, view: str, query: str, monkeypatch: pytest.MonkeyPatch, controlled: bool
+) -> None:
+    """They are tried first: which filter is rare nobody knows. One is under way at a time of those that took long, all
+    of them without the control."""
     now, most = 0, 0
-    true = Scans.page
+    true = Scans.turn
 
-    async def page(self: Scans, access: str, until: float, ask: Callable[[bool], object]) -> object:
-        async def noticed(again: bool) -> object:
-            nonlocal now, most
-            now += again
+    @contextlib.asynccontextmanager
+    async def turn(self: Scans, access: str, until: float, *, tries: bool = False) -> AsyncIterator[None]:
+        nonlocal now, most
+        async with true(self, access, until, tries=tries) if controlled else contextlib.nullcontext():
+            now += not tries
             most = max(most, now)
             try:
-                return await ask(again)  # type: ignore[misc]
+                yield
             finally:
-                now -= again
+                now -= not tries
 
-        return await true(self, access, until, noticed)
-
-    monkeypatch.setattr("gateway.engine.scans.TRIED", 0.02)
-    monkeypatch.setattr(Scans, "page", page)
+    monkeypatch.setattr(scans, "TRIED", 0.02)
+    monkeypatch.setattr(together, "TRIED", 0.02)
+    monkeypatch.setattr(together, "_LOOK", 0.02)
+    monkeypatch.setattr(Scans, "turn", turn)
     many.account.disclosures.clear()
-    answers = await asyncio.gather(*(many.ask(view, RARE) for _ in range(3)))
+    answers = await asyncio.gather(*(many.ask(view, query) for _ in range(3)))
     assert all(len(answer["data"]) == 19 and "errors" not in answer for answer in answers)
-    assert most == 1
+    assert (most == 1) == controlled
     assert len(many.account.disclosures) == 3 * (view == "restricted")
 
 
 async def test_who_waits_too_long_is_told_so() -> None:
-    scans = Scans()
-    async with scans.turn("public", time.monotonic() + 60):
-        async with scans.turn("restricted", time.monotonic() + 60):  # another view has turns of its own
+    turns = Scans()
+    async with turns.turn("public", time.monotonic() + 60):
+        async with turns.turn("restricted", time.monotonic() + 60):  # another view has turns of its own
             pass
         began = time.monotonic()
         with pytest.raises(RateLimited) as caught:
-            async with scans.turn("public", began + 0.2):
+            async with turns.turn("public", began + 0.2):
                 pass
         assert time.monotonic() - began >= 0.1
     assert caught.value.retry_after > 0
-    async with scans.turn("public", time.monotonic() + 60):  # the turn of who left is nobody's
+    async with turns.turn("public", time.monotonic() + 60):  # the turn of who left is nobody's
         pass
 
 
 async def test_turns_come_in_the_order_of_asking() -> None:
-    scans, came = Scans(), []
+    turns, came = Scans(), []
 
     async def ask(number: int) -> None:
-        async with scans.turn("public", time.monotonic() + 60):
+        async with turns.turn("public", time.monotonic() + 60):
             await asyncio.sleep(0)
             came.append(number)
 
