@@ -20,16 +20,19 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
 from joserfc.jwk import ECKey
 
 from benchmarks.data import Size, opened
-from benchmarks.load import Outcome, http, load
 from gateway.auth.clients import ClientStore
 from gateway.auth.registration import Registration, register
 from gateway.storage.database import Database
@@ -38,9 +41,21 @@ from gateway.zone import today
 from scripts.served import READY_SECONDS, SERVE, fetch_token, free_port, ready, start
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "reads-all"
-PROFILE = """query P($u: Uscc!) { subject(uscc: $u) { name region { name }
-  records(first: 20) { edges { node { title kind decidedOn status } } } } }"""
 CONNECTIONS = 64
+# What a good client asks, and how many seconds it waits after each answer.
+GOOD = {
+    "by code": (
+        """query P($u: Uscc!) { subject(uscc: $u) { name region { name }
+          records(first: 20) { edges { node { title kind decidedOn status } } } } }""",
+        0.002,
+    ),
+    "pages": (
+        """query L($f: RecordFilter) { records(filter: $f, first: 20) {
+          edges { node { title decidedOn subject { name } } } pageInfo { hasNextPage endCursor } } }""",
+        0.05,
+    ),
+    "totals": ("query C($f: RecordFilter) { records(filter: $f) { totalCount } }", 1.0),
+}
 # `$d` is a day that differs from request to request, so that none is answered for another.
 ATTACKS = {
     "totals": "query T($d: Date!) { records(filter: {decidedFrom: $d}) { totalCount } }",
@@ -116,48 +131,82 @@ async def _turns(
     postmaster: int,
     options: argparse.Namespace,
 ) -> None:
-    port = int(base.rpartition(":")[2])
-    ours = [json.dumps({"query": PROFILE, "variables": {"u": uscc}}).encode() for uscc in usccs]
-    views = {
-        "public": [_of_nobody(body, number) for number, body in enumerate(ours)],
-        "restricted": [http("POST", "/graphql", body, authorization=f"Bearer {token}", **JSON) for body in ours],
-    }
-    print(f"{'beside':<42}{'view':<12}{'p50, ms':>9}{'p99, ms':>9}{'PostgreSQL':>12}  what the others were told")
-    for view, requests in views.items():
-        await load(port, requests, connections=1, seconds=2)  # plans and caches
+    heads = "".join(f"{f'{name}, p50 p99, ms':>24}{'refused':>9}" for name in GOOD)
+    print(f"{'beside':<40}{'view':<11}{heads}{'PostgreSQL':>11}  what the others were told")
+    for view in ("public", "restricted"):
+        good = partial(_good, session, base, token if view == "restricted" else "", usccs)
+        await good(2.0)  # plans and caches
         for attack, addresses in ((None, 0), *itertools.product(options.only or ATTACKS, (1, CONNECTIONS))):
             told: Counter[str] = Counter()
             others = [] if attack is None else _others(session, base, ATTACKS[attack], addresses, told)
-            await asyncio.sleep(3 if others else 0)  # until what may be asked at once has been
+            await asyncio.sleep(5 if others else 0)  # until what may be asked at once has been
             told.clear()
-            before = _processors(postmaster)
-            good = await load(port, requests, connections=1, seconds=options.seconds)
-            taken = (_processors(postmaster) - before) / good.seconds
+            before, began = _processors(postmaster), time.monotonic()
+            found = await good(options.seconds)
+            taken = (_processors(postmaster) - before) / (time.monotonic() - began)
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
             beside = "nobody" if attack is None else f"{attack}, {_addresses(addresses)}"
-            _print(beside, view, good, taken, told)
+            what = ", ".join(f"{count} {code}" for code, count in told.most_common())
+            print(f"{beside:<40}{view:<11}{''.join(map(str, found))}{taken:>11.2f}  {what}", flush=True)
             await asyncio.sleep(3 if others else 0)
 
 
-JSON = {"content_type": "application/json"}
+@dataclass
+class Seen:
+    """By one good client."""
+
+    seconds: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def __str__(self) -> str:
+        if not self.seconds:
+            return f"{'none':>24}{self.refused:>9}"
+        ordered = sorted(self.seconds)
+        p50, p99 = (ordered[int(len(ordered) * share)] * 1e3 for share in (0.5, 0.99))
+        return f"{f'{p50:.1f} {p99:.1f}':>24}{self.refused:>9}"
 
 
-def _of_nobody(body: bytes, number: int) -> bytes:
-    """A public question, of one of many: a good client has a rate of its own, too."""
-    return http("POST", "/graphql", body, x_forwarded_for=f"198.51.{number // 250}.{number % 250}", **JSON)
+async def _good(
+    session: aiohttp.ClientSession, base: str, token: str, usccs: Sequence[str], seconds: float
+) -> list[Seen]:
+    """What each question of GOOD saw in so many seconds; a public one is always from another address."""
+    end = time.monotonic() + seconds
+    addresses = itertools.count()
+
+    async def ask(name: str) -> Seen:
+        query, pause = GOOD[name]
+        seen, draw = Seen(), random.Random(name)
+        while time.monotonic() < end:
+            number = next(addresses) % 50_000
+            headers = {"content-type": "application/json", "x-forwarded-for": f"10.0.{number // 250}.{number % 250}"}
+            if token:
+                headers["authorization"] = f"Bearer {token}"
+            body = json.dumps({"query": query, "variables": _variables(name, draw, usccs)})
+            began = time.perf_counter()
+            async with session.post(f"{base}/graphql", data=body, headers=headers) as reply:
+                found = await reply.json(content_type=None)
+            if "errors" in found:
+                seen.refused += 1
+            else:
+                seen.seconds.append(time.perf_counter() - began)
+            await asyncio.sleep(pause)
+        return seen
+
+    return await asyncio.gather(*(ask(name) for name in GOOD))
+
+
+def _variables(name: str, draw: random.Random, usccs: Sequence[str]) -> dict[str, Any]:
+    if name == "by code":
+        return {"u": draw.choice(usccs)}
+    begin = today() - dt.timedelta(days=draw.randrange(40, 400))
+    days = {"decidedFrom": begin.isoformat(), "decidedTo": (begin + dt.timedelta(days=30)).isoformat()}
+    return {"f": days if name == "totals" else {"kinds": [draw.choice(["PENALTY", "LICENCE"])], "areas": ["GENERAL"]}}
 
 
 def _addresses(number: int) -> str:
     return "one address" if number == 1 else f"{number} addresses"
-
-
-def _print(beside: str, view: str, good: Outcome, taken: float, told: Counter[str]) -> None:
-    what = ", ".join(f"{count} {code}" for code, count in told.most_common())
-    lost = f"; {len(good.failures)} failures" if good.failures else ""
-    p50, p99 = good.percentile(0.5), good.percentile(0.99)
-    print(f"{beside:<42}{view:<12}{p50:>9.1f}{p99:>9.1f}{taken:>12.2f}  {what}{lost}", flush=True)
 
 
 def _processors(postmaster: int) -> float:
