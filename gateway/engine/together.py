@@ -6,8 +6,8 @@ statements of a group are under way the next requests gather, and the next state
 waits that would not have waited for a connection, and start-up, round trip and wake-ups are paid once (decision 0010).
 
 How long a list takes is known when it has been read. A statement of several that takes too long is given up, and each
-of them asks by itself, as do those that come in the next seconds: a slow one holds nobody up for longer. One that takes
-too long by itself goes where all wait that read too much (scans.py), and begins again when its turn comes.
+of them asks by itself: a slow one holds nobody up for longer. One that takes too long by itself goes where all wait
+that read too much (scans.py), and begins again when its turn comes; whoever comes in the next seconds asks by itself.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class _Waiter:
     arguments: Sequence[Any]
     row: asyncio.Future[Any]
     until: float
+    alone: bool = False  # it was in a statement that took too long
 
 
 @dataclass(slots=True, eq=False)
@@ -186,7 +187,7 @@ class Together:
         self._next()
 
     def _asks_apart(self, key: tuple[Any, ...]) -> bool:
-        until = self._apart.get(key)
+        until = self._apart.get(key) if self._apart else None
         if until is not None and until <= time.monotonic():
             del self._apart[key]
             until = None
@@ -275,7 +276,9 @@ class Together:
             for entry in left:
                 entry.arguments = with_new_ids(entry.arguments)
         if were > 1:
-            group.waiting[:0] = left  # each in a turn of its own: which of them takes so long is not known
+            for entry in left:
+                entry.alone = True  # which of them takes so long is not known
+            group.waiting[:0] = left
             self._queue_up(group)
         else:
             for entry in left:
@@ -299,8 +302,8 @@ class Together:
     async def _turn(self, group: _Group, pool: Reader, statement: Statement) -> None:
         """One statement of a group of lists."""
         try:
-            most = 1 if self._apart and self._asks_apart(group.key) else group.most
-            size = min(most, _size(len(group.waiting), 1))
+            apart = any(entry.alone for entry in group.waiting[:1]) or self._asks_apart(group.key)
+            size = 1 if apart else min(group.most, _size(len(group.waiting), 1))
             taken, group.waiting = group.waiting[:size], group.waiting[size:]
             if group.waiting:
                 self._queue_up(group)
@@ -340,11 +343,12 @@ class Together:
                 if not asked.left and all(entry.row.done() for entry in asked.batch):
                     asked.left = True
                     asked.task.cancel()
-                elif group.lists and now - asked.since > TRIED and not asked.apart and not asked.waited:
+                elif group.lists and now - asked.since > _tried(group) and not asked.apart and not asked.waited:
                     asked.apart = True
                     asked.task.cancel()
-                    self._keep_apart(group.key, now)
-            apart = group.lists and bool(self._apart) and self._asks_apart(group.key)
+                    if len(asked.batch) == 1:  # else it may have been the disk, or many at once
+                        self._keep_apart(group.key, now)
+            apart = group.lists and self._asks_apart(group.key)
             _expire(group.waiting, now, crowded if apart else _unanswered)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             if group.lists:
@@ -359,6 +363,11 @@ class Together:
             self._apart = {known: until for known, until in self._apart.items() if until > now}
         if len(self._apart) < _MOST_APART:
             self._apart[key] = now + _APART
+
+
+def _tried(group: _Group) -> float:
+    """s that a statement of lists may take. One that writes may have waited for the disk, too."""
+    return max(TRIED, _SLOW) if group.writes else TRIED
 
 
 def _longer(under_way: Iterable[_Asked], seconds: float, now: float) -> int:

@@ -268,6 +268,7 @@ async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_an
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(together_module, "TRIED", 0.01)
+    monkeypatch.setattr(together_module, "_SLOW", 0.01)
     monkeypatch.setattr(together_module, "_LOOK", 0.01)
     statement = Statement("select", (), keyed=False, apiece=(len(CELLS),), accounts=True)
     pool, together = GivenUp(), Together(width=1)
@@ -277,6 +278,7 @@ async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_an
     assert [arguments[len(CELLS)] for arguments in pool.asked] == [["A", "B"], ["A"], ["B"]]
     place = CELLS.index("id")
     assert len({one for arguments in pool.asked for one in arguments[place].split(BETWEEN)}) == 4
+    assert not together._apart  # each by itself was quick: it may have been the disk
 
 
 # Lists that take long -------------------------------------------------------------------------------------------------
