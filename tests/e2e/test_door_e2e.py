@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -58,6 +60,47 @@ async def test_what_reads_all_records_counts_as_many(stack: Stack, monkeypatch: 
     monkeypatch.setattr(Throttle, "more", lambda *_: 0.0)
     headers = {"x-forwarded-for": "203.0.113.10"}
     assert [await total(day) for day in range(3, 8)] == [200] * 5
+
+
+async def by_post(stack: Stack, query: str, headers: dict[str, str]) -> str:
+    return (await stack.ask(query, headers=headers)).body.decode()
+
+
+async def by_get(stack: Stack, query: str, headers: dict[str, str]) -> str:
+    asked = "?" + urlencode({"query": query})
+    return (await stack.send("GET", None, {"accept": GRAPHQL, **headers}, query=asked)).body.decode()
+
+
+async def by_events(stack: Stack, query: str, headers: dict[str, str]) -> str:
+    return (await stack.ask(query, headers={**headers, "accept": "text/event-stream"})).body.decode()
+
+
+async def by_socket(stack: Stack, query: str, headers: dict[str, str]) -> str:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{stack.base}/graphql", protocols=("graphql-transport-ws",), headers=headers) as socket,
+    ):
+        await socket.send_json({"type": "connection_init"})
+        await socket.receive_json()
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": {"query": query}})
+        return str(await socket.receive_json())
+
+
+WAYS = [by_post, by_get, by_events, by_socket]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_totals_count_whichever_way_they_come(
+    stack: Stack, way: Callable[[Stack, str, dict[str, str]], Awaitable[str]]
+) -> None:
+    """And under whatever name: two at once are one more than a bucket has."""
+    headers = {"x-forwarded-for": f"203.0.113.{80 + WAYS.index(way)}"}
+    many = "a: records { totalCount } b: records(first: 1) { totalCount }"
+    assert "totalCount" in await way(stack, f"query By_{way.__name__} {{ {many} }}", headers)
+    try:
+        assert "RATE_LIMITED" in await way(stack, f"query Again_{way.__name__} {{ {many} }}", headers)
+    except aiohttp.WSServerHandshakeError as refused:
+        assert refused.status == 429  # the socket is the request that there is none for
 
 
 async def test_a_forged_hop_is_no_other_address(stack: Stack) -> None:
