@@ -171,3 +171,19 @@ async def test_the_refusal_reaches_the_client(many: World) -> None:
     async with many.engine._scans.turn("public", until):
         answer = await many.engine.answer(many.principal("restricted"), Request("{ records { totalCount } }"))
     assert json.loads(answer)["data"]["records"]["totalCount"] > RECORDS
+
+
+async def test_what_takes_longer_than_it_may_is_told_to_ask_for_less(many: World) -> None:
+    """A total does, each time it is asked for: whoever is told nothing but to come again does so for ever."""
+    limits = Limits(cost=50_000, cost_public=50_000, storage=0.05)
+    engine = Engine(build_contracts(), many.engine.pools, many.account, many.sources, limits)  # type: ignore[arg-type]
+    for query in (TOTALS, RARE):
+        with pytest.raises(Refused) as caught:
+            await engine.answer(many.principal("public"), Request(query))
+        assert caught.value.code == "STORAGE_UNAVAILABLE"
+        assert "narrow the filter by days" in caught.value.errors[0].en
+
+
+async def test_every_view_has_lists_of_its_own(many: World) -> None:
+    turns = [many.engine._together[access.name] for access in ACCESSES]
+    assert len({id(one) for one in turns}) == len(ACCESSES)

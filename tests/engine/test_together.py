@@ -339,3 +339,34 @@ async def test_lists_that_cost_much_take_turns_too() -> None:
     assert len(pool.asked) == 4
     gathered.cancel()
     await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("lists", [1, 3, 5])
+async def test_so_many_lists_are_under_way_and_no_more(lists: int) -> None:
+    """However long they take and however many kinds of them wait: other connections are for other requests."""
+    pool, together = Rare(), Together(width=1, lists=lists)
+    kinds = [Statement(f"select {n}", (), keyed=False, apiece=(0,)) for n in range(12)]
+    waiting = asyncio.gather(*[together.row("public", pool, kind, [["rare"]], 1) for kind in kinds])
+    await asyncio.sleep(0.2)
+    assert len(pool.asked) <= lists
+    waiting.cancel()
+    await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_long_lists_of_one_view_take_no_turn_of_anothers(
+    monkeypatch: pytest.MonkeyPatch, controlled: bool
+) -> None:
+    """Without the control, turns that all views share, another view's lists wait for them."""
+    monkeypatch.setattr(together_module, "TRIED", 60.0)
+    pool, public = Rare(), Together(width=1)
+    restricted = Together(width=1) if controlled else public
+    kinds = [Statement(f"select {n}", (), keyed=False, apiece=(0,)) for n in range(12)]
+    waiting = asyncio.gather(*[public.row("public", pool, kind, [["rare"]], 1) for kind in kinds])
+    await asyncio.sleep(0.2)
+    quick = asyncio.create_task(restricted.row("restricted", pool, LISTS, [["soon"]], 1))
+    await asyncio.wait([quick], timeout=30.0 if controlled else 0.5)
+    assert quick.done() == controlled
+    waiting.cancel()
+    quick.cancel()
+    await asyncio.sleep(0.02)
