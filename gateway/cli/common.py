@@ -48,6 +48,8 @@ def reported() -> Iterator[None]:
         fail(error.en)
     except OperatorError as error:
         fail(str(error), getattr(error, "zh", ""))
+    except asyncpg.ClientConfigurationError as error:
+        fail(f"GATEWAY_DATABASE_URL or a PG… variable can't be used: {error}")
     except _NOT_THERE as error:
         fail(f"the database is not at this program's version: {error}; run `credit-gateway migrate`")
 

@@ -36,10 +36,11 @@ def erase_command(
         given = basis.strip()
         if not 0 < len(given) <= MOST_BASIS:
             raise OperatorError(f"--basis takes 1 to {MOST_BASIS} characters")
-        if not dry_run and not yes:
-            typer.confirm("This can't be undone. Erase?", abort=True, err=True)
         settings = load()
         with database_there(settings) as database:
+            if not dry_run and not yes:
+                first = asyncio.run(erase(database, found, given, events_of(settings), dry_run=True))
+                typer.confirm(f"{_said(first, dry_run=True)}. This can't be undone. Erase?", abort=True, err=True)
             made = asyncio.run(erase(database, found, given, events_of(settings), dry_run=dry_run))
         if as_json:
             show_json(asdict(made))

@@ -198,6 +198,8 @@ async def _witness(settings: Settings, connection: Connection, url: str, keys: S
     name = await _own_origin(settings, connection)
     async with opened(url) as remote:
         found = _seen(url, await remote.checkpoint(), keys)
+        if found.checkpoint.origin == name:
+            raise OperatorError(f"{name} is our own log, and a log is no witness of itself: give another region's URL")
         made = await cosign(connection, KeyStore(settings.data_dir / "keys"), name, found, remote.proof)
     note(f"cosigned {counted(found.checkpoint.size, 'entry', 'entries')} of {found.checkpoint.origin} as {name}")
     typer.echo(str(made), nl=False)

@@ -51,7 +51,8 @@ def verify(
 ) -> None:
     """Check form, signature and claims of receipts, and by their proofs that the log has their entries.
 
-    Says for each that fails the step: file, header, key, signature, claims, proof, checkpoint, inclusion.
+    Says for each that fails the step: file, header, key, signature, claims, proof, checkpoint, inclusion. A receipt
+    says who was shown which fields of whom, and for what. It has no value of the answer: who changes one isn't found.
     """
     with reported():
         known = _keys(keys)
@@ -167,7 +168,8 @@ def _line(found: dict[str, Any]) -> str:
         where = f"in the log {found['log']} of {counted(found['included'], 'entry', 'entries')}"
         if found.get("status") is not None:
             where += f"; status {found['status']} when the proof was fetched (not signed)"
-    return f"{name}: holds; disclosure {found['disclosure']}, {subjects}; {where}"
+    holds = "the receipt holds, the values beside it aren't in it"
+    return f"{name}: {holds}; disclosure {found['disclosure']}, {subjects}; {where}"
 
 
 def _printable(text: str) -> str:

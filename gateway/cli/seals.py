@@ -29,14 +29,29 @@ _LIST = """select s.id, s.authority, s.basis, case when s.client_id is not null 
         else 'disclosure ' || s.disclosure_id end as covers,
     s.until, s.sealed_at, s.ended_at
 from ledger.seal s order by s.sealed_at, s.id"""
-_END = "select ledger.end_seal($1)"
+_UNSEAL = "select ledger.end_seal($1)"
+
+
+def _end(text: str) -> dt.datetime:
+    """When a seal ends that lasts until a day, or a minute: a period's last day is over at 24:00 (民法典 art. 203)."""
+    for form, more in (("%Y-%m-%d", dt.timedelta(days=1)), ("%Y-%m-%dT%H:%M", dt.timedelta())):
+        try:
+            return dt.datetime.strptime(text, form).replace(tzinfo=SHANGHAI) + more
+        except (ValueError, OverflowError):
+            continue
+    raise typer.BadParameter("give the last day, 2027-06-30, or the minute at which it ends, 2027-06-30T18:00")
 
 
 def seal(
     authority: Annotated[str, typer.Option(help="Who orders it")],
     basis: Annotated[str, typer.Option(help="The legal basis and the order's number")],
     until: Annotated[
-        dt.datetime, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="When it ends, time of Asia/Shanghai")
+        dt.datetime,
+        typer.Option(
+            parser=_end,
+            metavar="DAY",
+            help="The last day of it, or when it ends that day (2027-06-30T18:00), Asia/Shanghai",
+        ),
     ],
     client: Annotated[str | None, typer.Option(help="What this client asks from now on")] = None,
     matter: Annotated[str | None, typer.Option(help="What is asked for this matter from now on")] = None,
@@ -49,8 +64,7 @@ def seal(
     """
     if sum(value is not None for value in (client, matter, case, disclosure)) != 1:
         raise typer.BadParameter("give one of --client, --matter, --case, --disclosure")
-    end = until.replace(tzinfo=SHANGHAI)
-    if end <= dt.datetime.now(dt.UTC):
+    if until <= dt.datetime.now(dt.UTC):
         fail("--until lies in the past; give the time at which the seal ends")
     one: uuid.UUID | None = None
     if disclosure is not None:
@@ -65,7 +79,7 @@ def seal(
         if matter is not None and matter not in (known := str(await connection.fetchval(_MATTERS))).split(", "):
             fail(f"there is no such matter; there are {known}")
         async with connection.transaction():
-            made = await connection.fetchval(_ADD, authority, basis, client, matter, case, one, end)
+            made = await connection.fetchval(_ADD, authority, basis, client, matter, case, one, until)
             if made is not None:
                 await events_of(load()).sign(connection, "SEAL")
         return made
@@ -74,7 +88,8 @@ def seal(
     if made is None:
         fail("there is no such disclosure, or its subjects have their entry already")
     time.sleep(BOUND)  # then every process knows it, or keeps nothing because it knows nothing
-    note(f"sealed; what was numbered before stays. End it early with: credit-gateway ledger unseal {made}")
+    note(f"sealed until {shown(until)}; what was numbered before stays")
+    note(f"end it early with: credit-gateway ledger unseal {made}")
     typer.echo(made)
 
 
@@ -87,7 +102,7 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
 
     async def work(connection: Connection) -> int:
         async with connection.transaction():
-            ended = int(await connection.fetchval(_END, identity))
+            ended = int(await connection.fetchval(_UNSEAL, identity))
             if ended >= 0:
                 await events_of(load()).sign(connection, "UNSEAL")
         return ended
@@ -95,7 +110,7 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
     given = on_ledger(work)
     if given < 0:
         fail("there is no such seal, or it has ended")
-    note(f"ended; {counted(given, 'disclosure is', 'disclosures are')} told to their subjects")
+    note(f"ended; {counted(given, 'disclosure is', 'disclosures are')} told to whom it concerns")
 
 
 def seals(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:

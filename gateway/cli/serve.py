@@ -22,7 +22,7 @@ from gateway.app import create_app
 from gateway.cli.common import note, reported
 from gateway.settings import Settings, load
 from gateway.storage import roles
-from gateway.storage.database import EMBEDDED_DATABASE, Database, open_database, prepare
+from gateway.storage.database import EMBEDDED_DATABASE, Database, database_name, open_database, prepare
 from gateway.web.front import Front
 from gateway.web.health import metrics_app
 from gateway.web.server import allow_files, config, join, listen, reserve, settle, shares_port
@@ -149,8 +149,8 @@ def migrate(
     with reported():
         settings = load()
         if print_roles:
-            url = settings.database_url.get_secret_value() if settings.database_url else ""
-            name = url.rpartition("/")[2].partition("?")[0] or EMBEDDED_DATABASE
+            url = settings.database_url
+            name = database_name(url.get_secret_value()) if url else EMBEDDED_DATABASE
             typer.echo(roles.script(settings.role_prefix or name, name), nl=False)
             return
         with open_database(settings) as database:

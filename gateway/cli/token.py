@@ -51,6 +51,8 @@ def token(
         raise typer.BadParameter("give exactly one of --secret-file and --key")
     if (matter is None) != (case is None):
         raise typer.BadParameter("--matter and --case go together")
+    if matter is None and (max_subjects is not None or on_behalf_of is not None):
+        raise typer.BadParameter("--max-subjects and --on-behalf-of need --matter and --case")  # a token has them there
 
     async def work() -> str:
         issuer = url if url is not None else load().issuer
@@ -125,6 +127,8 @@ def _read(path: Path) -> str:
 
 
 async def _fetch(issuer: str, form: dict[str, str], headers: dict[str, str]) -> str:
+    if not issuer.startswith(("https://", "http://")):
+        raise OperatorError(f"the issuer must begin with https:// or http://, not {issuer[:200]}; give --url")
     endpoint = f"{issuer.rstrip('/')}/oauth/token"
     try:
         async with (
@@ -144,5 +148,8 @@ async def _fetch(issuer: str, form: dict[str, str], headers: dict[str, str]) -> 
         raise OperatorError(f"{endpoint} did not answer with JSON; is this the issuer?") from None
     if not isinstance(answer, dict) or not isinstance(answer.get("access_token"), str):
         said = answer if isinstance(answer, dict) else {}
-        raise OperatorError(f"refused: {said.get('error', 'no token')}: {said.get('error_description', '')}")
+        described = str(said.get("error_description", ""))
+        if "aud must be the issuer" in described:
+            described += f"; --url must be that server's GATEWAY_ISSUER letter by letter, and {issuer} is not"
+        raise OperatorError(f"refused: {said.get('error', 'no token')}: {described}")
     return str(answer["access_token"])

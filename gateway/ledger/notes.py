@@ -168,7 +168,10 @@ class Note:
                         raise WrongSignature("a signature of a known key does not hold")
                     found.append(signature)
         if not found:
-            raise NoteError("no signature of a known key")
+            raise NoteError(
+                "no signature of a known key; keys are changed: /log/verifiers there has all, newest first. Have the"
+                " new one confirmed by the operator, and give each with --key VKEY"
+            )
         return found
 
 

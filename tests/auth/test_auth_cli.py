@@ -102,6 +102,9 @@ def test_usage_errors_have_status_2(data: Path) -> None:
     assert run("clients", "add").exit_code == 2
     assert run("token", "--client", "x").exit_code == 2
     assert run("token", "--client", "x", "--key", "x", "--matter", "GRANT").exit_code == 2
+    # They would be left out, and the token have more than was asked for.
+    assert run("token", "--client", "x", "--key", "x", "--max-subjects", "5").exit_code == 2
+    assert run("token", "--client", "x", "--key", "x", "--on-behalf-of", "x").exit_code == 2
     assert run("keys", "rotate", "--job", "everything").exit_code == 2
 
 
@@ -205,6 +208,10 @@ def test_a_token_alone_on_stdout(database: Database, data: Path) -> None:
             assert claims["client_id"] == arguments[0]
             assert claims["authorization_details"][0]["case_number"] == "博财2026-11"
             assert got.stdout.count("\n") == 1
+        slash = run("token", "--client", "cli-http", "--key", str(key), "--url", f"{issuer}/")
+        assert (slash.exit_code, f"letter by letter, and {issuer}/ is not" in slash.stderr) == (1, True)
+        bare = run("token", "--client", "cli-http", "--key", str(key), "--url", issuer.removeprefix("http://"))
+        assert (bare.exit_code, "must begin with https://" in bare.stderr) == (1, True)
         refused = run("token", "--client", "cli-http", "--key", str(key), "--scope", "view:internal", "--url", issuer)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "invalid_scope" in refused.stderr

@@ -363,5 +363,9 @@ async def test_seals_are_made_by_command(
         assert refused.exit_code == 1
     assert "GRANT" in refused.stderr  # a mistyped one would seal nothing: those that there are
     assert (await run("seal", *order)).exit_code == 2
+    assert (await run("seal", *order[:4], "--until", "tomorrow", "--case", "a")).exit_code == 2
+    # A day is meant with its end: what is sealed until the first is not told on the first.
+    day = await run("seal", *order[:4], "--until", "2999-01-01", "--case", "a")
+    assert (day.exit_code, "sealed until 2999-01-02T00:00:00+08:00" in day.stderr) == (0, True)
     assert (await run("seal", *order, "--case", "a", "--matter", "GRANT")).exit_code == 2
     assert (await run("seal", *order[:4], "--until", "2020-01-01", "--case", "a")).exit_code == 1

@@ -149,6 +149,9 @@ async def test_the_command_says_on_stdout_what_was_done(
 
     tried = await run("--dry-run")
     assert (tried.exit_code, tried.stdout) == (0, "1 record and 2 disclosures would be emptied\n"), tried.output
+    asked = await run()  # nobody answers
+    assert asked.exit_code == 1
+    assert "1 record and 2 disclosures would be emptied. This can't be undone. Erase?" in asked.stderr
     found = await run("--yes", "--json")
     assert json.loads(found.stdout) == {"on_record": True, "records": 1, "disclosures": 2}
     await disclosed(owner, [person])

@@ -123,6 +123,7 @@ async def test_a_checkpoint_in_a_file_of_another_key(commands: Commands, tmp_pat
     found = await commands.run("consistency", old, "3", "--key", str(verifiers(other, ORIGIN)[0]))
     assert found.exit_code == 1
     assert "no signature of a known key" in found.output
+    assert "/log/verifiers there has all" in found.output
 
 
 async def test_a_checkpoint_whose_signature_is_wrong_does_not_hold(commands: Commands) -> None:

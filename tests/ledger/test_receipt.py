@@ -271,7 +271,7 @@ def test_the_command_verifies_several_files_and_standard_input(files: Path) -> N
     keys = ("--keys", str(files / "keys.json"))
     one, two = str(files / "one.jws"), str(files / "two.json")
     found = run(one, two, *keys)
-    assert (found.exit_code, found.stdout.count("holds; disclosure")) == (0, 2)
+    assert (found.exit_code, found.stdout.count("holds, the values beside it aren't in it; disclosure")) == (0, 2)
     url = f"{claims(1)['iss']}/receipts/{claims(1)['disclosure']}"
     assert f"not looked at: curl -s {url} > proof.json, then give --proof proof.json" in found.stdout
     proofs = [part for place in (2, 1) for part in ("--proof", str(files / f"proof{place}.json"))]
@@ -297,7 +297,7 @@ def test_the_command_says_which_step_failed(files: Path) -> None:
     found = run(one, str(files / "bad.jws"), *keys)
     assert found.exit_code == 1
     assert [line.split(": ", 2)[1].split(";")[0] for line in found.stdout.splitlines()] == [
-        "holds",
+        "the receipt holds, the values beside it aren't in it",
         "FAILS at signature",
     ]
     found = run(two, "--proof", str(files / "proof1.json"), *keys, "--json")
