@@ -44,6 +44,7 @@ class Pages(Fields):
         place = "" if page.sealed is None else self._opened(field, page.sealed, row)
         more = more or bool(place and "endCursor" in infos)
         if not edges and not more and not infos & {"startCursor", "endCursor"}:
+            self._check_scope(rows, row)  # whatever of it is skipped, it was asked for
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
         if rows.about is not None and self._mode == "shown":
             self._tell_all(rows.about, row)
