@@ -121,7 +121,7 @@ KINDS: dict[str, Hostile] = {
     ),
     "an object in an object, 300 deep": Hostile("{records(filter:" + "{a:" * 300 + "1" + "}" * 300 + "){totalCount}}"),
     "a type in a type, 900 deep": Hostile("query($a:" + "[" * 900 + "Int" + "]" * 900 + "){records(first:$a){totalCount}}"),
-    "a variable of such a list": Hostile("query($a:[Uscc!]!){subjects(usccs:$a){name}}", {"a": json.loads("[" * 300 + "]" * 300)}),
+    "a variable of such a list": Hostile("query($a:[Uscc!]!){subjects(usccs:$a){name}}", {"a": json.loads("[" * 60 + "]" * 60)}),
     "selections 400 deep": Hostile(_SUBJECT + "predecessors{" * 400 + "name" + "}" * 402),
     "selections 39 deep, each twice": Hostile(_SUBJECT + "predecessors{" * 20 + "records{edges{node{title}}}" + "}" * 22),
     "inline fragments 39 deep": Hostile("{" + "...{" * 300 + "__typename" + "}" * 301),

@@ -110,6 +110,7 @@ class Done:
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,199}")  # what can name an operation; anything else is not kept
 # One encoder for all: json.dumps makes a new one for each call. Escaped, a NUL stays readable in PostgreSQL's text.
 _ENCODE = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_IDENTIFYING: Final = ("__typename", "uscc")  # of a representation
 REVEALED: Final = "@revealed"  # among the variables of a disclosure: no variable has such a name
 MOST_COSTS = 32  # that a plan remembers, by its sizes: there are thousands of plans, and sizes are what anybody likes
 _FOR_THE_BODY = 0.25  # of a client's deadline, kept for the statement after the sources; s at most
@@ -230,6 +231,15 @@ def asked(source: str, usccs: Sequence[str]) -> str:
     return json.dumps({source: {uscc: {"status": "ASKED"} for uscc in usccs}}, separators=(",", ":"))
 
 
+def _identifying(representations: Any) -> Any:
+    """Representations of entities as they were read, without what a router knows besides: it may be anything."""
+    if isinstance(representations, list):
+        return [_identifying(each) for each in representations]
+    if isinstance(representations, dict):
+        return {name: representations[name] for name in _IDENTIFYING if name in representations}
+    return representations
+
+
 def _storable(variables: Mapping[str, Any], done: Done) -> str | None:
     """The variables of the operation that ran, as JSON, masked where it takes free text; nothing else is kept. Numbers
     and names of persons are not: what stands for them is, once they were read."""
@@ -239,6 +249,8 @@ def _storable(variables: Mapping[str, Any], done: Done) -> str | None:
     declared = operation.coerce.names
     if not variables.keys() <= declared:
         variables = {name: value for name, value in variables.items() if name in declared}
+    for name in operation.coerce.representations & variables.keys():
+        variables = {**variables, name: _identifying(variables[name])}
     if operation.coerce.texts:
         secret = operation.secrets.variables
         kept = {name: value for name, value in variables.items() if name not in secret} if secret else variables

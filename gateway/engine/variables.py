@@ -37,6 +37,9 @@ from gateway.storage.nearly import masked
 Coerce: TypeAlias = Callable[[Any, str], Any]
 Shape: TypeAlias = Callable[[Any], Any]
 MOST_ITEMS = 1_000  # of a list: refused before each of them is looked at
+MOST_TEXT = (
+    4_096  # characters of a text: the longest that anything takes has a tenth; it is told before it is looked at
+)
 MOST_ERRORS = 5  # told at once
 _MISSING = 0
 _NULL = 1
@@ -46,7 +49,7 @@ _PRESENT = 2
 class Coercer:
     """The variables of one operation."""
 
-    __slots__ = ("_definitions", "_places", "names", "texts")
+    __slots__ = ("_definitions", "_places", "names", "representations", "texts")
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
         self._definitions: list[tuple[str, Coerce, Shape, Any, bool]] = []
@@ -61,8 +64,10 @@ class Coercer:
             self._definitions.append((name, coercer(type_), shaper(type_), default, required))
         self.names = frozenset(name for name, *_ in self._definitions)
         self._places = [place_of(definition) for definition in operation.variable_definitions or ()]
+        types = {d.variable.name.value: type_from_ast(schema, d.type) for d in operation.variable_definitions or ()}
+        self.representations = frozenset(n for n, type_ in types.items() if str(get_named_type(type_)) == "_Any")
         # Variables that may hold free text, which the account keeps masked.
-        self.texts = any(has_text(type_from_ast(schema, d.type)) for d in operation.variable_definitions or ())
+        self.texts = any(has_text(type_) for type_ in types.values())
 
     def __call__(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """(coerced variables, shape). Variables that the operation does not define are ignored (the standard).
@@ -184,6 +189,8 @@ def _leaf(type_: GraphQLScalarType | GraphQLEnumType, *, null: bool) -> Coerce:
             if null:
                 return None
             raise _null(where)
+        if isinstance(value, str) and len(value) > MOST_TEXT:
+            raise bad(where, f"may have at most {MOST_TEXT} characters; shorten it", f"最多 {MOST_TEXT} 个字符，请缩短")
         try:
             return parse(value)
         except BadUserInput as error:

@@ -27,6 +27,7 @@ from gateway.storage.lane import Record
 from gateway.storage.pool import Pool, same
 
 # Whatever is written after this has a greater transaction id.
+MOST_VARIABLES: Final = 131_072  # characters of JSON, of which a receipt can be made
 _BEFORE: Final = "select pg_snapshot_xmax(pg_current_snapshot())::text as before"
 # Between two bounds, which take the index on xid whatever the plan: nothing else leads to a row that was just written.
 _WRITTEN: Final = """
@@ -81,6 +82,11 @@ class Receipts:
 
     def digest(self, document_hash: bytes, operation_name: str | None, variables: Mapping[str, Any]) -> bytes:
         """receipt.request_digest without identity numbers, which could be tried until one fits. Raises BadUserInput."""
+        if len(json.dumps(variables)) > MOST_VARIABLES:  # looked through for numbers, which takes its time
+            raise BadUserInput(
+                f"a receipt is of variables with at most {MOST_VARIABLES} characters of JSON; send less of them",
+                f"出具回执的变量最多 {MOST_VARIABLES} 个 JSON 字符，请减少多余内容",
+            )
         masked = mask_identity_numbers_in(variables)
         assert isinstance(masked, dict)
         try:

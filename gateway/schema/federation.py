@@ -53,6 +53,7 @@ SCOPES = {
     Level.INTERNAL: (("view:internal",),),
 }
 _MACHINERY = frozenset({"_Any", "_Entity", "_Service"})
+_LOOKED_AT = 200  # characters of a wrong type: what is told of them, and an identity number that begins there
 _OF_RELAY = frozenset({"PageInfo"})  # means the same in every subgraph that has it
 
 Representation = NewType("Representation", str)
@@ -110,7 +111,7 @@ def representations(entity: str) -> Callable[[Any], str | None]:
                 f"实体表示必须以 __typename 说明类型，请给出 {entity}",
             )
         if name != entity:
-            said = masked(name)[:80]
+            said = masked(name[:_LOOKED_AT])[:80]
             raise BadUserInput(
                 f"__typename {said!r} is no entity in your view; it must be {entity}",
                 f"您的视图中没有实体 {said!r}，__typename 应为 {entity}",

@@ -19,6 +19,7 @@ from gateway.auth.documents import DOCUMENT_ID
 from gateway.engine.execute import Request
 
 MOST_PARAMETERS = 20  # of a query string
+MOST_LEVELS = 64  # of JSON within JSON: nothing has a tenth, and whoever walks it calls itself
 MOST_VALUES = 25_000  # of a body, its texts' own commas counted along: it is told before any of them is read
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 40  # characters of a name that a message repeats
@@ -138,6 +139,8 @@ def json_object(body: bytes, what: str, zh: str) -> dict[str, Any]:
         ) from None
     try:
         found = _DECODE(text)
+        if text.count("[") + text.count("{") > MOST_LEVELS and not _is_shallow(found):
+            raise RecursionError
     except (ValueError, RecursionError) as error:
         raise NotHttp(400, *_told(error, text, what, zh)) from None
     if not isinstance(found, dict):
@@ -147,6 +150,16 @@ def json_object(body: bytes, what: str, zh: str) -> dict[str, Any]:
             f"{zh}必须是一个 JSON 对象；批量请求请逐个发送",
         )
     return found
+
+
+def _is_shallow(found: Any) -> bool:
+    level = [found]
+    for _ in range(MOST_LEVELS):
+        inner = [each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return True
+        level = [value for each in inner for value in (each.values() if isinstance(each, dict) else each)]
+    return not any(isinstance(each, dict | list) for each in level)
 
 
 def _told(error: Exception, text: str, what: str, zh: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from gateway.engine.compile import compile_operation
 from gateway.engine.documents import prepare
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.errors import Refused
+from gateway.schema import federation
 from gateway.schema.contracts import build_contracts
 from gateway.storage.identifiers import organisation_uuid
 from gateway.storage.levels import RESTRICTED
@@ -262,18 +263,39 @@ async def test_what_was_shown_is_disclosed(world: World) -> None:
     assert FIRM in str(disclosure.variables)
 
 
-async def test_free_text_beside_a_key_is_kept_masked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a router sends besides the key may be anything. Without that care the number is in the ledger."""
+async def test_what_stands_beside_a_key_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a router sends besides the key may be anything, and a megabyte of it. Without that care it is in the ledger,
+    looked through for identity numbers."""
     number = _resident_number()
-    variables = of(FIRM, note=f"身份证{number}")
+    variables = of(FIRM, note=f"身份证{number}", more="1 " * 1_000)
     world.account.disclosures.clear()
     await world.ask("restricted", ENTITIES % "name", variables)
-    monkeypatch.setattr("gateway.engine.variables.has_text", lambda _: False)
+    monkeypatch.setattr("gateway.engine.request._identifying", lambda found: found)
     await world.ask("restricted", ENTITIES % "name onRecord", variables)
-    kept, careless = (str(disclosure.variables) for disclosure in world.account.disclosures)
-    assert number not in kept
-    assert number[:4] in kept
+    monkeypatch.setattr("gateway.engine.variables.has_text", lambda _: False)
+    await world.ask("restricted", ENTITIES % "name kind", variables)
+    kept, masked, careless = (str(disclosure.variables) for disclosure in world.account.disclosures)
+    assert json.loads(kept) == {"r": [{"__typename": "Subject", "uscc": FIRM}]}
+    assert number not in masked
+    assert number[:4] in masked
     assert number in careless
+
+
+async def test_a_wrong_type_is_looked_at_as_far_as_it_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of digits in the type's place took three seconds, of anybody's request."""
+    looked: list[int] = []
+    plainly = federation.masked
+    monkeypatch.setattr(federation, "masked", lambda text: looked.append(len(text)) or plainly(text))
+    number = _resident_number()
+    for view in ("public", "restricted"):
+        variables = {"r": [{"__typename": f"{'x' * 70}{number}{'1 ' * 500_000}", "uscc": FIRM}]}
+        with pytest.raises(Refused) as refused:
+            await world.engine.answer(world.principal(view), Request(ENTITIES % "name", None, variables))
+        told = [error.en for error in refused.value.errors]
+        assert number[:4] in told[0]
+        assert number[4:14] not in told[0]
+    assert looked
+    assert max(looked) <= 200
 
 
 def _resident_number() -> str:

@@ -164,6 +164,29 @@ def test_bodies_of_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer("PUBLIC", body) == "BAD_USER_INPUT"
 
 
+@pytest.mark.parametrize(
+    ("declared", "asked", "ok"),
+    [
+        ("$v: String!", "codeList(name: $v) { code }", True),
+        ("$v: RecordKind!", "records(filter: {kinds: [$v]}) { edges { cursor } }", False),
+        ("$v: Uscc!", "subject(uscc: $v) { name }", False),
+    ],
+)
+def test_texts_that_are_long(declared: str, asked: str, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte in one variable is told before anything is looked for in it, which took up to three seconds."""
+    text, given = f"query ({declared}) {{ {asked} }}", "1 " * 500_000
+    for contract in WHO:
+        operation = prepare(contract, CONTRACTS[contract], text).operation(None)
+        with pytest.raises(Refused, match="may have at most 4096 characters"):
+            operation.coerce({"v": given})
+    monkeypatch.setattr(variables, "MOST_TEXT", 10**9)
+    if ok:
+        operation.coerce({"v": given})
+    else:
+        with pytest.raises(Refused, match=r"is no value|not a unified"):
+            operation.coerce({"v": given})
+
+
 def test_characters_and_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     for body in (Hostile("{" + "sources{code}" * 4_000 + "}").body(), Hostile("{" + "x " * 3_000 + "}").body()):
         assert answer("PUBLIC", body) == "QUERY_TOO_COSTLY"

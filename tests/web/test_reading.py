@@ -36,6 +36,20 @@ def test_pythons_own_reader_would_take_it(body: bytes) -> None:
     assert isinstance(json.loads(body), dict)
 
 
+@pytest.mark.parametrize("begin", ["[", '{"a":'])
+@pytest.mark.parametrize("levels", [65, 500, 900, 100_000])
+def test_json_in_json_has_a_bound(begin: str, levels: int) -> None:
+    """What walks variables calls itself at each level: some hundreds of them are more than it may, and were a 500."""
+    for depth in (levels, 60):
+        value = begin * depth + "1" + ("]" if begin == "[" else "}") * depth
+        body = f'{{"query":"{{ a }}","variables":{{"v":{value}}}}}'.encode()
+        if depth == 60:
+            assert from_body(body, "en").query == "{ a }"
+            continue
+        with pytest.raises(NotHttp, match="nested too deeply"):
+            from_body(body, "en")
+
+
 def test_a_good_request_is_taken_whole() -> None:
     body = {"query": "{ a }", "operationName": None, "variables": {"a": [{"b": 1.5}, None], "博": "州"}, "more": 1}
     found = from_body(json.dumps(body).encode(), "zh")
