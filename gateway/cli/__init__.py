@@ -6,6 +6,9 @@ In: arguments and GATEWAY_* settings. Out: results on stdout, everything else on
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -70,6 +73,16 @@ app.command(
 )(serve.sandbox)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def main() -> None:
-    """Entry point."""
-    app()
+    """Entry point. A disk that is full, stdout's most of all, is no bug of ours: one line, status 1."""
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written would fail again at the exit
+        typer.echo(f"error: cannot write: {error.strerror}; make room, then run it again", err=True)
+        sys.exit(1)

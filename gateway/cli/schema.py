@@ -71,9 +71,16 @@ def explain(
     Nothing is run."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        fail(f"cannot read {file}: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(f"{file} is not UTF-8; give a GraphQL document")
+    try:
         given: Any = json.loads(variables)
-    except (OSError, ValueError) as error:
-        fail(str(error))
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise typer.BadParameter('--variables must be a JSON object, such as \'{"uscc": "91…"}\'')
     access = _ACCESS[view]
     principal = Principal(access)
     try:
