@@ -74,6 +74,12 @@ def test_a_gateway_that_dies_of_a_question(dying: Any) -> None:
     assert raised.value.code not in (0, None)
 
 
+def test_ctrl_c_before_it_serves_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(demo, "main", demo.stop)
+    assert demo.told() == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_gateway_that_dies_while_it_is_waited_for(dying: Any) -> None:
     gateway, started = dying
 
