@@ -151,5 +151,7 @@ async def _fetch(issuer: str, form: dict[str, str], headers: dict[str, str]) -> 
         described = str(said.get("error_description", ""))
         if "aud must be the issuer" in described:
             described += f"; --url must be that server's GATEWAY_ISSUER letter by letter, and {issuer} is not"
+        if said.get("error") == "invalid_dpop_proof" and "DPoP" not in headers:
+            described += "; give --dpop FILE, a private JWK that may be the client's own"
         raise OperatorError(f"refused: {said.get('error', 'no token')}: {described}")
     return str(answer["access_token"])

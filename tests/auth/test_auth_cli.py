@@ -294,6 +294,7 @@ def test_a_bound_token_is_printed_as_the_headers_of_a_request(database: Database
         bare = run(*arguments)
         assert (bare.exit_code, bare.stdout) == (1, "")
         assert "invalid_dpop_proof" in bare.stderr
+        assert "give --dpop FILE" in bare.stderr
         dpop.write_text(json.dumps(private.as_dict(private=False)))
         refused = run(*arguments, "--dpop", str(dpop))
         assert (refused.exit_code, "private JWK" in refused.stderr) == (1, True)
