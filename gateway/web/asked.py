@@ -13,6 +13,7 @@ from typing import Final
 import http_sf
 
 from gateway.errors import BadUserInput
+from gateway.storage.identifiers import holds_identity_number
 
 _HOPS: Final = re.compile(r"[0-9]{1,3}")
 _MILLISECONDS: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -52,8 +53,18 @@ def requested(name: str, text: str) -> bool:
 def idempotency_key(text: str) -> str:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a String (RFC 9651), or the same without its quotes.
 
-    Both spellings are one key. Raises BadUserInput.
+    Both spellings are one key. Raises BadUserInput; also for an identity number, whose plain hash would be kept.
     """
+    key = _key(text)
+    if holds_identity_number(key):
+        raise BadUserInput(
+            "Idempotency-Key holds what reads as a resident identity number; use a new UUID",
+            "Idempotency-Key 中含有（或形似）居民身份证号码，请使用新的 UUID",
+        )
+    return key
+
+
+def _key(text: str) -> str:
     if _BARE.fullmatch(text):
         return text
     if text.startswith('"'):

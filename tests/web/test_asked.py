@@ -35,6 +35,22 @@ def test_what_is_no_key(sent: str) -> None:
     assert "UUID" in refused.value.zh
 
 
+@pytest.mark.parametrize(
+    "sent", ["659999199001010015", '"659999 1990-0101 0015"', "reveal-659999199001010015", "659999900101001:2"]
+)
+def test_an_identity_number_is_no_key(sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key's plain hash is kept for a day, and there are few enough numbers to try them all."""
+    with pytest.raises(BadUserInput, match="reads as a resident identity number"):
+        asked.idempotency_key(sent)
+    monkeypatch.setattr(asked, "holds_identity_number", lambda _: False)
+    assert asked.idempotency_key(sent) == sent.strip('"')
+
+
+@pytest.mark.parametrize("sent", ["91652799YL000024X2", "20261127135400123456", "20261127-1354-0012-3456", "1" * 255])
+def test_other_numbers_are_keys(sent: str) -> None:
+    assert asked.idempotency_key(sent) == sent
+
+
 @pytest.mark.parametrize(("sent", "seconds"), [("1", 0.001), ("4000", 4.0), ("999999999", 999_999.999)])
 def test_a_deadline_in_whole_milliseconds(sent: str, seconds: float) -> None:
     assert asked.deadline(sent) == seconds
