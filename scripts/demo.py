@@ -32,9 +32,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from gateway.auth.clients import ClientStore
-from gateway.errors import SettingsError
+from gateway.errors import OperatorError, SettingsError
 from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database, prepare
+from gateway.storage.embedded import kept_in
 from gateway.storage.identifiers import uscc_check_digit
 from gateway.storage.imports import import_file
 from gateway.storage.pool import Pool
@@ -104,7 +105,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)  # ends like Ctrl-C, so that nothing is left running
     began = time.monotonic()
-    os.environ.setdefault("GATEWAY_DATA_DIR", str(ROOT / ".data"))
+    check_place()
     settings = load()
     if not options.once:
         check_ports(settings)
@@ -137,6 +138,24 @@ def main() -> int:
             with contextlib.suppress(KeyboardInterrupt):
                 ended()
     return 0
+
+
+def check_place() -> None:
+    """Made-up firms go on record in a database of the demo's own, whatever the shell is set to. Exits otherwise."""
+    for name in ("GATEWAY_DATA_DIR", "GATEWAY_DATABASE_URL"):
+        if not os.environ.get(name):
+            os.environ.pop(name, None)  # empty is unset, as in the settings
+    if "GATEWAY_DATABASE_URL" in os.environ:
+        raise SystemExit(
+            "demo: GATEWAY_DATABASE_URL is set, and the demo would put made-up firms on record there; run"
+            " `env -u GATEWAY_DATABASE_URL -u GATEWAY_DATA_DIR make demo`"
+        )
+    folder = Path(os.environ.setdefault("GATEWAY_DATA_DIR", str(ROOT / ".data")))
+    if folder != ROOT / ".data" and kept_in(folder) and not (folder / "demo").exists():
+        raise SystemExit(
+            f"demo: {folder} has a database that no demo has made, and the demo would put made-up firms on record"
+            " there; run `env -u GATEWAY_DATA_DIR make demo`"
+        )
 
 
 def check_ports(settings: Settings) -> None:
@@ -514,6 +533,9 @@ def told() -> int:
     """`main`, and one line where it is stopped before it serves; returns the exit status."""
     try:
         return main()
+    except OperatorError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("demo: stopped, and all that it had started; `make demo` goes on with what is in .data", file=sys.stderr)
         return 130

@@ -74,6 +74,21 @@ def test_a_gateway_that_dies_of_a_question(dying: Any) -> None:
     assert raised.value.code not in (0, None)
 
 
+def test_made_up_firms_go_into_no_other_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who has followed README's "Run it for real" in this shell, and then tries the demo."""
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", "postgresql://migrate@db.example/credit")
+    with pytest.raises(SystemExit, match="GATEWAY_DATABASE_URL is set"):
+        demo.check_place()
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", "")
+    demo.check_place()
+    monkeypatch.setattr(demo, "kept_in", lambda _: True)
+    with pytest.raises(SystemExit, match="no demo has made"):
+        demo.check_place()
+    (tmp_path / "demo").mkdir()
+    demo.check_place()
+
+
 def test_ctrl_c_before_it_serves_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(demo, "main", demo.stop)
     assert demo.told() == 130
