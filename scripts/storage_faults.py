@@ -269,11 +269,12 @@ async def leave(stage: Stage, view: str, clients: int) -> float:
     holder, watcher = await stage.owner(), await stage.owner()
     try:
         async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-            load = Load(stage.base, await fetch_token(session, stage.base, stage.key), stage.usccs)
-            await load.learn(session)
+            token = await fetch_token(session, stage.base, stage.key)
+            await Load(stage.base, token, stage.usccs[clients:]).learn(session)  # statements are prepared
+            load = Load(stage.base, token, stage.usccs[:clients])  # others: public answers to those are kept
             async with holder.transaction():
                 await holder.execute("lock table core.record in access exclusive mode")
-                keys = [*stage.usccs[: clients - 1], "list"]
+                keys = [*load.usccs[1:], "list"]
                 tasks = [asyncio.create_task(load.ask(session, view, key)) for key in keys]
                 deadline = time.monotonic() + 10
                 while await watcher.fetchval(_WAITS) < 2:  # the shared statement, and the list's
