@@ -81,6 +81,8 @@ CASES: tuple[Case, ...] = (
     Case("key-empty", "an empty Idempotency-Key", "Idempotency-Key 为空", _with(("idempotency-key", "")), INPUT),
     Case("key-long", "an Idempotency-Key of 256 characters", "Idempotency-Key 有 256 个字符",
          _with(("idempotency-key", "x" * 256)), INPUT),
+    Case("key-number", "an identity number as Idempotency-Key", "以证件号码作为 Idempotency-Key",
+         _with(("idempotency-key", "659999199001010015")), INPUT),
     Case("key-list", "two keys in one Idempotency-Key", "一个 Idempotency-Key 中有两个键",
          _with(("idempotency-key", '"a", "b"')), INPUT),
     Case("key-twice", "Idempotency-Key twice", "Idempotency-Key 重复",

@@ -58,6 +58,15 @@ CASES: tuple[Case, ...] = (
         INPUT,
     ),
     Case(
+        "deep-variable",
+        "65 nested arrays in a variable",
+        "变量中 65 层嵌套数组",
+        raw(b'{"query":"{ __typename }","variables":{"a":' + b"[" * 65 + b"]" * 65 + b"}}"),
+        INPUT,
+    ),
+    Case("long-variable", "a text of 4,097 characters in a variable", "变量中的文本有 4,097 个字符",
+         ask(_LIST, n="A" * 4_097), INPUT),
+    Case(
         "surrogate-in-document",
         "half of a surrogate pair in the document",
         "文档中含有孤立代理字符",
