@@ -340,7 +340,8 @@ class Engine:
             done.disclosure = id_in(arguments)
         elif (statement.keys or statement.apiece) and not compiled.plan.sources and not compiled.counts_all:
             together = self._together[principal.access.name]
-            row = await together.row(principal.access.name, pool, statement, arguments, rows, until)
+            name, all_ = principal.access.name, compiled.lists_all
+            row = await together.row(name, pool, statement, arguments, rows, until, reads_all=all_)
             return _answered(compiled, principal, request.language, (row,))
 
         async def ask(once_more: bool) -> tuple[Found, bytes] | None:

@@ -92,12 +92,13 @@ class _Asked:
 
 
 class _Group:
-    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "running", "waiting", "writes")
+    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "reads_all", "running", "waiting", "writes")
 
-    def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool, writes: bool) -> None:
+    def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool, reads_all: bool, writes: bool) -> None:
         self.key = key
         self.most = most  # requests of one statement
         self.lists = lists
+        self.reads_all = reads_all  # each of its pages may, where a filter leaves nearly nothing
         self.writes = writes  # each statement waits for the disk in the end
         self.queued = False  # one of the groups of lists whose turn is to come
         self.running = 0  # tasks, some of which have a statement under way
@@ -122,6 +123,7 @@ class Together:
         self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._looked = 0.0  # when, last (time.monotonic(), s)
         self._queue: deque[_Group] = deque()  # of lists
         self._lists: set[_Asked] = set()  # statements of lists under way
         self._turns = 0  # tasks that have one, or are about to
@@ -135,9 +137,12 @@ class Together:
         arguments: Sequence[Any],
         cost: int = 1,
         until: float | None = None,
+        *,
+        reads_all: bool = False,
     ) -> Any:
         """The row of one request that may read `cost` rows, by `until` (time.monotonic(), s). Raises what the pool
-        raises, for each request of the statement. A statement that all its requests have left is cancelled."""
+        raises, for each request of the statement. A statement that all its requests have left is cancelled.
+        `reads_all`: it may read all records there are, and is given up sooner (scans.py)."""
         own = len(CELLS) if statement.accounts else 0
         apiece = statement.keys or statement.apiece
         others = [value for place, value in enumerate(arguments) if place >= own and place not in apiece]
@@ -149,7 +154,9 @@ class Together:
         group = self._groups.get(key)
         if group is None:
             most = (_COST_OF_LISTS if lists else _COST) // max(cost, 1)
-            group = self._groups[key] = _Group(key, max(1, most), lists=lists, writes=statement.accounts)
+            group = self._groups[key] = _Group(
+                key, max(1, most), lists=lists, reads_all=reads_all, writes=statement.accounts
+            )
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
@@ -198,6 +205,7 @@ class Together:
         loop = asyncio.get_running_loop()
         self._start(group, (self._turn if group.lists else self._run)(group, pool, statement))
         if self._timer is None:
+            self._looked = time.monotonic()
             self._timer = loop.call_later(_LOOK, self._look)
 
     def _start(self, group: _Group, work: Coroutine[Any, Any, None]) -> None:
@@ -280,7 +288,7 @@ class Together:
                 entry.alone = True  # which of them takes so long is not known
             group.waiting[:0] = left
             self._queue_up(group)
-        else:
+        else:  # only of those that may read all
             for entry in left:
                 self._start(group, self._scan(group, pool, statement, entry))
 
@@ -337,18 +345,23 @@ class Together:
         One timer for all: a timer or a callback for each request would cost each of them more.
         """
         now = time.monotonic()
+        # While this process stood still no statement was slow: what came meanwhile has not been read yet.
+        still, self._looked = max(0.0, now - self._looked - 2 * _LOOK), now
         for group in list(self._groups.values()):
             for asked in group.asked:
+                asked.since += still
                 _expire(asked.batch, now, _unanswered)
                 if not asked.left and all(entry.row.done() for entry in asked.batch):
                     asked.left = True
                     asked.task.cancel()
-                elif group.lists and now - asked.since > _tried(group) and not asked.apart and not asked.waited:
+                elif _too_slow(group, asked, now):
                     asked.apart = True
                     asked.task.cancel()
                     if len(asked.batch) == 1:  # else it may have been the disk, or many at once
                         self._keep_apart(group.key, now)
-            apart = group.lists and self._asks_apart(group.key)
+                elif group.lists and len(asked.batch) == 1 and now - asked.since > _SLOW:
+                    self._keep_apart(group.key, now)  # it goes on, and takes no others along
+            apart = group.reads_all and self._asks_apart(group.key)
             _expire(group.waiting, now, crowded if apart else _unanswered)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             if group.lists:
@@ -365,9 +378,12 @@ class Together:
             self._apart[key] = now + _APART
 
 
-def _tried(group: _Group) -> float:
-    """s that a statement of lists may take. One that writes may have waited for the disk, too."""
-    return max(TRIED, _SLOW) if group.writes else TRIED
+def _too_slow(group: _Group, asked: _Asked, now: float) -> bool:
+    """Whether a statement of lists is given up. One that writes may have waited for the disk, too; a search reads no
+    more than so many names, so one that is alone is slow for other reasons and goes on."""
+    if not group.lists or asked.apart or asked.waited or (len(asked.batch) == 1 and not group.reads_all):
+        return False
+    return now - asked.since > (TRIED if group.reads_all and not group.writes else _SLOW)
 
 
 def _longer(under_way: Iterable[_Asked], seconds: float, now: float) -> int:

@@ -320,7 +320,7 @@ async def test_what_takes_long_by_itself_waits_for_its_turn(monkeypatch: pytest.
         monkeypatch.setattr(scans.Scans, "turn", lambda *_: contextlib.nullcontext())
     pool, together = Rare(), Together(width=1)
     until = time.monotonic() + 60.0
-    rare = [together.row("public", pool, LISTS, [[f"rare {n}"]], 1, until) for n in range(6)]
+    rare = [together.row("public", pool, LISTS, [[f"rare {n}"]], 1, until, reads_all=True) for n in range(6)]
     waiting = asyncio.gather(*rare)
     await asyncio.sleep(0.03)
     quick = await asyncio.gather(*[together.row("public", pool, LISTS, [[f"{n}"]], 1, until) for n in range(20)])
@@ -338,6 +338,50 @@ async def test_lists_that_cost_much_take_turns_too() -> None:
     await asyncio.sleep(0.05)
     assert len(pool.asked) == 4
     gathered.cancel()
+    await asyncio.sleep(0.02)
+
+
+async def test_a_search_that_takes_long_by_itself_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no more than so many names: the disk is slow, or the machine, and nobody is refused for that."""
+    monkeypatch.setattr(together_module, "TRIED", 0.01)
+    monkeypatch.setattr(together_module, "_SLOW", 0.05)
+    monkeypatch.setattr(together_module, "_LOOK", 0.01)
+
+    class Stalled(Slow):
+        """A pool that takes long for everything at first."""
+
+        async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
+            (texts,) = arguments
+            self.asked.append(list(texts))
+            await asyncio.sleep(0.3 if len(self.asked) < 4 else 0.0)
+            return read([self.row(list(texts), [len(text) for text in texts], "\x1d".join(texts).encode())])
+
+    pool, together = Stalled(), Together(width=1)
+    until = time.monotonic() + 60.0
+    rows = await asyncio.gather(*[together.row("public", pool, LISTS, [[f"{n}"]], 1, until) for n in range(3)])
+    assert [row["body"] for row in rows] == [b"0", b"1", b"2"]
+    assert [len(texts) for texts in pool.asked] == [3, 1, 1, 1]  # together, then each by itself, and to its end
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_while_the_process_stands_still_no_statement_is_slow(
+    monkeypatch: pytest.MonkeyPatch, controlled: bool
+) -> None:
+    """Without the control, statements that were answered long ago are given up before that is read."""
+    monkeypatch.setattr(together_module, "TRIED", 0.4)
+    if not controlled:
+        monkeypatch.setattr(Together, "_looked", property(lambda _: time.monotonic(), lambda *_: None), raising=False)
+    pool, together = Slow(), Together(width=1)
+    calls = [together.row("public", pool, LISTS, [[f"{n}"]], 1, reads_all=True) for n in range(3)]
+    waiting = asyncio.gather(*calls)
+    await asyncio.sleep(0.0)
+    await asyncio.sleep(0.0)
+    assert len(pool.asked) == 1
+    asked = next(iter(next(iter(together._groups.values())).asked))
+    time.sleep(1.0)  # noqa: ASYNC251 - the process stands still
+    together._look()
+    assert asked.apart != controlled
+    waiting.cancel()
     await asyncio.sleep(0.02)
 
 
