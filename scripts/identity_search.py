@@ -19,6 +19,7 @@ import json
 import sys
 import tempfile
 import urllib.parse
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -178,7 +179,9 @@ class _Asking:
             self.outcome.counts["numbers that hold as codes"] += 1
         if (index % 10 == 0 or valid_uscc(given)) and person:
             given_why = {"s": person["id"], "w": f"核对身份证号{given}"}
-            key = {"idempotency-key": f"reveal-{index}-{given}"}
+            refused = await self._data(REVEAL, given_why, **{"idempotency-key": f"reveal-{index}-{given}"})
+            self._check("refused as a key", not refused.get("revealIdentity"), index)
+            key = {"idempotency-key": str(uuid.uuid4())}
             for expected, what in ((given, "revealed"), (masked_identity(given), "repeated, masked")):
                 told = await self._data(REVEAL, given_why, **key)
                 self._check(what, told.get("revealIdentity", {}).get("identityNumber") == expected, index)

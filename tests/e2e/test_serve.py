@@ -363,8 +363,8 @@ def test_a_port_of_metrics_that_is_taken_is_told_before_anything_starts(tmp_path
     """Which setting to change, on the last line; no traceback, and no worker that is started again and again."""
     (port,) = free_ports(1)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        place = taken.getsockname()[1] - int(workers) + 1  # the last one's
+    place, *_ = own = free_ports(int(workers))
+    with socket.create_server(("127.0.0.1", own[-1])):  # the last one's
         environment |= {"GATEWAY_DATA_DIR": str(tmp_path / "data"), "GATEWAY_ADMIN_PORT": str(place)}
         arguments = command("serve", "--port", str(port), "--workers", workers)
         done = subprocess.run(
