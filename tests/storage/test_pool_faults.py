@@ -356,6 +356,8 @@ async def damage(garbler: Garbler, kind: str, statements: int) -> tuple[int, int
     return right, wrong, refused
 
 
+# asyncpg's Connection complains in __del__ where its making has failed half-way: here by a damaged greeting.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["bit", "leave out"])
 async def test_a_damaged_reply_gives_rows_or_a_refusal_and_nothing_else(
     garbler: Garbler, kind: str, caplog: pytest.LogCaptureFixture
