@@ -11,7 +11,8 @@ import platform
 from pathlib import Path
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
-_PARENT, _USER, _SYSTEM = 1, 11, 12  # of the fields after the command's name (proc_pid_stat(5))
+# Places of fields after the command's name (proc_pid_stat(5)).
+_PARENT, _USER, _SYSTEM, _USER_ENDED, _SYSTEM_ENDED = 1, 11, 12, 13, 14
 
 
 def _fields(pid: int | str) -> list[str]:
@@ -22,6 +23,13 @@ def cpu(pid: int) -> float:
     """CPU seconds that a process has used, user and system."""
     fields = _fields(pid)
     return (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK
+
+
+def cpu_of_server(postmaster: int) -> float:
+    """CPU seconds of a postmaster and all its processes, those that have ended since included."""
+    fields = _fields(postmaster)
+    ended = (int(fields[_USER_ENDED]) + int(fields[_SYSTEM_ENDED])) * _TICK
+    return cpu(postmaster) + ended + cpu_of_children(postmaster)
 
 
 def cpu_of_children(parent: int) -> float:

@@ -15,7 +15,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -48,6 +47,7 @@ from sandbox.region_platform import DEV_PLATFORM_APP_KEY, DEV_PLATFORM_SECRET
 from scripts import make_demo_data
 from scripts.demo_sources import show_sources
 from scripts.demo_subjects import for_sources, for_views
+from scripts.served import end, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -275,18 +275,7 @@ def process(arguments: list[str], environment: dict[str, str], **more: Any) -> I
     try:
         yield running
     finally:
-        running.terminate()
-        try:
-            running.wait(15)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-
-
-def free_port() -> int:
-    """A port that nobody uses; the issuer's name has it, so it must be known before the gateway starts."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
+        end(running, 15)
 
 
 @contextlib.contextmanager

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import datetime as dt
 import itertools
 import json
-import os
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,15 +27,12 @@ from typing import Any
 
 import aiohttp
 import asyncpg
-from joserfc.jwk import ECKey
 
 from benchmarks.data import Size, opened
-from gateway.auth.clients import ClientStore
-from gateway.auth.registration import Registration, register
+from benchmarks.machine import cpu_of_server
 from gateway.storage.database import Database
-from gateway.storage.pool import Pool
 from gateway.zone import today
-from scripts.served import READY_SECONDS, SERVE, fetch_token, free_port, ready, start
+from scripts.served import READY_SECONDS, SERVE, end, fetch_token, free_port, ready, registered, start
 
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "reads-all"
 CONNECTIONS = 64
@@ -86,41 +80,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _measure(database: Database, postmaster: int, options: argparse.Namespace) -> None:
-    key = ECKey.generate_key("P-256", {"kid": "k1"})
-    usccs, name = await _furnish(database, key)
+    usccs = await _codes(database)
+    name = f"reads-all-{random.SystemRandom().randrange(10**9)}"
+    made = await registered(database, usccs[0], [(name, "view:restricted", "GRANT")])
     base = f"http://127.0.0.1:{free_port()}"
     running = start(SERVE, options.folder, base, GATEWAY_TOKEN_SECONDS="900", **SETTINGS)
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             async with asyncio.timeout(READY_SECONDS):
                 await ready(session, base, running, options.folder / "gateway.log")
-                token = await fetch_token(session, base, name, "view:restricted", "GRANT", key)
+                token = await fetch_token(session, base, name, *made[name])
             await _turns(session, base, token, usccs, postmaster, options)
     finally:
-        running.terminate()
-        try:
-            running.wait(30)
-        except subprocess.TimeoutExpired:
-            running.kill()
+        end(running)
 
 
-async def _furnish(database: Database, key: ECKey) -> tuple[list[str], str]:
-    """Some codes on record, and the id of a client that has this key."""
+async def _codes(database: Database) -> list[str]:
+    """Some that are on record."""
     connection = await asyncpg.connect(database.migrate_dsn)
     try:
         rows = await connection.fetch("select uscc from core.subject where uscc is not null order by id limit 2000")
     finally:
         await connection.close()
-    usccs = [row["uscc"] for row in rows]
-    name = f"reads-all-{random.SystemRandom().randrange(10**9)}"
-    keys = {"keys": [key.as_dict(private=False)]}
-    wanted = Registration(name, name, usccs[0], scopes=("view:restricted",), matters=("GRANT",), jwks=keys)
-    pool = Pool(database.dsn("service"), size=1)
-    try:
-        await register(ClientStore(pool), wanted)
-    finally:
-        await pool.close()
-    return usccs, name
+    return [row["uscc"] for row in rows]
 
 
 async def _turns(
@@ -141,9 +123,9 @@ async def _turns(
             others = [] if attack is None else _others(session, base, ATTACKS[attack], addresses, told)
             await asyncio.sleep(5 if others else 0)  # until what may be asked at once has been
             told.clear()
-            before, began = _processors(postmaster), time.monotonic()
+            before, began = cpu_of_server(postmaster), time.monotonic()
             found = await good(options.seconds)
-            taken = (_processors(postmaster) - before) / (time.monotonic() - began)
+            taken = (cpu_of_server(postmaster) - before) / (time.monotonic() - began)
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
@@ -207,20 +189,6 @@ def _variables(name: str, draw: random.Random, usccs: Sequence[str]) -> dict[str
 
 def _addresses(number: int) -> str:
     return "one address" if number == 1 else f"{number} addresses"
-
-
-def _processors(postmaster: int) -> float:
-    """s of the processors that the server has taken, its connections included."""
-    seconds = 0.0
-    for pid in (postmaster, *_children(postmaster)):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            seconds += sum(int(field) for field in fields[11 : 15 if pid == postmaster else 13])
-    return seconds / os.sysconf("SC_CLK_TCK")
-
-
-def _children(pid: int) -> Iterator[int]:
-    yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
 
 
 def _others(

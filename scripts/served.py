@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -84,12 +85,7 @@ def served(folder: Path, *, workers: int = 2) -> Iterator[Target]:
         try:
             yield Target(base, running.pid, asyncio.run(_tokens(base, running, folder, keys)), usccs)
         finally:
-            running.terminate()
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+            end(running)
 
 
 async def _tokens(
@@ -121,18 +117,25 @@ async def furnish(
     finally:
         await connection.close()
     usccs = tuple(row["uscc"] for row in rows)
+    return usccs, await registered(database, usccs[0], clients)
+
+
+async def registered(
+    database: Database, uscc: str, clients: Iterable[tuple[str, str, str]]
+) -> dict[str, tuple[str, str, ECKey]]:
+    """`clients` (id, scope, matter) of an organisation, each with a key of its own; of each scope, matter and key."""
     pool = Pool(database.dsn("service"), size=1)
     made = {}
     try:
         for name, scope, matter in clients:
             key = ECKey.generate_key("P-256", {"kid": "k1"})
             jwks = {"keys": [key.as_dict(private=False)]}
-            wanted = Registration(name, name, usccs[0], scopes=(scope,), matters=(matter,), jwks=jwks)
+            wanted = Registration(name, name, uscc, scopes=(scope,), matters=(matter,), jwks=jwks)
             await register(ClientStore(pool), wanted)
             made[name] = (scope, matter, key)
     finally:
         await pool.close()
-    return usccs, made
+    return made
 
 
 async def fetch_token(
@@ -168,6 +171,16 @@ def start(serve: Sequence[str], data_dir: Path, base: str, **settings: str) -> s
     with (data_dir / "gateway.log").open("ab") as log:
         command = [*serve, "--port", base.rpartition(":")[2]]
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def end(running: subprocess.Popen[Any], seconds: float = 30) -> None:
+    """Ask a process to end, and see that it does: killed where it has not after so many seconds."""
+    running.terminate()
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
 
 
 async def ready(

@@ -62,12 +62,7 @@ def sandboxes(folder: Path, arguments: Sequence[str], *, apart: bool = True) -> 
 
 
 def _end(running: subprocess.Popen[str]) -> None:
-    running.terminate()
-    try:
-        running.wait(10)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        running.wait()
+    served.end(running, 10)
     if running.stdout is not None:
         running.stdout.close()
 

@@ -33,7 +33,7 @@ from gateway.storage.embedded import RunningServer, create_database, ensure_migr
 from gateway.storage.secrets import SecretFiles
 from scripts.garbler import Garbler
 from scripts.kill_gateway import CLIENT, fetch_token, furnish
-from scripts.served import ROOT, SERVE, free_port, ready, start
+from scripts.served import ROOT, SERVE, end, free_port, ready, start
 from scripts.storage_load import TIMEOUT, Load, Summary, summary
 
 DATABASE = "credit"
@@ -108,12 +108,7 @@ def gateway(
     try:
         yield base, running
     finally:
-        running.terminate()
-        try:
-            running.wait(20)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        end(running, 20)
 
 
 # Faults --------------------------------------------------------------------------------------------------------------

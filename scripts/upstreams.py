@@ -20,6 +20,7 @@ import aiohttp
 from sandbox.courts import DEV_APP_KEY, DEV_RID, DEV_SIDS
 from sandbox.peer_region import DEV_PEER_CLIENT_ID, DEV_PEER_MATTERS, DEV_PEER_PRIVATE_JWK, DEV_PEER_REGION
 from sandbox.region_platform import DEV_PLATFORM_APP_KEY, DEV_PLATFORM_SECRET
+from scripts.served import end
 
 ROOT = Path(__file__).resolve().parents[1]
 COURTS, PLATFORM, PEER = "courts", "region_platform", "peer_region"
@@ -111,8 +112,4 @@ def upstreams(folder: Path, subjects: Iterable[tuple[str, str]], *arguments: str
             urls = {name: f"http://127.0.0.1:{port}" for name, port in json.loads(line).items()}
             yield Upstreams(urls, running.pid, key_file)
         finally:
-            running.terminate()
-            try:
-                running.wait(10)
-            except subprocess.TimeoutExpired:
-                running.kill()
+            end(running, 10)

@@ -339,10 +339,11 @@ class Engine:
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
         elif (statement.keys or statement.apiece) and not compiled.plan.sources and not compiled.counts_all:
-            together = self._together[principal.access.name]
-            name, all_ = principal.access.name, compiled.lists_all
-            row = await together.row(name, pool, statement, arguments, rows, until, reads_all=all_)
-            return _answered(compiled, principal, request.language, (row,))
+            name = principal.access.name
+            row = await self._together[name].row(
+                name, pool, statement, arguments, rows, until, reads_all=compiled.lists_all
+            )
+            return read((row,))
 
         async def ask(once_more: bool) -> tuple[Found, bytes] | None:
             found: tuple[Found, bytes] | None = await pool.fetch(

@@ -46,9 +46,7 @@ _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of
 _BESIDE: Final = 3  # statements beside slow ones
 _MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
 _LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
-LISTS: Final = (
-    5  # statements of lists at once with those beside such: a view's other connections are for other requests
-)
+LISTS: Final = 5  # statements of lists at once with those beside such: other connections are for other requests
 _NO_DEADLINE: Final = 5.0  # s for one that was given none
 _FOREVER: Final = float("inf")
 
@@ -310,7 +308,7 @@ class Together:
     async def _turn(self, group: _Group, pool: Reader, statement: Statement) -> None:
         """One statement of a group of lists."""
         try:
-            apart = any(entry.alone for entry in group.waiting[:1]) or self._asks_apart(group.key)
+            apart = (group.waiting and group.waiting[0].alone) or self._asks_apart(group.key)
             size = 1 if apart else min(group.most, _size(len(group.waiting), 1))
             taken, group.waiting = group.waiting[:size], group.waiting[size:]
             if group.waiting:

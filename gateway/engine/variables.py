@@ -37,9 +37,7 @@ from gateway.storage.nearly import masked
 Coerce: TypeAlias = Callable[[Any, str], Any]
 Shape: TypeAlias = Callable[[Any], Any]
 MOST_ITEMS = 1_000  # of a list: refused before each of them is looked at
-MOST_TEXT = (
-    4_096  # characters of a text: the longest that anything takes has a tenth; it is told before it is looked at
-)
+MOST_TEXT = 4_096  # characters of a text, told before it is looked at: the longest that anything takes has a tenth
 MOST_ERRORS = 5  # told at once
 _MISSING = 0
 _NULL = 1

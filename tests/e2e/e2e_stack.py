@@ -43,6 +43,7 @@ from gateway.storage.roles import ROLES, role_name
 from gateway.web.server import config
 from sandbox.data import make_row
 from scripts import make_demo_data
+from scripts.served import end
 from scripts.source_stage import Upstream
 from tests import machine
 
@@ -144,12 +145,7 @@ def process(arguments: list[str], environment: dict[str, str], **more: Any) -> I
     try:
         yield running
     finally:
-        running.terminate()
-        try:
-            running.wait(20)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+        end(running, 20)
         for stream in (running.stdout, running.stderr):
             if stream is not None:
                 stream.close()
