@@ -525,12 +525,13 @@ class Engine:
     ) -> None:
         """Disclose that a client was refused, and which sources were asked before; nothing for the public.
 
-        The variables of what was refused are not kept: they could hold anything.
+        The variables of what was refused are not kept: they could hold anything. It has time of its own: who is
+        refused for having waited too long has none left.
         """
         if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
             done = done or Done()
             done.operation = None
-            await self._account_for(principal, replace(request, deadline=None), done, code)
+            await self._account_for(principal, replace(request, deadline=None, arrived=time.monotonic()), done, code)
 
 
 def _unmetered(contract: str, cost: int) -> None:

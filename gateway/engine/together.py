@@ -41,7 +41,7 @@ _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
 _LOOK: Final = 0.1  # s between two looks at who has left and whose time is over
 _APART: Final = 5.0  # s for which requests of a group ask by themselves after one of them was slow
-_MOST_APART: Final = 1_000  # groups of which that is known
+_MOST_APART: Final = 200  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
 _MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
@@ -370,8 +370,8 @@ class Together:
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
 
     def _keep_apart(self, key: tuple[Any, ...], now: float) -> None:
-        if len(self._apart) >= _MOST_APART:
-            self._apart = {known: until for known, until in self._apart.items() if until > now}
+        # A key has its statement's text, which may be long: none is kept for longer than it is of use.
+        self._apart = {known: until for known, until in self._apart.items() if until > now}
         if len(self._apart) < _MOST_APART:
             self._apart[key] = now + _APART
 

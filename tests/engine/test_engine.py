@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -158,6 +160,30 @@ async def test_refusals_of_clients_are_disclosed_those_of_the_public_are_not(wor
     await world.refused("restricted", "{ nme }")
     await world.refused("public", "{ nme }")
     assert [d.outcome for d in world.account.disclosures] == ["GRAPHQL_VALIDATION_FAILED"]
+
+
+class Unhurried:
+    """A ledger that takes a moment."""
+
+    in_statement = False
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    async def record(self, disclosure: Any) -> None:
+        await asyncio.sleep(0.01)
+        self.outcomes.append(disclosure.outcome)
+
+
+async def test_a_refusal_that_comes_when_the_time_is_over_is_disclosed(world: World) -> None:
+    """And told as what it is: who has waited for a turn in vain has no time left for the ledger's answer."""
+    account = Unhurried()
+    engine = Engine(build_contracts(), world.engine._pools, account, world.sources, Limits(50_000, 5_000))  # type: ignore[arg-type]
+    late = Request("{ nme }", arrived=time.monotonic() - 60)
+    with pytest.raises(Refused) as caught:
+        await engine.answer(world.principal("restricted"), late)
+    assert caught.value.code == "GRAPHQL_VALIDATION_FAILED"
+    assert account.outcomes == ["GRAPHQL_VALIDATION_FAILED"]
 
 
 class Broken:

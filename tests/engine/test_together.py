@@ -414,3 +414,15 @@ async def test_long_lists_of_one_view_take_no_turn_of_anothers(
     waiting.cancel()
     quick.cancel()
     await asyncio.sleep(0.02)
+
+
+async def test_what_was_slow_is_forgotten_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements may be long, and anybody can make any number of slow ones."""
+    monkeypatch.setattr(together_module, "_APART", 0.05)
+    together = Together(width=1)
+    for number in range(20):
+        together._keep_apart(("public", f"select {number}"), time.monotonic())
+    assert len(together._apart) > 1
+    await asyncio.sleep(0.1)
+    together._keep_apart(("public", "select"), time.monotonic())
+    assert len(together._apart) == 1
