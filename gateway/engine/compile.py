@@ -114,8 +114,9 @@ def _compile(made: p.Plan, principal: Principal, *, accounts: bool) -> Compiled:
 
 
 def compile_plan(made: p.Plan, principal: Principal, *, accounts: bool, together: bool = False) -> Compiled:
-    """The SQL of a plan, and what its request is checked for. `together`: see sql.body_statement."""
-    how = reading(principal, accounts=accounts)
+    """The SQL of a plan, and what its request is checked for. `together`: it is a query's, which may share a statement
+    with others (sql.body_statement) and is completed by references.py."""
+    how = reading(principal, accounts=accounts, refers=together)
     keys = {feed: _keys(made, how, feed) for feed in made.sources}
     needs_rows = any(not isinstance(f, p.TypeName) and f.key not in made.introspection for f in made.fields)
     body = sql.body_statement(made, how, together=together) if needs_rows else None

@@ -33,6 +33,7 @@ from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
 from gateway.engine.persons import Tries, hide, not_posted
 from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
+from gateway.engine.references import References
 from gateway.engine.request import (
     Done,
     Limits,
@@ -114,6 +115,7 @@ class Engine:
         self._together = {
             access: Together(width=limits.statements, lists=limits.lists, scans=self._scans) for access in pools
         }
+        self._references = References()
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
@@ -295,7 +297,7 @@ class Engine:
             await self._account.tell(made)
             arguments[:0] = cells(made)
         try:
-            read = await self._read(compiled, arguments, principal, request, done, rows)
+            found = await self._read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:
             if refusal := of_the_bookmark(error):
                 raise refusal from None
@@ -304,9 +306,8 @@ class Engine:
             if compiled.lists_all and isinstance(error.__cause__, TOO_LONG):
                 raise unread() from error
             raise
-        if read is None:
+        if found is None:
             raise too_many(principal)
-        found, body = read
         if not accounts and principal.access.disclosed:
             done.shown, done.snapshot = found.shown, found.snapshot
             await self._account_for(principal, request, done)
@@ -317,7 +318,12 @@ class Engine:
             if request.persisted is not None or principal.only_registered:
                 until = min(until, time.time() + _REGISTERED)
             _found(done.basis, compiled, variables, principal, until)
-        return body
+        references = compiled.body.references
+        if references:
+            until, pool = ends_at(request, self._limits, done), self._pools[principal.access.name]
+            body = await self._references.filled(found.body, found.version, references, principal, pool, until)
+            found = replace(found, body=body)
+        return response(found, request.language)
 
     async def _read(
         self,
@@ -327,12 +333,12 @@ class Engine:
         request: Request,
         done: Done,
         rows: int,
-    ) -> tuple[Found, bytes] | None:
-        """What the body statement found, and the response; None where it shows more subjects than the token allows."""
+    ) -> Found | None:
+        """What the body statement found; None where it shows more subjects than the token allows."""
         statement, pool = compiled.body, self._pools[principal.access.name]
         assert statement is not None
         until = ends_at(request, self._limits, done)
-        read = partial(_answered, compiled, principal, request.language)
+        read = partial(_answered, compiled, principal)
         again = with_new_ids if statement.accounts else same
         if request.wants_receipt and statement.accounts:
             # Alone, so that it is known which row was written.
@@ -345,8 +351,8 @@ class Engine:
             )
             return read((row,))
 
-        async def ask(once_more: bool) -> tuple[Found, bytes] | None:
-            found: tuple[Found, bytes] | None = await pool.fetch(
+        async def ask(once_more: bool) -> Found | None:
+            found: Found | None = await pool.fetch(
                 statement.text,
                 again(arguments) if once_more else arguments,
                 until=until,
@@ -557,17 +563,14 @@ def _plan_key(
     )
 
 
-def _answered(
-    compiled: Compiled, principal: Principal, language: str, rows: Sequence[Any]
-) -> tuple[Found, bytes] | None:
+def _answered(compiled: Compiled, principal: Principal, rows: Sequence[Any]) -> Found | None:
     """The statement's one row, read to the end while its connection is still to be blamed for what can't be."""
     (row,) = rows
     if not row["body"]:
         return None
     if compiled.body is not None and compiled.body.accounts and row["disclosed"] != 1:
         raise RuntimeError("an answer without its disclosure")  # durable otherwise: the transaction has ended
-    found = read_row(compiled, row, principal)
-    return found, response(found, language)
+    return read_row(compiled, row, principal)
 
 
 def _with_known_id(done: Done, arguments: Sequence[Any]) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gateway.engine import plan as p
 from gateway.engine.bindings import Condition, Page, Rows, Search
 from gateway.engine.mutate import Step
+from gateway.engine.references import KINDS
 from gateway.engine.sql import Statement
 from gateway.engine.values import Constant, Fed, FromPrincipal, FromVariable, ListOf, Value
 from gateway.storage.levels import Access
@@ -38,11 +39,14 @@ def describe_step(step: Step, access: Access) -> tuple[str, str]:
 
 
 def parameters(statement: Statement) -> Iterator[str]:
-    """A line for each parameter of a statement, those of the disclosure in one."""
+    """A line for each parameter of a statement, those of the disclosure in one; and for what is filled in."""
     if statement.accounts:
         yield f"-- $1 to ${len(CELLS)} of the disclosure: {', '.join(CELLS)}"
     for number, parameter in enumerate(statement.parameters, len(CELLS) + 1 if statement.accounts else 1):
         yield f"-- ${number} {value(parameter)}"
+    for letter, printed in zip(KINDS, statement.references, strict=False):
+        for part in printed.parts:
+            yield f"-- \\x01{letter} {part.relation} by {part.own}: {part.text}"
 
 
 def value(found: Value) -> str:

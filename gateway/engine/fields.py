@@ -8,12 +8,13 @@ PostgreSQL: `||` costs least there (decision 0002).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import AT, GAP, Condition, Rows, SubjectKeys
 from gateway.engine.fragments import Row, Text, below, json_value, quoted, under_scope
 from gateway.engine.reading import Reading
+from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Part, Printed
 from gateway.engine.values import Fed, FromPrincipal, Value
 from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS
@@ -47,6 +48,7 @@ class Fields:
         self._aliases = 0
         self._places: dict[p.Connection, str] = {}  # where a feed's page begins (pages.py)
         self._denied: list[tuple[str, str]] = []
+        self._references: dict[Printed, str] = {}  # what is left to be filled in, with its letter
 
     def _alias(self, letter: str) -> str:
         self._aliases += 1
@@ -76,10 +78,51 @@ class Fields:
 
     def _object(self, fields: Iterable[p.Field], row: Row) -> Text:
         text = Text().literal("{")
-        for number, field in enumerate(fields):
-            text.literal(("," if number else "") + json.dumps(field.key) + ":")
-            text.extend(self._field(field, row))
+        listed = tuple(fields)
+        number = 0
+        while number < len(listed):
+            text.literal(_before(number, listed[number]))
+            neighbours = self._references_from(listed[number:], row)
+            left = self._left_out(neighbours, row) if neighbours else None
+            text.extend(left or self._field(listed[number], row))
+            number += len(neighbours) if left else 1
         return text.literal("}")
+
+    def _references_from(self, fields: Sequence[p.Field], row: Row) -> list[p.Same]:
+        """The fields at the beginning that may be left out of the row together."""
+        found: list[p.Same] = []
+        for field in fields if self._how.refers else ():
+            if not isinstance(field, p.Same) or not field.reference:
+                break
+            found.append(field)
+        return found
+
+    def _left_out(self, fields: Sequence[p.Same], row: Row) -> Text | None:
+        """Which of few some neighbours are, between two marks: references.py has what they say. None where the
+        statement has too many kinds of them."""
+        parts, keys = [], Text()
+        for number, field in enumerate(fields):
+            reference = RELATIONS[row.relation].references[field.reference]
+            text = self._body(field.body, Row("v", reference.relation, field.reference)).render()
+            ahead = _before(number, field) if number else ""
+            parts.append(Part(reference.relation, reference.own, reference.type, text, ahead))
+            key = row.column(reference.key)
+            key = key if reference.type == "text" else f"{key}::text"
+            if row.definition(reference.key).null or row.optional:
+                key = f"coalesce({key}, '')"
+            keys.literal(BETWEEN_KEYS if number else "").sql(key)
+        printed = Printed(tuple(parts))
+        if printed not in self._references:
+            if len(self._references) == len(KINDS):
+                return None
+            self._references[printed] = KINDS[len(self._references)]
+        return Text().literal(MARK + self._references[printed]).extend(keys).literal(MARK)
+
+    def _version(self) -> list[str]:
+        """The column by which it is known whether what is filled in is as new as the rows."""
+        if not self._references:
+            return []
+        return [f"(select v.version from {self._schema}.reference_version v) as version"]
 
     def _body(self, body: p.Body, row: Row) -> Text:
         if len(body.variants) == 1 and body.variants[0].values is None:
@@ -371,6 +414,11 @@ class Fields:
             f" from {self._schema}.{field.function}({_of_source(row)}) {own.alias}{joins}) {alias} on true"
         )
         return aggregated(f"{alias}.j")
+
+
+def _before(number: int, field: p.Field) -> str:
+    """What stands before an object's member."""
+    return f"{',' if number else ''}{json.dumps(field.key)}:"
 
 
 def _of_source(row: Row) -> str:

@@ -8,10 +8,15 @@ from __future__ import annotations
 from gateway.storage.catalogue import Column
 from gateway.storage.source_functions import column_of
 
+_ESCAPED = {number: f"\\x{number:02x}" for number in range(32)} | {ord("\\"): "\\\\", ord("'"): "''"}
+
 
 def quoted(text: str) -> str:
-    """An SQL string literal (standard_conforming_strings)."""
-    return "'" + text.replace("'", "''") + "'"
+    """An SQL string literal (standard_conforming_strings); one with control characters as an escape string, so that a
+    person can read the statement."""
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return f"e'{text.translate(_ESCAPED)}'"
 
 
 def below(schema: str, column: str, ancestor: str) -> str:
@@ -78,9 +83,10 @@ def json_value(schema: str, kind: str, sql: str, *, null: bool, empty: str = "nu
 class Row:
     """The row at hand: alias, its relation, the columns used so far, what is joined to it, overridden columns."""
 
-    def __init__(self, alias: str, relation: str) -> None:
+    def __init__(self, alias: str, relation: str, prefix: str = "") -> None:
         self.alias = alias
         self.relation = relation
+        self.prefix = prefix  # of the names by which this row's columns stand in another one, where it is inlined
         self.used: dict[str, None] = {}
         self.joins: list[str] = []
         self.shown: list[str] = []  # ids of the subjects shown: UUIDs, or text with several of them
@@ -91,10 +97,10 @@ class Row:
 
     def definition(self, name: str) -> Column:
         """The column's definition in the catalogue (of a view or of a source's function)."""
-        return column_of(self.relation, name)
+        return column_of(self.relation, name.removeprefix(self.prefix))
 
     def column(self, name: str) -> str:
         if name in self.overrides:
             return self.overrides[name]
         self.used[self.definition(name).name] = None
-        return f"{self.alias}.{name}"
+        return f"{self.alias}.{name.removeprefix(self.prefix)}"

@@ -79,11 +79,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """`key`: an object out of the row at hand; null where column `presence` is null."""
+    """`key`: an object out of the row at hand; null where column `presence` is null.
+
+    `reference`: the prefix under which it stands there, where it may be filled in from outside of the row."""
 
     key: str
     body: Body
     presence: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ In: an operation, the contract schema with its bindings, the shape of the variab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -28,6 +28,7 @@ from gateway.engine.arguments import read_arguments
 from gateway.engine.selection import Document, collect, names_types
 from gateway.engine.values import Fed, Value
 from gateway.errors import QueryTooCostly, ValidationFailed
+from gateway.storage.catalogue import RELATIONS
 from gateway.storage.source_functions import SOURCE_FUNCTIONS, columns_of
 
 # A selection that differs by type is planned for each type, those below it as well: a document's fields mean many more.
@@ -176,7 +177,8 @@ class Planner:
                 raise _identity_alone(key)
             return self._related(binding.otherwise, binding.shown, field, named, key, nodes)
         presence = None if binding.presence is None else at.column(binding.presence)
-        return p.Same(key, self._body(named, nodes, place), presence)
+        body = self._body(named, nodes, place)
+        return p.Same(key, body, presence, place.prefix if _is_reference(body, place, presence) else "")
 
     def _stands_in_row(self, named: GraphQLNamedType, nodes: list[FieldNode], place: _Place) -> bool:
         """Whether all that is selected of an inlined object are columns of the row at hand."""
@@ -306,6 +308,33 @@ class _Place:
     def column(self, name: str) -> str:
         """The full name of a column in the row at hand."""
         return self.prefix + name
+
+
+def _is_reference(body: p.Body, place: _Place, presence: str | None) -> bool:
+    """Whether an inlined object is one of few, and nothing is asked of it but what seldom changes."""
+    relation = RELATIONS.get(place.relation)
+    reference = relation.references.get(place.prefix) if relation is not None else None
+    return reference is not None and all(
+        column.removeprefix(place.prefix) in reference.columns for column in _columns(p.Same("", body, presence))
+    )
+
+
+def _columns(field: p.Field) -> Iterator[str]:
+    """The columns that a field reads of the row at hand; an empty name of what is no column."""
+    match field:
+        case p.Leaf(column=column):
+            yield column
+        case p.TypeName():
+            pass
+        case p.Same(body=body, presence=presence):
+            if presence is not None:
+                yield presence
+            for inner in p.children(field):
+                yield from _columns(inner)
+            if body.discriminator:
+                yield body.discriminator
+        case _:
+            yield ""
 
 
 def _of_schema(root: GraphQLObjectType, name: str) -> bool:

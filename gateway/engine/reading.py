@@ -14,6 +14,7 @@ class Reading:
 
     `absent_is_null`: in the public view and under a narrowing; elsewhere such a code is a subject with onRecord false.
     `limited`: the token allows so many subjects and no more. `accounts`: body statements write their disclosure.
+    `refers`: what is one of few is left for the gateway to fill in (references.py).
     """
 
     access: Access
@@ -21,10 +22,12 @@ class Reading:
     reports_denied: bool
     limited: bool
     accounts: bool
+    refers: bool
 
 
-def reading(principal: Principal, *, accounts: bool) -> Reading:
+def reading(principal: Principal, *, accounts: bool, refers: bool) -> Reading:
     """How the database is read for who asks; `accounts` matters above the public view."""
     access, narrowed = principal.access, principal.narrowed
     limited = access.disclosed and principal.max_subjects is not None
-    return Reading(access, narrowed or not access.disclosed, narrowed, limited, accounts and access.disclosed)
+    absent_is_null = narrowed or not access.disclosed
+    return Reading(access, absent_is_null, narrowed, limited, accounts and access.disclosed, refers)

@@ -19,12 +19,14 @@ from gateway.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the statement found: the response's bytes, ids shown, snapshot, places denied by response key."""
+    """What the statement found: the response's bytes, ids shown, snapshot, places denied by response key; how new must
+    be what is filled in."""
 
     body: bytes
     shown: bytes
     snapshot: bytes | None
     denied: Mapping[str, Sequence[int]]
+    version: int = 0
 
 
 def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
@@ -35,13 +37,14 @@ def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
     shows = not accounted and (principal.access.disclosed or bool(compiled.plan.sources))
     snapshot = row["snapshot"] if shows and principal.access.disclosed else None
     shown = (row["shown"] or b"") if shows else b""
+    version = row["version"] if statement.references else 0
     if not statement.keyed:
-        return Found(row["body"], shown, snapshot, json.loads(row["denied"]) if narrowed else {})
+        return Found(row["body"], shown, snapshot, json.loads(row["denied"]) if narrowed else {}, version)
     body = row["body"]
     if statement.around is not None:
         body = b"".join((statement.around[0], body, statement.around[1]))
     places = [int(place) for place in (row["denied"] or b"").split(b",") if place] if narrowed else []
-    return Found(body, shown, snapshot, {compiled.plan.fields[0].key: places})
+    return Found(body, shown, snapshot, {compiled.plan.fields[0].key: places}, version)
 
 
 def response(found: Found, language: str) -> bytes:

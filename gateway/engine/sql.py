@@ -8,7 +8,8 @@ Columns of the body statement: `body` (the response as JSON; empty where it woul
 allows), `denied` (JSON: response key → places, from 1, of codes that the asker's scope does not have). Above the public
 view it writes the disclosure of its answer, too, and returns as `disclosed` how many it wrote (decision 0011); for an
 account that takes it by itself it returns `shown` (UUIDs of the subjects shown, comma separated) and `snapshot`
-(pg_current_snapshot) instead. In the public view `shown` has the USCCs whose sources could be refreshed.
+(pg_current_snapshot) instead. In the public view `shown` has the USCCs whose sources could be refreshed. Where the body
+leaves something to be filled in, `version` says how new that must be (references.py).
 
 Where the only root field is `subject`, or all of them are lists and searches, the row may have the answers of several
 requests: `body` one after the other, `lengths` for each, comma separated, `keys` (what was asked, as it was given), the
@@ -27,6 +28,7 @@ from gateway.engine.fragments import Row, Text
 from gateway.engine.pages import Pages
 from gateway.engine.prune import towards
 from gateway.engine.reading import Reading
+from gateway.engine.references import Printed
 from gateway.engine.values import FromPrincipal, Value
 from gateway.storage.views import CELLS, NOT_SHOWN
 
@@ -46,6 +48,7 @@ class Statement:
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
     apiece: tuple[int, ...] = ()  # the same of those that take a text of each request, whatever it asks
     accounts: bool = False  # takes account.CELLS before its parameters, and writes the disclosure
+    references: tuple[Printed, ...] = ()  # what the body leaves to be filled in (references.py)
 
 
 def body_statement(plan: p.Plan, how: Reading, *, together: bool = False) -> Statement:
@@ -112,11 +115,13 @@ class _Builder(Pages):
             columns += ["root.n", "root.key"]
             inner = f"select {', '.join(columns)}\nfrom {self._requests()}{joins}"
             return self._shared("q", inner, None, shown=bool(root.shown), apiece=tuple(self._apiece))
+        if self._mode != "shown":
+            columns += self._version()
         listed = ",\n  ".join(columns)
         found = f"select {listed}\nfrom (values ({self._under_scope('0')})) root(root){joins}"
         if self._mode == "shown":
             found = self._one_answer(found)
-        return Statement(found, tuple(self._parameters), accounts=self._accounts)
+        return self._statement(found)
 
     def next(self, field: p.Field) -> Statement:
         assert isinstance(field, p.One)
@@ -151,11 +156,23 @@ class _Builder(Pages):
             columns.append(f"string_agg({alias}.shown, ',' order by {alias}.n) as shown")
         if self._how.reports_denied:
             columns.append(f"string_agg({alias}.denied, ',' order by {alias}.n) as denied")
+        if self._mode != "shown":
+            columns += self._version()
         found = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
         if self._mode == "shown":
             found = self._one_answer(found)
-        around = (f"{begin}[".encode(), f"]{end}".encode())
-        return Statement(found, tuple(self._parameters), around, True, accounts=self._accounts)
+        return self._statement(found, (f"{begin}[".encode(), f"]{end}".encode()), True)
+
+    def _statement(
+        self,
+        text: str,
+        around: tuple[bytes, bytes] | None = None,
+        keyed: bool = False,
+        keys: tuple[int, ...] = (),
+        apiece: tuple[int, ...] = (),
+    ) -> Statement:
+        parameters, references = tuple(self._parameters), tuple(self._references)
+        return Statement(text, parameters, around, keyed, keys, apiece, self._accounts, references)
 
     def _requests(self) -> str:
         """What each of several requests has of its own, a row for each. Not pulled up: a condition on an array would
@@ -197,9 +214,10 @@ class _Builder(Pages):
             columns += self._account("disclose", ids, ids)
         elif shown:
             columns.append(f"{ids} as shown")
+        columns += self._version()
         text = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
         keyed, own = (tuple(number - 1 for number in numbers) for numbers in (keys, apiece))
-        return Statement(text, tuple(self._parameters), around, bool(keys), keyed, own, accounts=self._accounts)
+        return self._statement(text, around, bool(keys), keyed, own)
 
     # The account -----------------------------------------------------------------------------------------------------
 
@@ -208,7 +226,7 @@ class _Builder(Pages):
         found, body = self._permitted(found, "q", "q.shown")
         columns = [f"{body} as body", *(["q.denied"] if self._how.reports_denied else [])]
         ids = "case when q.permitted then q.shown end" if self._how.limited else "q.shown"
-        columns += self._account("disclose_one", ids, "array_to_string(q.shown, ',')")
+        columns += self._account("disclose_one", ids, "array_to_string(q.shown, ',')") + self._version()
         return f"select {', '.join(columns)}\nfrom ({found}) q"
 
     @staticmethod

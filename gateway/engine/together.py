@@ -489,13 +489,14 @@ def _apart(keys: str, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
         raise RuntimeError("answers whose lengths do not add up")
     del columns["keys"]
     snapshot, disclosed = columns.pop("snapshot", None), columns.pop("disclosed", None)
+    version = columns.pop("version", 0)
     if disclosed not in (None, sum(length > 0 for length in lengths)):
         raise RuntimeError("answers and disclosures of another number")
     rest = {name: value.split(b";") for name, value in columns.items()}
     rows, begin = [], 0
     for place, length in enumerate(lengths):
         own: dict[str, Any] = {name: values[place] for name, values in rest.items()}
-        own["body"], own["snapshot"] = body[begin : begin + length], snapshot
+        own["body"], own["snapshot"], own["version"] = body[begin : begin + length], snapshot, version
         own["disclosed"] = None if disclosed is None else int(length > 0)
         begin += length
         rows.append(own)

@@ -39,6 +39,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A to-one object that stands under a prefix in many rows and is one of few: an authority, a source.
+
+    `key`: the column of the row at hand that says which it is. `relation` has it as a row of its own, under `own` (of
+    SQL type `type`), with these `columns`: those that seldom change, and then change core.reference_version.
+    """
+
+    key: str
+    relation: str
+    own: str
+    type: str
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Relation:
     """A view: base tables with to-one joins on unique keys (they vanish unselected), columns, row conditions.
 
@@ -49,6 +64,7 @@ class Relation:
     `by_key`: its orders' indices have what it is mostly filtered by, so that a page's keys are found in them alone.
     `scoped`: rows depend on who asks in every view, so that an access without a scope has no such relation.
     `plain`: base tables for an access without a scope whose rows need no more of them than these.
+    `references`: by prefix, what may be filled in from outside of the rows.
     """
 
     name: str
@@ -63,6 +79,7 @@ class Relation:
     shows: str = ""  # column with the UUID of the subject whose information a row is
     scoped: bool = False
     plain: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError where there is none."""
@@ -92,9 +109,10 @@ def _subject_inline(prefix: str, alias: str, region: str) -> tuple[Column, ...]:
     )
 
 
-def _source_inline(alias: str, health: str, prefix: str = "source_") -> tuple[Column, ...]:
+def _source_inline(alias: str, health: str, prefix: str = "source_", own: str = "") -> tuple[Column, ...]:
+    """`own`: what has its code without a join."""
     return (
-        Column(f"{prefix}code", f"{alias}.code", "code", level=P),
+        Column(f"{prefix}code", own or f"{alias}.code", "code", level=P),
         Column(f"{prefix}name", f"{alias}.name", "text", level=P),
         Column(f"{prefix}kind", f"{alias}.kind", "code", level=P),
         Column(f"{prefix}healthy", f"coalesce({health}.healthy, true)", "bool", level=P),
@@ -156,6 +174,12 @@ _ROLE_AT_PRESENT = (
 
 # Relations ------------------------------------------------------------------------------------------------------------
 
+
+def _region(prefix: str) -> dict[str, Reference]:
+    columns = frozenset(("code", "name", "local"))
+    return {f"{prefix}region_": Reference(f"{prefix}region_code", "region", "code", "text", columns)}
+
+
 SUBJECT = Relation(
     "subject",
     "core.subject s left join core.region g on g.code = s.region_code"
@@ -205,6 +229,7 @@ SUBJECT = Relation(
     rows=SUBJECT_ROWS,
     subject="s.id",
     shows="external_id",
+    references=_region(""),
 )
 
 _RECORD_BASE = (
@@ -222,7 +247,7 @@ RECORD = Relation(
         Column("external_id", "r.external_id", "key", level=P),
         Column("node_id", "r.node_id", "code", level=P),
         Column("subject_id", "r.subject_id", "key", level=P),
-        Column("authority_id", "a.id", "key", level=P, null=True),
+        Column("authority_id", "r.authority_id", "key", level=P, null=True),
         Column("kind", "r.kind", "code", level=P),
         Column("area", "r.area", "code", level=P),
         Column("severity", "r.severity", "code", level=P, null=True),
@@ -241,7 +266,7 @@ RECORD = Relation(
         Column("version", "r.version", "int", level=R),
         *_subject_inline("subject", "s", "sg"),
         *_subject_inline("authority", "a", "ag"),
-        *_source_inline("o", "h"),
+        *_source_inline("o", "h", own="r.source_code"),
         # The nine kinds' own fields
         _detail("penalty_kinds", P),
         _detail("offence", P),
@@ -284,6 +309,19 @@ RECORD = Relation(
     },
     by_key=True,
     shows="subject_external_id",
+    references={
+        "authority_": Reference(
+            "authority_id",
+            "authority",
+            "id",
+            "bigint",
+            frozenset(
+                ("node_id", "on_record", "uscc", "name", "kind", "region_code", "region_name", "region_local"),
+            ),
+        ),
+        "source_": Reference("source_code", "source", "code", "text", frozenset(("code", "name", "kind"))),
+        **_region("subject_"),
+    },
 )
 
 RECORD_COUNT = Relation(
@@ -478,6 +516,16 @@ SOURCE = Relation(
     "source",
     "core.source o left join core.source_health h on h.source_code = o.code",
     (Column("position", "o.position", "key", level=P), *_source_inline("o", "h", "")),
+)
+
+REGION = Relation(
+    "region",
+    "core.region g",
+    (
+        Column("code", "g.code", "code", level=P),
+        Column("name", "g.name", "text", level=P),
+        Column("local", "g.local", "bool", level=P),
+    ),
 )
 
 REGION_CLOSURE = Relation(
@@ -731,6 +779,7 @@ RELATIONS: dict[str, Relation] = {
         WITHDRAWAL,
         RECORD_CHANGE,
         SOURCE,
+        REGION,
         REGION_CLOSURE,
         CODE_LABEL,
         MATTER,

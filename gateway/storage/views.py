@@ -141,6 +141,15 @@ end;
 """
 
 
+def reference_version(access: Access) -> str:
+    """CREATE VIEW: how new what is filled into an answer must be (engine/references.py)."""
+    return f"""\
+create view {access.schema}.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
+"""
+
+
 def json_text(access: Access) -> str:
     """CREATE FUNCTION: a text as a JSON string, in a schema that the view's role may name. It is inlined."""
     return f"""\
@@ -165,6 +174,7 @@ def statements(access: Access) -> list[str]:
     for definition in SOURCE_FUNCTIONS.values():
         if access.level >= definition.level:
             made.append(function(definition, access))
+    made.append(reference_version(access))
     made.append(json_text(access))
     made.append(changes(access))
     if access.disclosed:

@@ -50,6 +50,7 @@ COLUMNS: dict[str, dict[int, str]] = {
     "name_part": {P: "subject_id tier suffix repeated kind region_code"},
     "subject_role": {P: "subject_id role"},
     "source": {P: f"position {_SOURCE}", R: "last_answer_at"},
+    "region": {P: "code name local"},
     "region_closure": {P: "ancestor code"},
     "code_label": {P: "list position code zh en valid_from valid_to"},
     "matter": {R: "code name legal_basis"},

@@ -26,7 +26,7 @@ create view v_public.record with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -60,7 +60,7 @@ create view v_public.record with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -96,7 +96,7 @@ create view v_public.record_decided_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -130,7 +130,7 @@ create view v_public.record_decided_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -167,7 +167,7 @@ create view v_public.record_decided_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -201,7 +201,7 @@ create view v_public.record_decided_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -238,7 +238,7 @@ create view v_public.record_published_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -272,7 +272,7 @@ create view v_public.record_published_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -309,7 +309,7 @@ create view v_public.record_published_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -343,7 +343,7 @@ create view v_public.record_published_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -536,6 +536,11 @@ create view v_public.source with (security_barrier) as select
     o.kind as kind,
     coalesce(h.healthy, true) as healthy
 from core.source o left join core.source_health h on h.source_code = o.code;
+create view v_public.region with (security_barrier) as select
+    g.code as code,
+    g.name as name,
+    g.local as local
+from core.region g;
 create view v_public.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
     c.code as code
@@ -568,6 +573,9 @@ create function v_public.courts_dishonest(answers jsonb, subject text) returns t
         (x -> 'performance')::text,
         (x -> 'basis_document')::text
     from jsonb_array_elements(answers -> subject -> 'dishonest') x $$;
+create view v_public.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
 create function v_public.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
@@ -616,7 +624,7 @@ create view v_restricted.record with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -651,7 +659,7 @@ create view v_restricted.record with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -693,7 +701,7 @@ create view v_restricted.record_decided_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -728,7 +736,7 @@ create view v_restricted.record_decided_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -771,7 +779,7 @@ create view v_restricted.record_decided_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -806,7 +814,7 @@ create view v_restricted.record_decided_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -849,7 +857,7 @@ create view v_restricted.record_published_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -884,7 +892,7 @@ create view v_restricted.record_published_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -927,7 +935,7 @@ create view v_restricted.record_published_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -962,7 +970,7 @@ create view v_restricted.record_published_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -1162,6 +1170,11 @@ create view v_restricted.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code;
+create view v_restricted.region with (security_barrier) as select
+    g.code as code,
+    g.name as name,
+    g.local as local
+from core.region g;
 create view v_restricted.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
     c.code as code
@@ -1487,6 +1500,9 @@ create function v_restricted.peers_dishonest(answers jsonb, subject text, source
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create view v_restricted.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
 create function v_restricted.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
@@ -1565,7 +1581,7 @@ create view v_restricted_scoped.record with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -1600,7 +1616,7 @@ create view v_restricted_scoped.record with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -1644,7 +1660,7 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -1679,7 +1695,7 @@ create view v_restricted_scoped.record_decided_desc with (security_barrier) as s
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -1724,7 +1740,7 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -1759,7 +1775,7 @@ create view v_restricted_scoped.record_decided_asc with (security_barrier) as se
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -1804,7 +1820,7 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -1839,7 +1855,7 @@ create view v_restricted_scoped.record_published_desc with (security_barrier) as
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -1884,7 +1900,7 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -1919,7 +1935,7 @@ create view v_restricted_scoped.record_published_asc with (security_barrier) as 
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -2160,6 +2176,12 @@ create view v_restricted_scoped.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_restricted_scoped.region with (security_barrier) as select
+    g.code as code,
+    g.name as name,
+    g.local as local
+from core.region g
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_restricted_scoped.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
@@ -2652,6 +2674,9 @@ create function v_restricted_scoped.peers_dishonest(answers jsonb, subject text,
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create view v_restricted_scoped.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
 create function v_restricted_scoped.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
@@ -2792,7 +2817,7 @@ create view v_self.record with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -2827,7 +2852,7 @@ create view v_self.record with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -2870,7 +2895,7 @@ create view v_self.record_decided_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -2905,7 +2930,7 @@ create view v_self.record_decided_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -2949,7 +2974,7 @@ create view v_self.record_decided_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -2984,7 +3009,7 @@ create view v_self.record_decided_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -3028,7 +3053,7 @@ create view v_self.record_published_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -3063,7 +3088,7 @@ create view v_self.record_published_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -3107,7 +3132,7 @@ create view v_self.record_published_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -3142,7 +3167,7 @@ create view v_self.record_published_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -3354,6 +3379,12 @@ create view v_self.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_self.region with (security_barrier) as select
+    g.code as code,
+    g.name as name,
+    g.local as local
+from core.region g
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_self.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
@@ -3822,6 +3853,9 @@ create function v_self.peers_dishonest(answers jsonb, subject text, source text)
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create view v_self.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
 create function v_self.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
@@ -3937,7 +3971,7 @@ create view v_internal.record with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -3972,7 +4006,7 @@ create view v_internal.record with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -4016,7 +4050,7 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -4051,7 +4085,7 @@ create view v_internal.record_decided_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -4096,7 +4130,7 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -4131,7 +4165,7 @@ create view v_internal.record_decided_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -4176,7 +4210,7 @@ create view v_internal.record_published_desc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -4211,7 +4245,7 @@ create view v_internal.record_published_desc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -4256,7 +4290,7 @@ create view v_internal.record_published_asc with (security_barrier) as select
     r.external_id as external_id,
     r.node_id as node_id,
     r.subject_id as subject_id,
-    a.id as authority_id,
+    r.authority_id as authority_id,
     r.kind as kind,
     r.area as area,
     r.severity as severity,
@@ -4291,7 +4325,7 @@ create view v_internal.record_published_asc with (security_barrier) as select
     a.region_code as authority_region_code,
     ag.name as authority_region_name,
     ag.local as authority_region_local,
-    o.code as source_code,
+    r.source_code as source_code,
     o.name as source_name,
     o.kind as source_kind,
     coalesce(h.healthy, true) as source_healthy,
@@ -4549,6 +4583,12 @@ create view v_internal.source with (security_barrier) as select
     coalesce(h.healthy, true) as healthy,
     h.last_answer_at as last_answer_at
 from core.source o left join core.source_health h on h.source_code = o.code
+where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
+create view v_internal.region with (security_barrier) as select
+    g.code as code,
+    g.name as name,
+    g.local as local
+from core.region g
 where ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1));
 create view v_internal.region_closure with (security_barrier) as select
     c.ancestor as ancestor,
@@ -5040,6 +5080,9 @@ create function v_internal.peers_dishonest(answers jsonb, subject text, source t
         (x -> 'basis_document')::text,
         (x -> 'duty')::text
     from jsonb_array_elements(answers -> subject -> source -> 'subject' -> 0 -> 'courts' -> 'dishonest') x $$;
+create view v_internal.reference_version with (security_barrier) as select
+    v.version as version
+from core.reference_version v;
 create function v_internal.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);

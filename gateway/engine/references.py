@@ -1,0 +1,165 @@
+"""What stands in many rows and is one of few, an authority or a source: printed once and filled in.
+
+In: a body whose statement left such objects out, each as its key between two marks. Out: the body with them. PostgreSQL
+prints an object the first time it is met, in the asker's view; the next ones cost it neither a join nor the printing
+(decision 0040).
+
+What is filled in is never older than the rows: each statement that leaves something out brings the version of what may
+be filled in (core.reference_version, migration 0039) out of its own snapshot, and what is known of another one is asked
+for anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from gateway.auth.principal import Principal
+from gateway.engine.fragments import Text, quoted, under_scope
+from gateway.engine.kept import Kept
+from gateway.storage.pool import same
+
+# Around keys, and between those of neighbours, which are filled in together: each gap costs as much as a short text.
+# JSON text has no control characters: within strings they are escaped (RFC 8259 §7), and none is put between them.
+MARK: Final = "\x01"
+BETWEEN_KEYS: Final = "\x02"
+KINDS: Final = (
+    "abcdefghijklmnopqrstuvwxyz"  # the first letter of a key; what a statement has more of is printed in its rows
+)
+_MARK: Final = MARK.encode()
+_WEIGHT: Final = 2_000_000  # bytes of all that is known, about
+_EACH: Final = 120  # bytes of one beside its own
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is printed of a row `v` of a relation: SQL of type text. `own`: the relation's key, of SQL type `type`.
+    `ahead`: the JSON between its neighbour and it."""
+
+    relation: str
+    own: str
+    type: str
+    text: str
+    ahead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Objects that stand side by side."""
+
+    parts: tuple[Part, ...]
+
+    def statement(self, letter: str, schema: str, *, scoped: bool) -> str:
+        """The SQL that prints those with the keys of its first parameters, one for each part; the scope is the last."""
+        keys = [f"${number + 1}::text[]" for number in range(len(self.parts))]
+        if scoped:
+            keys[0] = under_scope(keys[0], f"${len(keys) + 1}::text")
+        names = [f"k{number}" for number in range(len(keys))]
+        text, joins = Text(), ""
+        key = f" || {quoted(BETWEEN_KEYS)} || ".join(f"k.{name}" for name in names)
+        for part, name in zip(self.parts, names, strict=True):
+            text.literal(part.ahead).sql(f"coalesce(x{name}.j, 'null')")
+            joins += (
+                f" left join lateral (select {part.text} as j from {schema}.{part.relation} v"
+                f" where v.{part.own} = nullif(k.{name}, '')::{part.type} limit 1) x{name} on true"
+            )
+        return (
+            f"select '{letter}' || {key} as key,"
+            f" {text.render()} as text, (select v.version from {schema}.reference_version v) as version"
+            f" from unnest({', '.join(keys)}) k({', '.join(names)}){joins}"
+        )
+
+
+class Reader(Protocol):
+    """A pool, as it is needed here (storage/pool.py says what the arguments mean)."""
+
+    async def fetch(
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        *,
+        until: float | None = None,
+        read: Callable[[Sequence[Any]], Any],
+        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+    ) -> Any:
+        """What `read` makes of the rows of a statement."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Texts by key, as of a version."""
+
+    version: int
+    texts: dict[bytes, bytes]
+
+    @property
+    def weight(self) -> int:
+        return sum(len(key) + len(text) + _EACH for key, text in self.texts.items())
+
+
+class References:
+    """What a process knows of such objects, by view and by what is printed of them."""
+
+    def __init__(self, weight: int = _WEIGHT) -> None:
+        self._kept: Kept[tuple[str, tuple[Printed, ...]], _Known] = Kept(weight, weight)
+
+    async def filled(
+        self,
+        body: bytes,
+        version: int,
+        references: tuple[Printed, ...],
+        principal: Principal,
+        pool: Reader,
+        until: float,
+    ) -> bytes:
+        """The body with all that its statement left out. Raises what the pool raises."""
+        pieces = body.split(_MARK)
+        if len(pieces) == 1:
+            return body
+        if len(pieces) % 2 == 0:
+            raise RuntimeError("marks that do not agree")
+        keys = pieces[1::2]
+        known = self._kept.get((principal.access.name, references))
+        if known is None or known.version != version:
+            known = _Known(version, {})
+        try:
+            pieces[1::2] = map(known.texts.__getitem__, keys)
+        except KeyError:
+            texts = await self._with(known, {*keys} - known.texts.keys(), references, principal, pool, until)
+            pieces[1::2] = map(texts.__getitem__, keys)
+        return b"".join(pieces)
+
+    async def _with(
+        self,
+        known: _Known,
+        missing: AbstractSet[bytes],
+        references: tuple[Printed, ...],
+        principal: Principal,
+        pool: Reader,
+        until: float,
+    ) -> dict[bytes, bytes]:
+        """The texts that are known, and the missing ones. Of another version those are good for this answer, since all
+        are as new as its rows, but not for the next ones."""
+        access, texts = principal.access, dict(known.texts)
+        for letter, printed in zip(KINDS, references, strict=False):
+            keys = [key[1:].decode().split(BETWEEN_KEYS) for key in sorted(missing) if key[:1] == letter.encode()]
+            if not keys:
+                continue
+            arguments: list[Any] = [list(column) for column in zip(*keys, strict=True)]
+            if access.scoped:
+                arguments.append(principal.scope)
+            statement = printed.statement(letter, access.schema, scoped=access.scoped)
+            read: _Known = await pool.fetch(statement, arguments, until=until, read=_read, again=same)
+            texts |= read.texts
+            before = self._kept.get((access.name, references)) or known  # others may have asked meanwhile
+            if before.version == read.version:
+                read = _Known(read.version, {**before.texts, **read.texts})
+            self._kept.put((access.name, references), read, read.weight)
+        return texts
+
+
+def _read(rows: Sequence[Any]) -> _Known:
+    return _Known(rows[0]["version"], {row["key"]: row["text"] for row in rows})
