@@ -318,10 +318,10 @@ class Engine:
             if request.persisted is not None or principal.only_registered:
                 until = min(until, time.time() + _REGISTERED)
             _found(done.basis, compiled, variables, principal, until)
-        references = compiled.body.references
-        if references:
+        gaps = compiled.body.gaps
+        if gaps.kinds:
             until, pool = ends_at(request, self._limits, done), self._pools[principal.access.name]
-            body = await self._references.filled(found.body, found.version, references, principal, pool, until)
+            body = await self._references.filled(found.body, found.version, gaps, principal, pool, until)
             found = replace(found, body=body)
         return response(found, request.language)
 

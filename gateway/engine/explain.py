@@ -44,7 +44,7 @@ def parameters(statement: Statement) -> Iterator[str]:
         yield f"-- $1 to ${len(CELLS)} of the disclosure: {', '.join(CELLS)}"
     for number, parameter in enumerate(statement.parameters, len(CELLS) + 1 if statement.accounts else 1):
         yield f"-- ${number} {value(parameter)}"
-    for letter, printed in zip(KINDS, statement.references, strict=False):
+    for letter, printed in zip(KINDS, statement.gaps.kinds, strict=False):
         for part in printed.parts:
             yield f"-- \\x01{letter} {part.relation} by {part.own}: {part.text}"
 

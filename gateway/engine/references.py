@@ -11,7 +11,7 @@ for anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -72,6 +72,23 @@ class Printed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """All that a statement leaves out, by letter. `name`: what tells it from others, hashed once."""
+
+    kinds: tuple[Printed, ...] = ()
+    name: str = ""
+
+    @staticmethod
+    def of(kinds: Iterable[Printed]) -> Gaps:
+        """The gaps of these kinds."""
+        found = tuple(kinds)
+        return Gaps(found, repr(found))
+
+
+NO_GAPS: Final = Gaps()
+
+
 class Reader(Protocol):
     """A pool, as it is needed here (storage/pool.py says what the arguments mean)."""
 
@@ -104,13 +121,13 @@ class References:
     """What a process knows of such objects, by view and by what is printed of them."""
 
     def __init__(self, weight: int = _WEIGHT) -> None:
-        self._kept: Kept[tuple[str, tuple[Printed, ...]], _Known] = Kept(weight, weight)
+        self._kept: Kept[tuple[str, str], _Known] = Kept(weight, weight)
 
     async def filled(
         self,
         body: bytes,
         version: int,
-        references: tuple[Printed, ...],
+        gaps: Gaps,
         principal: Principal,
         pool: Reader,
         until: float,
@@ -122,13 +139,13 @@ class References:
         if len(pieces) % 2 == 0:
             raise RuntimeError("marks that do not agree")
         keys = pieces[1::2]
-        known = self._kept.get((principal.access.name, references))
+        known = self._kept.get((principal.access.name, gaps.name))
         if known is None or known.version != version:
             known = _Known(version, {})
         try:
             pieces[1::2] = map(known.texts.__getitem__, keys)
         except KeyError:
-            texts = await self._with(known, {*keys} - known.texts.keys(), references, principal, pool, until)
+            texts = await self._with(known, {*keys} - known.texts.keys(), gaps, principal, pool, until)
             pieces[1::2] = map(texts.__getitem__, keys)
         return b"".join(pieces)
 
@@ -136,7 +153,7 @@ class References:
         self,
         known: _Known,
         missing: AbstractSet[bytes],
-        references: tuple[Printed, ...],
+        gaps: Gaps,
         principal: Principal,
         pool: Reader,
         until: float,
@@ -144,7 +161,7 @@ class References:
         """The texts that are known, and the missing ones. Of another version those are good for this answer, since all
         are as new as its rows, but not for the next ones."""
         access, texts = principal.access, dict(known.texts)
-        for letter, printed in zip(KINDS, references, strict=False):
+        for letter, printed in zip(KINDS, gaps.kinds, strict=False):
             keys = [key[1:].decode().split(BETWEEN_KEYS) for key in sorted(missing) if key[:1] == letter.encode()]
             if not keys:
                 continue
@@ -154,10 +171,10 @@ class References:
             statement = printed.statement(letter, access.schema, scoped=access.scoped)
             read: _Known = await pool.fetch(statement, arguments, until=until, read=_read, again=same)
             texts |= read.texts
-            before = self._kept.get((access.name, references)) or known  # others may have asked meanwhile
+            before = self._kept.get((access.name, gaps.name)) or known  # others may have asked meanwhile
             if before.version == read.version:
                 read = _Known(read.version, {**before.texts, **read.texts})
-            self._kept.put((access.name, references), read, read.weight)
+            self._kept.put((access.name, gaps.name), read, read.weight)
         return texts
 
 

@@ -37,7 +37,7 @@ def read_row(compiled: Compiled, row: Any, principal: Principal) -> Found:
     shows = not accounted and (principal.access.disclosed or bool(compiled.plan.sources))
     snapshot = row["snapshot"] if shows and principal.access.disclosed else None
     shown = (row["shown"] or b"") if shows else b""
-    version = row["version"] if statement.references else 0
+    version = row["version"] if statement.gaps.kinds else 0
     if not statement.keyed:
         return Found(row["body"], shown, snapshot, json.loads(row["denied"]) if narrowed else {}, version)
     body = row["body"]

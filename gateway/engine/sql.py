@@ -28,7 +28,7 @@ from gateway.engine.fragments import Row, Text
 from gateway.engine.pages import Pages
 from gateway.engine.prune import towards
 from gateway.engine.reading import Reading
-from gateway.engine.references import Printed
+from gateway.engine.references import NO_GAPS, Gaps
 from gateway.engine.values import FromPrincipal, Value
 from gateway.storage.views import CELLS, NOT_SHOWN
 
@@ -48,7 +48,7 @@ class Statement:
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
     apiece: tuple[int, ...] = ()  # the same of those that take a text of each request, whatever it asks
     accounts: bool = False  # takes account.CELLS before its parameters, and writes the disclosure
-    references: tuple[Printed, ...] = ()  # what the body leaves to be filled in (references.py)
+    gaps: Gaps = NO_GAPS  # what the body leaves to be filled in (references.py)
 
 
 def body_statement(plan: p.Plan, how: Reading, *, together: bool = False) -> Statement:
@@ -171,8 +171,8 @@ class _Builder(Pages):
         keys: tuple[int, ...] = (),
         apiece: tuple[int, ...] = (),
     ) -> Statement:
-        parameters, references = tuple(self._parameters), tuple(self._references)
-        return Statement(text, parameters, around, keyed, keys, apiece, self._accounts, references)
+        parameters, gaps = tuple(self._parameters), Gaps.of(self._references)
+        return Statement(text, parameters, around, keyed, keys, apiece, self._accounts, gaps)
 
     def _requests(self) -> str:
         """What each of several requests has of its own, a row for each. Not pulled up: a condition on an array would

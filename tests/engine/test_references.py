@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Part, Printed, References
+from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Gaps, Part, Printed, References
 from gateway.errors import StorageUnavailable
 from gateway.storage.database import Database
 from tests.engine import small_world
@@ -194,7 +194,13 @@ async def test_what_changes_often_stays_in_the_rows(world: World, owner: Any) ->
 
 async def test_a_body_whose_marks_do_not_agree_is_no_answer(world: World) -> None:
     printed = Printed((Part("authority", "id", "bigint", "v.name", ""),))
-    asked = (1, (printed,), world.principal("restricted"), world.engine.pools["restricted"], time.monotonic() + 10)
+    asked = (
+        1,
+        Gaps.of([printed]),
+        world.principal("restricted"),
+        world.engine.pools["restricted"],
+        time.monotonic() + 10,
+    )
     with pytest.raises(RuntimeError):
         await References().filled(b'{"a":\x01a7\x01,"b":\x01}', *asked)
     with pytest.raises(StorageUnavailable):
