@@ -47,7 +47,7 @@ from gateway.engine.request import (
     with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
-from gateway.engine.scans import Scans, unread
+from gateway.engine.scans import LARGE, Scans, unread
 from gateway.engine.sql import Statement
 from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import TOO_LONG, Together
@@ -121,7 +121,7 @@ class Engine:
         self._afterwards = Afterwards(account)
         self._identity = identity or IdentityKeys(os.urandom(32), os.urandom(32))
         self._tries = Tries()
-        self._mutations = Mutations(pools, account, limits, sweep, reveal)
+        self._mutations = Mutations(pools, account, limits, sweep, reveal, self._scans)
         self._plans: Kept[tuple[Any, ...], Compiled | tuple[Step, ...]] = Kept(plans, MOST_SQL)
 
     async def answer(
@@ -130,11 +130,12 @@ class Engine:
         request: Request,
         basis: Basis | None = None,
         more: Callable[[Principal, int], None] | None = None,
+        address: Callable[[], str] | None = None,
     ) -> bytes:
         """The response's bytes. Raises Refused; a refusal of an authenticated client is disclosed, too. `basis` is told
         what a public answer stands on. `more` takes further requests of who asks, where this one counts as several;
-        raises RateLimited where there are none."""
-        done = Done(basis=basis, more=more)
+        raises RateLimited where there are none. `address` tells those apart who have no token."""
+        done = Done(basis=basis, more=more, address=address)
         answer = self._with_receipt if request.wants_receipt else self._answer
         body = await self._told(self.accounted(principal, request, done, answer(principal, request, done)))
         if request.tells_cost or done.receipt:
@@ -344,10 +345,14 @@ class Engine:
             # Alone, so that it is known which row was written.
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
-        elif (statement.keys or statement.apiece) and not compiled.plan.sources and not compiled.counts_all:
-            name = principal.access.name
+        elif (
+            (statement.apiece or (statement.keys and rows < LARGE))
+            and not compiled.plan.sources
+            and not compiled.counts_all
+        ):
+            name, asker = principal.access.name, done.asker(principal) if statement.apiece else ""
             row = await self._together[name].row(
-                name, pool, statement, arguments, rows, until, reads_all=compiled.lists_all
+                name, pool, statement, arguments, rows, until, reads_all=compiled.lists_all, asker=asker
             )
             return read((row,))
 
@@ -361,18 +366,22 @@ class Engine:
             )
             return found
 
-        return await self._in_turn(compiled, principal, until, ask)
+        return await self._in_turn(compiled, principal, done, until, ask)
 
     async def _in_turn(
-        self, compiled: Compiled, principal: Principal, until: float, ask: Callable[[bool], Awaitable[T]]
+        self, compiled: Compiled, principal: Principal, done: Done, until: float, ask: Callable[[bool], Awaitable[T]]
     ) -> T:
         """What `ask` brings, when it may read all that this plan may. Raises RateLimited."""
-        if not compiled.lists_all:
-            return await ask(False)
-        if not compiled.counts_all:
-            return await self._scans.page(principal.access.name, until, ask)
-        async with self._scans.turn(principal.access.name, until):
-            return await ask(False)
+        name = principal.access.name
+        if compiled.counts_all:
+            async with self._scans.turn(name, until, done.asker(principal)):
+                return await ask(False)
+        if compiled.lists_all:
+            return await self._scans.page(name, until, done.asker(principal), ask)
+        if done.cost >= LARGE:
+            async with self._scans.large(name, until, done.asker(principal)):
+                return await ask(False)
+        return await ask(False)
 
     async def _document(self, principal: Principal, request: Request) -> Document:
         """What is asked, valid in the asker's contract; whoever may send registered documents alone gets no other."""
@@ -464,7 +473,7 @@ class Engine:
                 arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
                 until = ends_at(request, self._limits, done)
                 find = partial(_find, self._pools[principal.access.name], keys.statement, arguments, until)
-                codes = await self._in_turn(compiled, principal, until, find)
+                codes = await self._in_turn(compiled, principal, done, until, find)
                 for code in codes:
                     if code:
                         by_subject[code] = dict.fromkeys(keys.parts)

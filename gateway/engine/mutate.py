@@ -13,6 +13,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +33,7 @@ from gateway.engine.receipted import of_several
 from gateway.engine.released import released
 from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many, too_many_roots
 from gateway.engine.response import read_row
+from gateway.engine.scans import LARGE, Scans
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
 from gateway.engine.sql import disclosed
@@ -131,7 +133,7 @@ def _payload(planner: Planner, key: str, nodes: list[FieldNode], principal: Prin
 
 class Mutations:
     """Runs mutations. One for each process; `sweep` is called after a reply was kept; `reveal` reads
-    identity numbers."""
+    identity numbers; those with large payloads take turns of `scans`."""
 
     def __init__(
         self,
@@ -140,8 +142,10 @@ class Mutations:
         limits: Limits,
         sweep: Callable[[], Awaitable[None]] | None = None,
         reveal: Reveal | None = None,
+        scans: Scans | None = None,
     ) -> None:
         self._reveal = reveal
+        self._scans = scans or Scans()
         self._pools = pools
         self._account = account
         self._limits = limits
@@ -173,10 +177,13 @@ class Mutations:
         done.released = steps[0].released
         until = ends_at(request, self._limits, done)
         run = _Run(steps, values, variables, principal, request, done, self._account, self._reveal, until)
+        name = principal.access.name
+        large = self._scans.large(name, until, done.asker(principal)) if total >= LARGE else nullcontext()
         try:
-            body = await self._pools[principal.access.name].transaction(
-                run, principal.scope or "", until=until, again=key is not None
-            )
+            async with large:
+                body = await self._pools[name].transaction(
+                    run, principal.scope or "", until=until, again=key is not None
+                )
         except StorageUnavailable as error:
             raise run.told(error) from error
         if key is not None and self._sweep is not None:

@@ -100,6 +100,11 @@ class Done:
     revealed: Sequence[Mapping[str, str]] = ()  # identity numbers in the answer: whose, which field, why
     released: Told | None = None  # the fields of the answer
     more: Callable[[Principal, int], None] | None = None  # takes so many requests more of who asks
+    address: Callable[[], str] | None = None  # of who asks without a token
+
+    def asker(self, principal: Principal) -> str:
+        """Whose it is, where askers take turns: a client's, or an address's."""
+        return principal.client_id or ("" if self.address is None else f"address {self.address()}")
 
     @property
     def asked_sources(self) -> bool:

@@ -22,7 +22,7 @@ from gateway.engine.compile import Planned, bad_values, refuse_bad_values
 from gateway.engine.mutate import Database
 from gateway.engine.request import Done, Limits, Request, check_sizes
 from gateway.engine.values import Fed
-from gateway.errors import BadUserInput, LedgerUnavailable, QueryTooCostly, Refused, StorageUnavailable
+from gateway.errors import BadUserInput, LedgerUnavailable, QueryTooCostly, RateLimited, Refused, StorageUnavailable
 from gateway.storage.pool import same
 
 CHECK: Final = 0.5  # s between two looks at who asks
@@ -102,6 +102,11 @@ class Subscription:
             except (StorageUnavailable, LedgerUnavailable):
                 await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
+                continue
+            except Refused as refused:
+                if refused.code != RateLimited.code:
+                    raise
+                await asyncio.sleep(_PAUSES[-1])  # others' turns are under way: no reason to end it
                 continue
             failures = 0
             if body is not None:

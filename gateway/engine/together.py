@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -67,13 +67,14 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
-    """A request: its parameters, its row to be, and until when it waits (time.monotonic(), s)."""
+    """A request: its parameters, its row to be, until when it waits (time.monotonic(), s), and whose it is."""
 
     arguments: Sequence[Any]
     row: asyncio.Future[Any]
     until: float
+    asker: str
     alone: bool = False  # it was in a statement that took too long
 
 
@@ -98,11 +99,11 @@ class _Group:
         self.lists = lists
         self.reads_all = reads_all  # each of its pages may, where a filter leaves nearly nothing
         self.writes = writes  # each statement waits for the disk in the end
-        self.queued = False  # one of the groups of lists whose turn is to come
+        self.queued: set[str] = set()  # for whom it is one of the groups of lists whose turn is to come
         self.running = 0  # tasks, some of which have a statement under way
         self.asked: set[_Asked] = set()
         self.waiting: list[_Waiter] = []
-        self.begin: Callable[[], None]
+        self.begin: Callable[[str], None]
 
 
 class Together:
@@ -110,7 +111,8 @@ class Together:
 
     Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and three more
     are under way of all of them together: they are smaller than those of one group, and keep PostgreSQL busy for longer
-    than they do us. One that takes longer than most is passed by, until `lists` are under way."""
+    than they do us. One that takes longer than most is passed by, until `lists` are under way. Turns go from one asker
+    to the next, and one is left for another: who asks for much, in however many kinds of lists, waits for itself."""
 
     def __init__(self, *, width: int, lists: int = LISTS, scans: Scans | None = None) -> None:
         self._width = width
@@ -122,7 +124,9 @@ class Together:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._looked = 0.0  # when, last (time.monotonic(), s)
-        self._queue: deque[_Group] = deque()  # of lists
+        self._most_of_one = max(1, lists - 1)
+        self._queue: dict[str, deque[_Group]] = {}  # of lists, by who asks
+        self._held: Counter[str] = Counter()  # turns of each asker
         self._lists: set[_Asked] = set()  # statements of lists under way
         self._turns = 0  # tasks that have one, or are about to
         self._waker: asyncio.TimerHandle | None = None
@@ -137,9 +141,10 @@ class Together:
         until: float | None = None,
         *,
         reads_all: bool = False,
+        asker: str = "",
     ) -> Any:
-        """The row of one request that may read `cost` rows, by `until` (time.monotonic(), s). Raises what the pool
-        raises, for each request of the statement. A statement that all its requests have left is cancelled.
+        """The row of one request of `asker`'s that may read `cost` rows, by `until` (time.monotonic(), s). Raises what
+        the pool raises, for each request of the statement. A statement that all its requests have left is cancelled.
         `reads_all`: it may read all records there are, and is given up sooner (scans.py)."""
         own = len(CELLS) if statement.accounts else 0
         apiece = statement.keys or statement.apiece
@@ -157,18 +162,20 @@ class Together:
             )
             group.begin = partial(self._begin, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        group.waiting.append(_Waiter(arguments, future, _FOREVER if until is None else until))
+        entry = _Waiter(arguments, future, _FOREVER if until is None else until, asker)
+        group.waiting.append(entry)
         if group.lists:
-            self._queue_up(group)
+            self._queue_up(group, (entry,))
         elif group.running < self._at_once(group):
-            group.begin()
+            group.begin(asker)
         return await future
 
-    def _queue_up(self, group: _Group) -> None:
-        """A turn for a group of lists, when it comes."""
-        if group.waiting and not group.queued:
-            group.queued = True
-            self._queue.append(group)
+    def _queue_up(self, group: _Group, waiting: Iterable[_Waiter]) -> None:
+        """A turn for each who waits in a group of lists, when it comes."""
+        for entry in waiting:
+            if entry.asker not in group.queued:
+                group.queued.add(entry.asker)
+                self._queue.setdefault(entry.asker, deque()).append(group)
         self._next()
 
     def _next(self) -> None:
@@ -179,12 +186,19 @@ class Together:
                 if self._waker is None:
                     self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
                 return
-            group = self._queue.popleft()
-            group.queued = False
-            if group.waiting:
+            asker = next((one for one in self._queue if self._held[one] < self._most_of_one), None)
+            if asker is None:
+                return  # until one of its turns has ended
+            own = self._queue.pop(asker)
+            group = own.popleft()
+            if own:
+                self._queue[asker] = own  # behind all others
+            group.queued.discard(asker)
+            if any(entry.asker == asker for entry in group.waiting):
                 self._turns += 1
-                group.begin()
-            else:
+                self._held[asker] += 1
+                group.begin(asker)
+            else:  # others took it along
                 self._drop(group)
 
     def _wake(self) -> None:
@@ -198,10 +212,11 @@ class Together:
             until = None
         return until is not None
 
-    def _begin(self, group: _Group, pool: Reader, statement: Statement) -> None:
+    def _begin(self, group: _Group, pool: Reader, statement: Statement, asker: str) -> None:
         # A task runs in the next turn of the loop: who asks in this turn is in the same statement.
         loop = asyncio.get_running_loop()
-        self._start(group, (self._turn if group.lists else self._run)(group, pool, statement))
+        lists = group.lists
+        self._start(group, self._turn(group, pool, statement, asker) if lists else self._run(group, pool, statement))
         if self._timer is None:
             self._looked = time.monotonic()
             self._timer = loop.call_later(_LOOK, self._look)
@@ -285,7 +300,7 @@ class Together:
             for entry in left:
                 entry.alone = True  # which of them takes so long is not known
             group.waiting[:0] = left
-            self._queue_up(group)
+            self._queue_up(group, left)
         else:  # only of those that may read all
             for entry in left:
                 self._start(group, self._scan(group, pool, statement, entry))
@@ -294,7 +309,7 @@ class Together:
         """One that takes long, when its turn comes."""
         until = entry.until if entry.until < _FOREVER else time.monotonic() + _NO_DEADLINE
         try:
-            async with self._scans.turn(group.key[0], until):
+            async with self._scans.turn(group.key[0], until, entry.asker):
                 if not entry.row.done():
                     await self._ask(group, pool, statement, [entry], waited=True)
         except RateLimited as error:
@@ -305,22 +320,34 @@ class Together:
         finally:
             self._ended(group)
 
-    async def _turn(self, group: _Group, pool: Reader, statement: Statement) -> None:
-        """One statement of a group of lists."""
+    async def _turn(self, group: _Group, pool: Reader, statement: Statement, asker: str) -> None:
+        """One statement of a group of lists, in a turn of an asker's."""
         try:
-            apart = (group.waiting and group.waiting[0].alone) or self._asks_apart(group.key)
-            size = 1 if apart else min(group.most, _size(len(group.waiting), 1))
-            taken, group.waiting = group.waiting[:size], group.waiting[size:]
-            if group.waiting:
-                self._queue_up(group)
-            batch = [entry for entry in taken if not entry.row.done()]
+            batch = self._taken(group, asker)
+            self._queue_up(group, group.waiting)
             if batch:
                 fault = await self._ask(group, pool, statement, batch, counted=True)
                 self._faulty(group, batch, fault)
         finally:
             self._turns -= 1
+            self._held[asker] -= 1
+            if not self._held[asker]:
+                del self._held[asker]
             self._ended(group)
-            self._queue_up(group)
+            self._queue_up(group, group.waiting)
+
+    def _taken(self, group: _Group, asker: str) -> list[_Waiter]:
+        """The requests of the next statement of lists: the asker's first, and others that go along. None where that
+        went along with another's."""
+        waiting = [entry for entry in group.waiting if not entry.row.done()]
+        first = next((entry for entry in waiting if entry.asker == asker), None)
+        taken = [] if first is None else [first]
+        if first is not None and not first.alone and not self._asks_apart(group.key):
+            size = min(group.most, _size(len(waiting), 1))
+            taken += [entry for entry in waiting if entry is not first and not entry.alone][: size - 1]
+        gone = set(map(id, taken))
+        group.waiting = [entry for entry in waiting if id(entry) not in gone]
+        return taken
 
     def _at_once(self, group: _Group) -> int:
         """Statements of a group under way, at most. While one that writes waits for the disk, PostgreSQL can have
@@ -363,10 +390,10 @@ class Together:
             _expire(group.waiting, now, crowded if apart else _unanswered)
             group.waiting = [entry for entry in group.waiting if not entry.row.done()]
             if group.lists:
-                self._queue_up(group)
+                self._queue_up(group, group.waiting)
                 self._drop(group)
             elif group.waiting and group.running < self._beside_slow(group, now):
-                group.begin()
+                group.begin("")
         self._timer = asyncio.get_running_loop().call_later(_LOOK, self._look) if self._groups else None
 
     def _keep_apart(self, key: tuple[Any, ...], now: float) -> None:

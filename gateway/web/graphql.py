@@ -141,7 +141,8 @@ class GraphQLEndpoint:
                 self._answered[view].inc()
                 return
             basis = None if begun is None else Basis()
-            answer = self._engine.answer(principal, request, basis, partial(self.more, scope))
+            more, address = partial(self.more, scope), partial(self._throttle.address, scope)
+            answer = self._engine.answer(principal, request, basis, more, address)
             body = await self._leaving.unless_left(receive, answer)
             if kept is not None and begun is not None and basis is not None:
                 self._learn(scope, raw, kept.put(raw, begun, basis, body), usual, headers)
@@ -199,7 +200,8 @@ class GraphQLEndpoint:
         """The response as a stream of events. Raises what refuses it before it has begun."""
         subscription = await self._engine.subscribe(principal, request)
         if subscription is None:
-            await sse.whole(send, await self._engine.answer(principal, request, None, partial(self.more, scope)))
+            more, address = partial(self.more, scope), partial(self._throttle.address, scope)
+            await sse.whole(send, await self._engine.answer(principal, request, None, more, address))
             return
         with self._streams.seats.seat(principal, self._throttle.address(scope)):
             authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")

@@ -271,7 +271,8 @@ class _Socket:
         subscription = await self._all.engine.subscribe(principal, request)
         if subscription is None:
             more = partial(self._all.endpoint.more, self._scope)
-            await self._next(name, await self._all.engine.answer(principal, request, None, more))
+            answer = self._all.engine.answer(principal, request, None, more, lambda: self._address)
+            await self._next(name, await answer)
             self._all.endpoint.answered(self._view)
             return
         assert self._who is not None

@@ -4,8 +4,10 @@ their order, a refusal changes nothing; and a consent is seen and revoked by its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 
 from gateway.auth.principal import Principal
-from gateway.engine.execute import Engine, Request
+from gateway.engine import mutate
+from gateway.engine.execute import Engine, Limits, Request
+from gateway.engine.scans import LARGE_ONES
 from gateway.errors import Refused
 from gateway.storage.database import Database
 from tests.engine import small_world
@@ -356,3 +360,20 @@ async def test_its_deadline_holds(database: Database, world: World, owner: Conne
         assert asyncio.get_running_loop().time() - began > 0.25
     assert refused[0][0] == "STORAGE_UNAVAILABLE"
     assert "nothing was disclosed" in refused[0][1]
+
+
+async def test_large_payloads_wait_for_their_turn(
+    engine: Engine, world: World, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A payload may read as much as any question."""
+    who, before = world.principal("restricted"), await count(owner)
+    view = who.under_scope().access.name
+    monkeypatch.setattr(mutate, "LARGE", 1)
+    monkeypatch.setattr(engine._mutations, "_limits", Limits(cost=50_000, cost_public=5_000, storage=0.4))
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(LARGE_ONES):
+            await stack.enter_async_context(engine._scans.large(view, time.monotonic() + 60, str(number)))
+        refused = await ask(engine, who, WHOLE, {"input": given()})
+    assert refused[0][0] == "RATE_LIMITED"
+    assert await count(owner) == before
+    assert "recordConsent" in await ask(engine, who, WHOLE, {"input": given()})

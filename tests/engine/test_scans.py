@@ -1,21 +1,24 @@
 """Promises: what may read all records waits for its turn, one in each view, and whoever else asks is answered meanwhile
-as if nobody read them; whose turn does not come in time is told to narrow the filter or to come again."""
+as if nobody read them; large ones are few at once; turns go from one asker to the next and none is lost; whose turn
+does not come in time is told to ask for less or to come again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import random
 import statistics
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
-from gateway.engine import scans, together
+from gateway.engine import execute, scans, together
 from gateway.engine.execute import Engine, Limits, Request
-from gateway.engine.scans import TRIED, Scans
+from gateway.engine.scans import LARGE_ONES, TRIED, Scans, Turns
 from gateway.errors import RateLimited, Refused
 from gateway.schema.contracts import build_contracts
 from gateway.storage.database import Database
@@ -110,9 +113,9 @@ async def test_pages_of_a_rare_kind_wait_too(
     true = Scans.turn
 
     @contextlib.asynccontextmanager
-    async def turn(self: Scans, access: str, until: float, *, tries: bool = False) -> AsyncIterator[None]:
+    async def turn(self: Scans, access: str, until: float, asker: str, *, tries: bool = False) -> AsyncIterator[None]:
         nonlocal now, most
-        async with true(self, access, until, tries=tries) if controlled else contextlib.nullcontext():
+        async with true(self, access, until, asker, tries=tries) if controlled else contextlib.nullcontext():
             now += not tries
             most = max(most, now)
             try:
@@ -158,6 +161,83 @@ async def test_turns_come_in_the_order_of_asking() -> None:
     calls[3].cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     assert came == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+@pytest.mark.parametrize("kind", ["turn", "large"])
+async def test_turns_go_from_one_asker_to_the_next(kind: str, controlled: bool) -> None:
+    """Who asks once waits for two of each other's at most, however many it has; without the control for all."""
+    turns, came = Scans(large=1), []
+
+    async def ask(asker: str) -> None:
+        async with getattr(turns, kind)("public", time.monotonic() + 60, asker if controlled else ""):
+            await asyncio.sleep(0)
+            came.append(asker)
+
+    await asyncio.gather(*[ask(asker) for asker in ["much"] * 20 + ["more"] * 20 + ["once"]])
+    assert (came.index("once") <= 4) == controlled
+
+
+async def test_no_turn_is_lost_whenever_somebody_leaves() -> None:
+    """Also in the moment in which it is handed over."""
+    draw = random.Random(6527)
+    for most in (1, 3):
+        turns, held, highest = Turns(most), 0, 0
+
+        async def ask(asker: str, turns: Turns = turns) -> None:
+            nonlocal held, highest
+            await turns.take(asker)
+            held += 1
+            highest = max(highest, held)
+            try:
+                for _ in range(draw.randrange(3)):
+                    await asyncio.sleep(0)
+            finally:
+                held -= 1
+                turns.give(asker)
+
+        tasks = [asyncio.create_task(ask(draw.choice("abc"))) for _ in range(600)]
+        while not all(task.done() for task in tasks):
+            for task in draw.sample(tasks, 5):
+                task.cancel()
+            await asyncio.sleep(0)
+        assert highest == most
+        assert any(not task.cancelled() for task in tasks)
+        assert (turns._free, turns._held, turns._waiting) == (most, {}, {})
+
+
+async def test_large_ones_of_one_client_hold_up_no_other(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are under way by few, whatever makes them large; and whoever asks for little waits for none of them."""
+    monkeypatch.setattr(execute, "LARGE", 21)
+    until = time.monotonic() + 60
+    limits = Limits(cost=50_000, cost_public=50_000, storage=0.4)
+    engine = Engine(build_contracts(), many.engine.pools, many.account, many.sources, limits)  # type: ignore[arg-type]
+    large = {
+        "by codes": Request(
+            "query L($u: [Uscc!]!) { subjects(usccs: $u) { records { totalCount } } }",
+            None,
+            {"u": [small_world.SHOP] * 2},
+        ),
+        "by code": Request(
+            "query L($u: Uscc!) { subject(uscc: $u) { records(first: 30) { totalCount } } }",
+            None,
+            {"u": small_world.SHOP},
+        ),
+        "changes": Request("{ recordChanges { edges { cursor } } }"),
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(LARGE_ONES):
+            await stack.enter_async_context(engine._scans.large("restricted", until, str(number)))
+        for request in large.values():
+            with pytest.raises(Refused) as caught:
+                await engine.answer(many.principal("restricted"), replace(request, arrived=time.monotonic()))
+            assert caught.value.code == "RATE_LIMITED"
+            assert "shorter lists" in caught.value.errors[0].en
+        small = Request("query S($u: Uscc!) { subject(uscc: $u) { name } }", None, {"u": small_world.SHOP})
+        assert b"errors" not in await engine.answer(many.principal("restricted"), small)
+    for request in large.values():
+        answer = await engine.answer(many.principal("restricted"), replace(request, arrived=time.monotonic()))
+        assert b"errors" not in answer
 
 
 async def test_the_refusal_reaches_the_client(many: World) -> None:

@@ -426,3 +426,35 @@ async def test_what_was_slow_is_forgotten_when_its_time_is_over(monkeypatch: pyt
     await asyncio.sleep(0.1)
     together._keep_apart(("public", "select"), time.monotonic())
     assert len(together._apart) == 1
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+@pytest.mark.parametrize("kinds", [40, 1])
+async def test_one_askers_many_lists_hold_up_no_others(kinds: int, controlled: bool) -> None:
+    """In many kinds of lists or in the very one that the other asks for, alone or not: it has the next turn. Without
+    the control it is the last, and then its time is over."""
+    order: list[str] = []
+
+    class Measured(Slow):
+        """A pool whose statements take a moment."""
+
+        async def fetch(self, sql: str, arguments: Sequence[Any], *, read: Callable[[Any], Any], **_: Any) -> Any:
+            (texts,) = arguments
+            order.extend(texts)
+            await asyncio.sleep(0.01)
+            return read([self.row(list(texts), [len(text) for text in texts], "\x1d".join(texts).encode())])
+
+    pool, together = Measured(), Together(width=1)
+    statements = [Statement(f"select {n}", (), keyed=False, apiece=(0,)) for n in range(kinds)]
+    for statement in statements:
+        together._keep_apart(("public", statement.text, "[]"), time.monotonic())
+    calls = [
+        together.row("public", pool, statements[n % kinds], [[f"much {n}"]], 1, asker="much" if controlled else "")
+        for n in range(40)
+    ]
+    own = together.row("public", pool, statements[0], [["once"]], 1, asker="once" if controlled else "")
+    await asyncio.gather(*calls, own)
+    assert len(order) == 41
+    assert (order.index("once") <= 5) == controlled
+    assert not together._held
+    assert not together._queue
