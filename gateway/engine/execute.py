@@ -47,7 +47,7 @@ from gateway.engine.request import (
     with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
-from gateway.engine.scans import LARGE, Scans, unread
+from gateway.engine.scans import LARGE, Scans, Turns, unread
 from gateway.engine.sql import Statement
 from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import TOO_LONG, Together
@@ -106,7 +106,7 @@ class Engine:
         self._documents = Documents(contracts, limits=limits.contracts)
         self._pools = pools
         self._changes = changes
-        self._turns = asyncio.Semaphore(_TURNS)
+        self._turns = Turns(_TURNS)
         self._account = account
         self._receipts = receipts
         self._sources = sources
@@ -488,8 +488,9 @@ class Engine:
         began = time.monotonic()
         done.asking = wanted
         inquire = partial(self._before_inquiry, principal, request, done)
-        consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
-        done.asking, done.sources = (), consulted.statuses
+        async with done.aside():
+            consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
+            done.asking, done.sources = (), consulted.statuses
         done.waited = time.monotonic() - began
         for feed in compiled.keys:
             fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -101,6 +102,7 @@ class Done:
     released: Told | None = None  # the fields of the answer
     more: Callable[[Principal, int], None] | None = None  # takes so many requests more of who asks
     address: Callable[[], str] | None = None  # of who asks without a token
+    aside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext  # while sources are asked
 
     def asker(self, principal: Principal) -> str:
         """Whose it is, where askers take turns: a client's, or an address's."""

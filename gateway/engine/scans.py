@@ -75,6 +75,31 @@ class Turns:
             raise
 
 
+class Turn:
+    """One of them, for as long as a block lasts; not while what it does has nothing to do with them."""
+
+    def __init__(self, turns: Turns, asker: str) -> None:
+        self._turns = turns
+        self._asker = asker
+        self._has = False
+
+    async def __aenter__(self) -> None:
+        await self._turns.take(self._asker)
+        self._has = True
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._has:
+            self._has = False
+            self._turns.give(self._asker)
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncIterator[None]:
+        """Give it to others meanwhile. What fails meanwhile does not wait for another."""
+        await self.__aexit__()
+        yield
+        await self.__aenter__()
+
+
 class Scans:
     """The turns of one process. `large`: how many large ones are under way in a view."""
 

@@ -21,6 +21,7 @@ from gateway.engine.bookmarks import of_the_bookmark
 from gateway.engine.compile import Planned, bad_values, refuse_bad_values
 from gateway.engine.mutate import Database
 from gateway.engine.request import Done, Limits, Request, check_sizes
+from gateway.engine.scans import Turn, Turns
 from gateway.engine.values import Fed
 from gateway.errors import BadUserInput, LedgerUnavailable, QueryTooCostly, RateLimited, Refused, StorageUnavailable
 from gateway.storage.pool import same
@@ -78,12 +79,10 @@ def _name(value: Any) -> str:
 
 
 class Subscription:
-    """One subscription that has begun, at `place`. `turns` bounds how many of a process ask at once, so that they
-    never take all connections from those who wait for one answer."""
+    """One subscription that has begun, at `place`. `turns` bounds how many of a process ask the database at once, so
+    that they never take all connections from those who wait for one answer. Who waits for a source holds none."""
 
-    def __init__(
-        self, engine: Answering, changes: Changes, request: Request, place: int, turns: asyncio.Semaphore
-    ) -> None:
+    def __init__(self, engine: Answering, changes: Changes, request: Request, place: int, turns: Turns) -> None:
         self._engine = engine
         self._changes = changes
         self._request = request
@@ -137,7 +136,9 @@ class Subscription:
 
     async def _answer(self, principal: Principal, request: Request, done: Done, until: int) -> bytes | None:
         """The response of the next row up to `until`; None where this asker has none."""
-        async with self._turns:
+        turn = Turn(self._turns, done.asker(principal))
+        async with turn:
+            done.aside = turn.aside
             planned = await self._engine.planned(principal, request, done)
             found = await self._look(planned, until)
             if found is None:
@@ -167,7 +168,7 @@ async def begin(
     principal: Principal,
     request: Request,
     done: Done,
-    turns: asyncio.Semaphore,
+    turns: Turns,
 ) -> Subscription:
     """A subscription, checked as far as it can be before its first event. Raises ClientErrors, Refused."""
     planned = await engine.planned(principal, request, done)
