@@ -21,7 +21,6 @@ from graphql import (
     OperationType,
     VariableNode,
     Visitor,
-    parse,
     visit,
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged
@@ -30,6 +29,7 @@ from gateway.engine import wording
 from gateway.engine.kept import Kept
 from gateway.engine.persons import NONE, Secrets, refuse_numbers, secrets_of
 from gateway.engine.size import Size, check_limits, check_size, fits, nested_too_deeply
+from gateway.engine.syntax import parse, unlink
 from gateway.engine.validation import errors_of
 from gateway.engine.variables import Coercer
 from gateway.errors import BadUserInput, ClientError, ParseFailed, QueryTooCostly, Refused, ValidationFailed
@@ -130,7 +130,7 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
             ]
         )
     try:
-        node = parse(text, max_tokens=MOST_TOKENS, allow_empty_selection_sets=False)
+        node = parse(text, MOST_TOKENS)
     except GraphQLSyntaxError as error:
         raise Refused([_syntax_error(error)]) from None
     except RecursionError:
@@ -149,17 +149,7 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
         refuse_numbers(text, node)
         return made
     finally:
-        _unlink(node)
-
-
-def _unlink(node: DocumentNode) -> None:
-    """Take the tokens of a document apart. Each knows the one before and the one after: a tree that holds them is never
-    free of circles, and only the collector could clear it away, which looks at everything there is."""
-    token = node.loc.start_token if node.loc else None
-    while token is not None:
-        following = token.next
-        token.prev = token.next = None
-        token = following
+        unlink(node.loc.start_token if node.loc else None)
 
 
 def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNode, size: Size) -> Document:
