@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphql import (
     FieldNode,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
@@ -46,16 +47,19 @@ class _Info:
     schema: GraphQLSchema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """One selected field: how its value is found, and what of it is selected. `typename` is a value known before."""
+    """How the value of a selected field is found, and what of it is selected, by response key. `typename` is a value
+    known before. Fields of which the same is asked are one step."""
 
-    key: str
     field: GraphQLField | None
     arguments: Mapping[str, Any]
     leaf: GraphQLScalarType | GraphQLEnumType | None
-    below: tuple[_Step, ...] = ()
+    below: _Steps = ()
     typename: str = ""
+
+
+_Steps: TypeAlias = tuple[tuple[str, _Step], ...]
 
 
 def introspect(document: Document, operation: Operation, key: str, variables: Mapping[str, Any]) -> str:
@@ -67,13 +71,13 @@ def introspect(document: Document, operation: Operation, key: str, variables: Ma
     nodes = collect(collected, root, [operation.node.selection_set])[key]
     walk = _Walk(collected, conditions)
     name = nodes[0].name.value
-    step = walk.step(key, _ROOTS.get(name) or root.fields[name], nodes)
+    step = walk.step(_ROOTS.get(name) or root.fields[name], nodes)
     if name not in _ROOTS and len(step.below) > MOST_SDL:
         raise QueryTooCostly(
             f"{name} has {len(step.below)} fields, {MOST_SDL} are allowed; ask for sdl once",
             f"{name} 包含 {len(step.below)} 个字段，上限为 {MOST_SDL} 个，请只查询一次 sdl",
         )
-    found = walk.values((step,), None)
+    found = walk.values(((key, step),), None)
     return json.dumps(found[key], ensure_ascii=False)
 
 
@@ -85,8 +89,10 @@ class _Walk:
         self._variables = variables
         self._info = _Info(document.schema)
         self._found = 0
+        self._steps: dict[tuple[object, ...], _Step] = {}
+        self._known: dict[tuple[int, int], tuple[Any, int]] = {}
 
-    def step(self, key: str, field: GraphQLField, nodes: list[FieldNode]) -> _Step:
+    def step(self, field: GraphQLField, nodes: list[FieldNode]) -> _Step:
         """What is selected of one field."""
         given = read_arguments(field, nodes[0], self._variables)
         arguments = {
@@ -96,39 +102,60 @@ class _Walk:
         }
         named = get_named_type(field.type)
         if isinstance(named, GraphQLScalarType | GraphQLEnumType):
-            return _Step(key, field, arguments, named)
+            return self._once(_Step(field, arguments, named))
         assert isinstance(named, GraphQLObjectType)  # introspection has no interface
         sets = [node.selection_set for node in nodes if node.selection_set is not None]
         below = [
-            _Step(own, None, {}, None, typename=named.name)
+            (own, self._once(_Step(None, {}, None, typename=named.name)))
             if inner[0].name.value == "__typename"
-            else self.step(own, named.fields[inner[0].name.value], inner)
+            else (own, self.step(named.fields[inner[0].name.value], inner))
             for own, inner in collect(self._document, named, sets).items()
         ]
-        return _Step(key, field, arguments, None, tuple(below))
+        return self._once(_Step(field, arguments, None, tuple(below)))
 
-    def values(self, steps: tuple[_Step, ...], source: Any) -> dict[str, Any]:
-        """What is selected of one object."""
-        self._found += len(steps)
+    def _once(self, step: _Step) -> _Step:
+        """The step that asks for the same as this one. Those below it are so already."""
+        return self._steps.setdefault((id(step.field), *step.arguments.items(), step.typename, step.below), step)
+
+    def values(self, steps: _Steps, source: Any) -> dict[str, Any]:
+        """What is selected of one object. What is asked of a type again is not looked up again, and counts again."""
+        self._count(len(steps))
+        is_type = isinstance(source, GraphQLNamedType)  # which the schema holds, so that nothing else has its identity
+        made = {}
+        for key, step in steps:
+            if step.field is None:
+                made[key] = step.typename
+                continue
+            if not is_type or step.leaf is not None:
+                made[key] = self._value(step, step.field, source)
+                continue
+            known = self._known.get((id(step), id(source)))
+            if known is None:
+                before = self._found
+                made[key] = self._value(step, step.field, source)
+                self._known[id(step), id(source)] = made[key], self._found - before
+            else:
+                made[key], count = known
+                self._count(count)
+        return made
+
+    def _count(self, values: int) -> None:
+        self._found += values
         if self._found > MOST_INTROSPECTED:
             raise QueryTooCostly(
                 f"the introspection asks for more than {MOST_INTROSPECTED} values; ask for fewer, or read"
                 " /schema/{view}.graphql",
                 f"内省查询的取值超过 {MOST_INTROSPECTED} 个，请减少，或直接读取 /schema/{{view}}.graphql",
             )
-        made = {}
-        for step in steps:
-            if step.field is None:
-                made[step.key] = step.typename
-                continue
-            resolve = step.field.resolve
-            assert resolve is not None  # each of introspection has one
-            found = resolve(source, self._info, **step.arguments)
-            if found is not None and type(found) not in _AS_IT_IS:
-                several = isinstance(found, Iterable)
-                found = [self._one(step, one) for one in found] if several else self._one(step, found)
-            made[step.key] = found
-        return made
+
+    def _value(self, step: _Step, field: GraphQLField, source: Any) -> Any:
+        """What a step finds of an object."""
+        resolve = field.resolve
+        assert resolve is not None  # each of introspection has one
+        found = resolve(source, self._info, **step.arguments)
+        if found is None or type(found) in _AS_IT_IS:
+            return found
+        return [self._one(step, one) for one in found] if isinstance(found, Iterable) else self._one(step, found)
 
     def _one(self, step: _Step, found: Any) -> Any:
         return self.values(step.below, found) if step.leaf is None else step.leaf.serialize(found)

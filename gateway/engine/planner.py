@@ -44,6 +44,7 @@ class Planner:
         self._feeds: dict[tuple[str, Value | None], str] = {}
         self._planned = 0
         self._once: dict[tuple[object, ...], p.Field] = {}
+        self._related_once: dict[tuple[object, ...], tuple[p.Field, int]] = {}
 
     @property
     def _schema(self) -> GraphQLSchema:
@@ -155,8 +156,8 @@ class Planner:
             fields.append(self._once[known])
         return tuple(fields)
 
-    def _count(self) -> None:
-        self._planned += 1
+    def _count(self, fields: int = 1) -> None:
+        self._planned += fields
         if self._planned > MOST_PLANNED:
             raise _too_many()
 
@@ -200,6 +201,26 @@ class Planner:
         return True
 
     def _related(
+        self,
+        resolve: b.Resolve,
+        shown: bool,
+        field: GraphQLField,
+        named: GraphQLNamedType,
+        key: str,
+        nodes: list[FieldNode],
+    ) -> p.Field:
+        """Rows that a resolver says, wherever the field stands: of a fragment in several places it is planned once."""
+        known = (key, id(field), *map(id, nodes))
+        if known in self._related_once:
+            made, fields = self._related_once[known]
+            self._count(fields)
+            return made
+        before = self._planned
+        made = self._rows(resolve, shown, field, named, key, nodes)
+        self._related_once[known] = (made, self._planned - before)
+        return made
+
+    def _rows(
         self,
         resolve: b.Resolve,
         shown: bool,
