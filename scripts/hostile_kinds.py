@@ -84,6 +84,12 @@ def _chain(count: int) -> str:
     return links + f"fragment f{count} on Query{{a:__typename b:sources{{code}}}}"
 
 
+def _circle(operations: int, uses: int) -> str:
+    """Fragments in a circle, of which one has all that operations use: measured in a circle it seems to be empty."""
+    circle = "fragment f on Query{...g subjects(usccs:[" + "$a" * uses + "]){name}}fragment g on Query{...f}"
+    return circle + _operations(operations, "query q#($a:Uscc!){...g}")
+
+
 def _values(lists: Iterable[str]) -> str:
     return "[" + ",".join(lists) + "]"
 
@@ -135,6 +141,10 @@ KINDS: dict[str, Hostile] = {
     "operations with variables in fragments": Hostile(
         _operations(50, "query q#($a:String!){...f0}")
         + "fragment f0 on Query{" + _many(60, "a#:codeList(name:$a){code}") + "}"
+    ),
+    "operations over a circle of fragments, with variables": Hostile(_circle(70, 280)),
+    "operations with as many variables as there may be": Hostile(
+        _operations(13, "query q#($a:Uscc!){...f}") + "fragment f on Query{subjects(usccs:[" + "$a" * 290 + "]){x}}"
     ),
     "unused fragments": Hostile("{__typename}" + _many(200, "fragment f# on Query{__typename}")),
     "unused variables": Hostile("query(" + _many(360, "$a#:Int") + "){__typename}"),

@@ -45,10 +45,11 @@ from graphql import (
     get_named_type,
     is_input_type,
     is_required_argument,
-    is_type_sub_type_of,
     type_from_ast,
 )
 from graphql.utilities import do_types_overlap, validate_input_literal
+
+from gateway.engine.usages import may_stand
 
 _TYPENAME: Final = "__typename"
 _INTROSPECTION: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
@@ -217,11 +218,7 @@ class _Walk:
         if found is None:
             raise _NotProvedError
         given, has_value = found
-        if isinstance(kind, GraphQLNonNull) and not isinstance(given, GraphQLNonNull):
-            if not has_value and not has_default:
-                raise _NotProvedError
-            kind = kind.of_type
-        if given is not kind and not is_type_sub_type_of(self._schema, given, kind):
+        if not may_stand(self._schema, given, kind, has_value=has_value, has_default=has_default):
             raise _NotProvedError
         self.used.add(name)
 

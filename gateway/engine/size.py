@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from graphql import (
     ConstDirectiveNode,
@@ -71,6 +71,9 @@ class _Size(NamedTuple):
     places: int = 0
 
 
+_NOTHING: Final = _Size()
+
+
 def check_size(document: DocumentNode) -> Size:
     """The document's size. Raises Refused where it is too deep, too long, or means too many fields for anybody."""
     if len(document.definitions) > MOST_DEFINITIONS:
@@ -78,7 +81,7 @@ def check_size(document: DocumentNode) -> Size:
     measure = _Measure(document)
     depth = fields = aliases = places = fragments = 0
     for definition in document.definitions:
-        found = _Size()
+        found = _NOTHING
         if isinstance(definition, FragmentDefinitionNode):
             fragments += 1
             found = measure.fragment(definition.name.value, 0)
@@ -139,8 +142,8 @@ class _Measure:
         if known is None:
             definition = self._fragments.get(name)
             if definition is None:
-                return _Size()
-            self._known[name] = _Size()
+                return _NOTHING
+            self._known[name] = _NOTHING
             known = self._known[name] = self.selection_set(definition.selection_set, level)
         return known
 
@@ -151,7 +154,7 @@ class _Measure:
         deepest = total = aliases = places = 0
         keys: dict[str, int] = {}
         for selection in node.selections:
-            inner = _Size()
+            inner = _NOTHING
             places += 1 + _values_of(selection)
             if isinstance(selection, FragmentSpreadNode):
                 inner = self.fragment(selection.name.value, level + 1)
@@ -163,10 +166,11 @@ class _Measure:
                     aliases += selection.alias is not None
                 if selection.selection_set is not None:
                     inner = self.selection_set(selection.selection_set, level + 1)
-            deepest = max(deepest, inner.levels)
-            total += inner.fields
-            aliases += inner.aliases
-            places += inner.places
+            if inner is not _NOTHING:
+                deepest = max(deepest, inner.levels)
+                total += inner.fields
+                aliases += inner.aliases
+                places += inner.places
         if level + deepest >= MOST_DEPTH:
             raise Refused([nested_too_deeply([_place(node)])])
         if len(node.selections) > MOST_SELECTIONS or max(keys.values(), default=0) > MOST_REPEATED:

@@ -158,7 +158,7 @@ def test_the_comparison_finds_a_wrong_expression(what: str, monkeypatch: pytest.
     assert any(ours != theirs for ours, theirs in map(both, texts(5_000)))
 
 
-@pytest.mark.parametrize("text", ["{ viewer { view } }", "{ a", '{ a(b: "\\x") }', "{a" * 300, "{a " * 9_000])
+@pytest.mark.parametrize("text", ["{ viewer { view } }", "{ a }", "{ a", '{ a(b: "\\x") }', "{a" * 300, "{a " * 9_000])
 def test_nothing_waits_for_the_collector(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither what is kept nor what is refused. Without the control each refused text leaves all its tokens."""
 
