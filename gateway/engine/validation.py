@@ -43,8 +43,9 @@ from gateway.engine.plain import is_plainly_valid
 from gateway.engine.size import MOST_PLACES
 from gateway.engine.usages import may_stand, usages_of
 
-# Descriptions say nothing that could be wrong.
-_KEYS: Final = {kind: tuple(key for key in keys if key != "description") for kind, keys in QUERY_DOCUMENT_KEYS.items()}
+# What is walked: no rule looks at descriptions, or at names apart from what has them, and names are half of all nodes.
+_PASSED_BY: Final = {"description", "name", "alias"}
+_KEYS: Final = {kind: tuple(key for key in keys if key not in _PASSED_BY) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
 
 # Any of the texts → rules that find something only where one of them stands.
 _ONLY_WITH: Final[tuple[tuple[tuple[str, ...], frozenset[str]], ...]] = (
