@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from gateway.auth.principal import Principal
@@ -81,12 +82,16 @@ class Gaps:
 
     @staticmethod
     def of(kinds: Iterable[Printed]) -> Gaps:
-        """The gaps of these kinds."""
-        found = tuple(kinds)
-        return Gaps(found, repr(found))
+        """The gaps of these kinds; one object for all plans that have them, of which a process keeps thousands."""
+        return _gaps(tuple(kinds))
 
 
 NO_GAPS: Final = Gaps()
+
+
+@lru_cache(maxsize=500)
+def _gaps(kinds: tuple[Printed, ...]) -> Gaps:
+    return Gaps(kinds, repr(kinds))
 
 
 class Reader(Protocol):

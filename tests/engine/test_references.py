@@ -209,6 +209,14 @@ async def test_a_body_whose_marks_do_not_agree_is_no_answer(world: World) -> Non
         await References().filled(b'{"a":\x01x\x01}', *asked)
 
 
+def test_plans_share_what_they_leave_out() -> None:
+    made = [
+        Gaps.of([Printed((Part("authority", "id", "bigint", "v." + name, ""),))]) for name in ("name", "name", "uscc")
+    ]
+    assert made[0] is made[1]
+    assert made[0] != made[2]
+
+
 # The version --------------------------------------------------------------------------------------------------------
 
 
