@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from gateway.errors import LedgerUnavailable, StorageUnavailable
-from gateway.storage.views import ABSENT, BETWEEN, CELLS
+from gateway.storage.views import ABSENT, APART, BETWEEN, CELLS
 
 
 def new_id() -> str:
@@ -96,24 +96,31 @@ class Account(Protocol):
 _cells = attrgetter(*CELLS)
 
 
-def cells(disclosure: Disclosure) -> list[bytes | None]:
+def cells(disclosure: Disclosure) -> bytes:
     """The values of CELLS, as a view's function takes them. Raises LedgerUnavailable for text that can't be stored."""
-    made: list[bytes | None] = []
-    for value in _cells(disclosure):
-        if isinstance(value, str):
-            try:
-                value = value.encode()
-            except UnicodeEncodeError as error:
-                raise ledger_unavailable() from error
-        made.append(value)
+    made = list(_cells(disclosure))
     for place in _HASHES:
-        found = made[place]
-        if found is not None:
-            made[place] = found.hex().encode()
-    whole = b"".join([value for value in made if value is not None])
-    if any(byte in whole for byte in _UNSAFE):
-        raise ledger_unavailable()  # no purpose and no JSON has them: cells would be cut at the wrong place
-    return made
+        if made[place] is not None:
+            made[place] = made[place].hex()
+    try:
+        texts = [v if isinstance(v, str) else ABSENT if v is None else str(v, "utf-8") for v in made]
+        line = BETWEEN.join(texts).encode()
+    except UnicodeError as error:
+        raise ledger_unavailable() from error
+    # No purpose and no JSON has separators: it would be cut at the wrong place. Counted, since most cells have neither.
+    if (
+        line.count(_BETWEEN) != len(texts) - 1
+        or line.count(_ABSENT) != made.count(None)
+        or APART in line
+        or b"\0" in line
+    ):
+        raise ledger_unavailable()
+    return line
+
+
+def joined(lines: Sequence[bytes]) -> bytes:
+    """The cells of several answers, of one statement."""
+    return APART.join(lines)
 
 
 def with_new_ids(arguments: Sequence[Any]) -> list[Any]:
@@ -122,21 +129,19 @@ def with_new_ids(arguments: Sequence[Any]) -> list[Any]:
     Whether the first attempt was committed nobody knows. Then it is a disclosure of an answer that never left, which
     is allowed; two rows of one id would not be.
     """
-    again = list(arguments)
-    count = again[_ID].count(BETWEEN) + 1
-    again[_ID] = BETWEEN.join([new_id().encode() for _ in range(count)])
-    return again
+    lines: bytes = arguments[0]
+    again = [new_id().encode() + line[line.index(_BETWEEN) :] for line in lines.split(APART)]
+    return [joined(again), *arguments[1:]]
 
 
 def id_in(arguments: Sequence[Any]) -> str:
     """The id of the one disclosure that these parameters of a body statement write."""
-    found: bytes = arguments[_ID]
-    return found.decode()
+    line: bytes = arguments[0]
+    return line[: line.index(_BETWEEN)].decode()
 
 
-_ID: Final = CELLS.index("id")
 _HASHES: Final = tuple(CELLS.index(name) for name in ("document_hash", "fields_hash", "basis_hash"))
-_UNSAFE: Final = (BETWEEN, ABSENT, b"\0")
+_BETWEEN, _ABSENT = BETWEEN.encode(), ABSENT.encode()
 
 
 def ledger_unavailable() -> LedgerUnavailable:

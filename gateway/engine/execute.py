@@ -296,7 +296,7 @@ class Engine:
         if accounts:
             made = disclosure(principal, request, done)
             await self._account.tell(made)
-            arguments[:0] = cells(made)
+            arguments.insert(0, cells(made))
         try:
             found = await self._read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:

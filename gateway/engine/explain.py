@@ -41,8 +41,8 @@ def describe_step(step: Step, access: Access) -> tuple[str, str]:
 def parameters(statement: Statement) -> Iterator[str]:
     """A line for each parameter of a statement, those of the disclosure in one; and for what is filled in."""
     if statement.accounts:
-        yield f"-- $1 to ${len(CELLS)} of the disclosure: {', '.join(CELLS)}"
-    for number, parameter in enumerate(statement.parameters, len(CELLS) + 1 if statement.accounts else 1):
+        yield f"-- $1 of the disclosure: {', '.join(CELLS)}"
+    for number, parameter in enumerate(statement.parameters, 1 + statement.accounts):
         yield f"-- ${number} {value(parameter)}"
     for letter, printed in zip(KINDS, statement.gaps.kinds, strict=False):
         for part in printed.parts:

@@ -18,7 +18,6 @@ from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Part, Printed
 from gateway.engine.values import Fed, FromPrincipal, Value
 from gateway.errors import Forbidden
 from gateway.storage.catalogue import RELATIONS
-from gateway.storage.views import CELLS
 
 # Evaluated only for a code that is not on record: the UUIDv5 of its hash (RFC 9562 §5.5), and as core.node_id, which
 # view roles may not call.
@@ -39,7 +38,7 @@ class Fields:
         self._how = how
         self._schema = how.access.schema
         self._accounts = how.accounts and mode == "shown"
-        self._first = len(CELLS) + 1 if self._accounts else 1  # number of the first parameter that is not the account's
+        self._first = 1 + self._accounts  # number of the first parameter that is not the account's
         self._mode = mode  # shown: UUIDs for the disclosure; refresh, keys: USCCs at sections
         self._feed = feed
         self._parameters: dict[Value, int] = {}

@@ -42,7 +42,6 @@ from gateway.engine.values import Places
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.storage.lane import Ask
 from gateway.storage.persons import masked_identity
-from gateway.storage.views import CELLS
 from gateway.storage.writes import WRITES
 
 T = TypeVar("T")
@@ -366,8 +365,8 @@ class _Run:
         self, ask: Ask, shown: Sequence[tuple[str, str | None]], told: Sequence[Sequence[Mapping[str, str]]] = ()
     ) -> None:
         self._stage = "account"
-        ids = f"string_to_array(${len(CELLS) + 1}::text, ',')::uuid[]"
-        sql = f"select {disclosed(self._schema, 'disclose_one', ids, f'${len(CELLS) + 2}::text')}"
+        ids = "string_to_array($2::text, ',')::uuid[]"
+        sql = f"select {disclosed(self._schema, 'disclose_one', ids, '$3::text')}"
         for place, (subjects, seen) in enumerate(shown):
             revealed = told[place] if place < len(told) else ()
             snapshot = None if seen is None else seen.encode()
@@ -378,7 +377,7 @@ class _Run:
                 await self._account.record(made)
                 continue
             await self._account.tell(made)
-            (row,) = await ask(sql, [*cells(made), subjects, seen])
+            (row,) = await ask(sql, [cells(made), subjects, seen])
             if row["disclosed"] != 1:
                 raise RuntimeError("an answer without its disclosure")
 

@@ -30,7 +30,7 @@ from gateway.engine.prune import towards
 from gateway.engine.reading import Reading
 from gateway.engine.references import NO_GAPS, Gaps
 from gateway.engine.values import FromPrincipal, Value
-from gateway.storage.views import CELLS, NOT_SHOWN
+from gateway.storage.views import NOT_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Statement:
     keyed: bool = False  # one root field, asked for by code: `denied` has places of its key list, comma separated
     keys: tuple[int, ...] = ()  # places of the parameters that take codes, where several requests may share it
     apiece: tuple[int, ...] = ()  # the same of those that take a text of each request, whatever it asks
-    accounts: bool = False  # takes account.CELLS before its parameters, and writes the disclosure
+    accounts: bool = False  # takes the cells of its disclosure (account.py) before its parameters, and writes it
     gaps: Gaps = NO_GAPS  # what the body leaves to be filled in (references.py)
 
 
@@ -81,9 +81,8 @@ def next_statement(plan: p.Plan, how: Reading) -> Statement:
 
 
 def disclosed(schema: str, function: str, ids: str, snapshot: str) -> str:
-    """The column that writes a disclosure and tells how many: its CELLS are the statement's first parameters."""
-    cells = ", ".join(f"${number}::text" for number in range(1, len(CELLS) + 1))
-    return f"{schema}.{function}({cells}, {ids}, {snapshot}) as disclosed"
+    """The column that writes a disclosure and tells how many: its cells are the statement's first parameter."""
+    return f"{schema}.{function}($1::text, {ids}, {snapshot}) as disclosed"
 
 
 class _Builder(Pages):

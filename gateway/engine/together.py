@@ -22,13 +22,12 @@ from typing import Any, Final, Protocol
 
 import asyncpg
 
-from gateway.engine.account import with_new_ids
+from gateway.engine.account import joined, with_new_ids
 from gateway.engine.scans import TRIED, Scans, crowded
 from gateway.engine.sql import Statement
 from gateway.errors import RateLimited, StorageUnavailable
 from gateway.storage.faults import NoLane
 from gateway.storage.pool import same, storage_unavailable
-from gateway.storage.views import ABSENT, BETWEEN, CELLS
 
 _LEAST = 2  # fewer are not worth a statement of their own
 _MOST = 16  # requests of one statement, so that two take turns: while PostgreSQL has one, we have the other
@@ -146,7 +145,7 @@ class Together:
         """The row of one request of `asker`'s that may read `cost` rows, by `until` (time.monotonic(), s). Raises what
         the pool raises, for each request of the statement. A statement that all its requests have left is cancelled.
         `reads_all`: it may read all records there are, and is given up sooner (scans.py)."""
-        own = len(CELLS) if statement.accounts else 0
+        own = 1 if statement.accounts else 0
         apiece = statement.keys or statement.apiece
         others = [value for place, value in enumerate(arguments) if place >= own and place not in apiece]
         key = (access, statement.text, repr(others))
@@ -486,8 +485,7 @@ def _merged(statement: Statement, batch: Sequence[Sequence[Any]]) -> list[Any]:
     """The arguments of all as those of one statement."""
     merged = list(batch[0])
     if statement.accounts:
-        own = list(zip(*[arguments[: len(CELLS)] for arguments in batch], strict=True))
-        merged[: len(CELLS)] = [BETWEEN.join([ABSENT if c is None else c for c in column]) for column in own]
+        merged[0] = joined([arguments[0] for arguments in batch])
     for place in statement.keys:
         merged[place] = ",".join([arguments[place] for arguments in batch])
     for place in statement.apiece:

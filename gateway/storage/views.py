@@ -51,8 +51,8 @@ def function(definition: SourceFunction, access: Access) -> str:
     )
 
 
-# What a body statement hands to its view's function `disclose` of each of its answers, as text in this order; subjects
-# and snapshot it has found itself.
+# What a body statement hands to its view's function `disclose` of each of its answers, as one text in this order, first
+# the id (account.py gives new ones); subjects and snapshot it has found itself.
 _CELLS = {
     "id": "::uuid",
     "client_id": "",
@@ -70,14 +70,14 @@ _CELLS = {
 }
 _HASHES = ("document_hash", "fields_hash", "basis_hash")
 CELLS = tuple(_CELLS)
-BETWEEN, ABSENT = b"\x1f", b"\x1e"  # of the cells of several answers in one parameter; a null
+BETWEEN, ABSENT = "\x1f", "\x1e"  # of an answer's cells; a null among them
+APART = b"\x1d"  # of several answers in one parameter
 NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclosed
 
 
 def _values(row: str) -> str:
-    return ", ".join(
-        f"decode({row}.{name}, 'hex')" if name in _HASHES else f"{row}.{name}{cast}" for name, cast in _CELLS.items()
-    )
+    cells = [(name, f"{row}.cell[{place}]", cast) for place, (name, cast) in enumerate(_CELLS.items(), 1)]
+    return ", ".join(f"decode({cell}, 'hex')" if name in _HASHES else f"{cell}{cast}" for name, cell, cast in cells)
 
 
 def disclose(access: Access) -> str:
@@ -85,36 +85,40 @@ def disclose(access: Access) -> str:
 
     They add disclosures of answers in this view and return how many; nothing else can be done with them.
 
-    Of `disclose` each parameter has the cells of several answers, separated by the unit separator (0x1F); 0x1E is null.
-    `shown` has the subjects' UUIDs, comma separated, of each answer, semicolons between; `-` where nothing came out.
-    `disclose_one` takes those of one answer as they are, its subjects as an array: null where nothing came out.
+    `cells` has those of an answer, the unit separator (0x1F) between them; 0x1E is null. Of `disclose` it has those of
+    several answers, the group separator (0x1D) between them, and `shown` has the subjects' UUIDs, comma separated, of
+    each answer, semicolons between; `-` where nothing came out. `disclose_one` takes the subjects of its one answer as
+    an array: null where nothing came out.
     """
-    between, absent = (f"e'\\x{byte.hex()}'" for byte in (BETWEEN, ABSENT))
-    arrays = ", ".join(f"string_to_array({name}, {between}, {absent})" for name in _CELLS)
+    between, absent, apart = (f"e'\\x{ord(byte):02x}'" for byte in (BETWEEN, ABSENT, APART))
     into = f"insert into ledger.disclosure ({', '.join(_CELLS)}, view, outcome, subject_ids, snapshot)"
-    parameters = ", ".join(f"{name} text" for name in _CELLS)
+    # `offset 0`: cut once, not for each cell.
     return f"""\
-create function {access.schema}.disclose_one({parameters}, shown uuid[], snapshot text) returns bigint
+create function {access.schema}.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         {into}
-        select {_values("disclose_one")},
+        select {_values("d")},
             '{access.contract}', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        from (select string_to_array(disclose_one.cells, {between}, {absent}) as cell offset 0) d
         where disclose_one.shown is not null
         returning 1
     )
     select count(*) from written;
 end;
-create function {access.schema}.disclose({parameters}, shown text, snapshot text) returns bigint
+create function {access.schema}.disclose(cells text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         {into}
         select {_values("d")},
             '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
-        from unnest({arrays},
-            string_to_array(disclose.shown, ';')) d({", ".join(_CELLS)}, shown)
+        from (
+            select string_to_array(a.cells, {between}, {absent}) as cell, a.shown
+            from unnest(string_to_array(disclose.cells, {apart}), string_to_array(disclose.shown, ';')) a(cells, shown)
+            offset 0
+        ) d
         where d.shown is distinct from '{NOT_SHOWN}'
         returning 1
     )

@@ -156,24 +156,24 @@ def test_cells() -> None:
             fields=Told("{}"),
         )
     )
-    assert dict(zip(CELLS, made, strict=True)) == {
-        "id": b"1",
-        "client_id": b"c",
-        "organisation_uscc": b"o",
-        "matter": b"m",
-        "case_number": "示例〔2026〕1号".encode(),
-        "on_behalf_of": None,
-        "operation_name": None,
-        "document_hash": b"01ff",
-        "variables": None,
-        "sources": b"{}",
-        "withheld": b"{}",
-        "fields_hash": b"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",  # sha256sum
-        "basis_hash": None,
+    assert dict(zip(CELLS, made.decode().split("\x1f"), strict=True)) == {
+        "id": "1",
+        "client_id": "c",
+        "organisation_uscc": "o",
+        "matter": "m",
+        "case_number": "示例〔2026〕1号",
+        "on_behalf_of": "\x1e",
+        "operation_name": "\x1e",
+        "document_hash": "01ff",
+        "variables": "\x1e",
+        "sources": "{}",
+        "withheld": "{}",
+        "fields_hash": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",  # sha256sum
+        "basis_hash": "\x1e",
     }
 
 
-@pytest.mark.parametrize("case", ["a\x1fb", "\x1e", "a\0", "\ud800"])
+@pytest.mark.parametrize("case", ["a\x1fb", "\x1f", "\x1e", "a\x1e", "a\x1db", "a\0", "\ud800"])
 def test_text_that_would_be_cut_at_the_wrong_place(case: str) -> None:
     """A case number with a separator would give one request's account to another's."""
     with pytest.raises(LedgerUnavailable):

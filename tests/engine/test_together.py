@@ -17,7 +17,6 @@ from gateway.engine.execute import Request
 from gateway.engine.sql import Statement
 from gateway.engine.together import Together, width
 from gateway.errors import StorageUnavailable
-from gateway.storage.views import BETWEEN, CELLS
 from tests.engine import small_world
 from tests.engine.conftest import World
 
@@ -121,24 +120,22 @@ async def test_answers_that_can_not_be_told_apart_reach_nobody() -> None:
     assert all(isinstance(row, RuntimeError) for row in rows)
 
 
-ACCOUNTING = Statement("select", (), keyed=True, keys=(len(CELLS),), accounts=True)
+ACCOUNTING = Statement("select", (), keyed=True, keys=(1,), accounts=True)
 
 
 async def with_cells(pool: Slow, codes: Sequence[str]) -> list[Any]:
-    """All at once, each with a disclosure of its own client, the second without a case."""
+    """All at once, each with a disclosure of its own client."""
     together = Together(width=1)
-    own = [[f"{name} {code}".encode() for name in CELLS] for code in codes]
-    own[1][CELLS.index("case_number")] = None  # type: ignore[call-overload]
     pool.let.set()
-    calls = [together.row("restricted", pool, ACCOUNTING, [*c, code]) for c, code in zip(own, codes, strict=True)]
+    calls = [together.row("restricted", pool, ACCOUNTING, [f"id {c}\x1fclient {c}".encode(), c]) for c in codes]
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
 @pytest.mark.parametrize(("waiting", "writes", "expected"), [(300, True, 2), (300, False, 1), (60, True, 1)])
 async def test_one_that_writes_has_another_beside_it_where_many_wait(waiting: int, writes: bool, expected: int) -> None:
     """While PostgreSQL waits for the disk it has something to do."""
-    pool, together = Slow(place=len(CELLS) * writes), Together(width=1)
-    own: list[Any] = [b""] * len(CELLS) if writes else []
+    pool, together = Slow(place=int(writes)), Together(width=1)
+    own: list[Any] = [b""] if writes else []
     statement = ACCOUNTING if writes else STATEMENT
     more = [] if writes else ["id", 20]
     calls = asyncio.gather(
@@ -154,23 +151,22 @@ async def test_one_that_writes_has_another_beside_it_where_many_wait(waiting: in
 
 async def test_disclosures_of_all_go_with_the_statement() -> None:
     """Who asks and why may differ from request to request: it is no reason for a statement of its own."""
-    pool = Slow(place=len(CELLS))
+    pool = Slow(place=1)
     pool.disclosed = 3
     rows = await with_cells(pool, ["A", "B", "C"])
     assert [(row["body"], row["disclosed"]) for row in rows] == [(b"A", 1), (b"B", 1), (b"C", 1)]
     (arguments,) = pool.asked
-    assert arguments[CELLS.index("client_id")] == b"client_id A\x1fclient_id B\x1fclient_id C"
-    assert arguments[CELLS.index("case_number")] == b"case_number A\x1f\x1e\x1fcase_number C"
+    assert arguments[0] == b"id A\x1fclient A\x1did B\x1fclient B\x1did C\x1fclient C"
 
 
 async def test_fewer_disclosures_than_answers_and_nobody_gets_one() -> None:
-    pool = Slow(place=len(CELLS))
+    pool = Slow(place=1)
     pool.disclosed = 2
     assert all(isinstance(row, RuntimeError) for row in await with_cells(pool, ["A", "B", "C"]))
 
 
 async def test_data_that_the_database_refuses_is_refused_alone() -> None:
-    pool = Slow(place=len(CELLS))
+    pool = Slow(place=1)
     pool.guilty, pool.disclosed = "B", 1
     rows = await with_cells(pool, ["A", "B", "C"])
     assert (rows[0]["body"], rows[2]["body"]) == (b"A", b"C")
@@ -270,14 +266,14 @@ async def test_who_asks_by_itself_after_a_statement_was_given_up_is_disclosed_an
     monkeypatch.setattr(together_module, "TRIED", 0.01)
     monkeypatch.setattr(together_module, "_SLOW", 0.01)
     monkeypatch.setattr(together_module, "_LOOK", 0.01)
-    statement = Statement("select", (), keyed=False, apiece=(len(CELLS),), accounts=True)
+    statement = Statement("select", (), keyed=False, apiece=(1,), accounts=True)
     pool, together = GivenUp(), Together(width=1)
-    own = [[f"{name} {code}".encode() for name in CELLS] for code in "AB"]
-    calls = [together.row("restricted", pool, statement, [*o, [c]]) for o, c in zip(own, "AB", strict=True)]
+    calls = [together.row("restricted", pool, statement, [f"id {c}\x1fclient {c}".encode(), [c]]) for c in "AB"]
     assert all(isinstance(one, StorageUnavailable) for one in await asyncio.gather(*calls, return_exceptions=True))
-    assert [arguments[len(CELLS)] for arguments in pool.asked] == [["A", "B"], ["A"], ["B"]]
-    place = CELLS.index("id")
-    assert len({one for arguments in pool.asked for one in arguments[place].split(BETWEEN)}) == 4
+    assert [arguments[1] for arguments in pool.asked] == [["A", "B"], ["A"], ["B"]]
+    lines = [line.split(b"\x1f") for arguments in pool.asked for line in arguments[0].split(b"\x1d")]
+    assert len({id for id, _ in lines}) == 4
+    assert [client for _, client in lines] == [b"client A", b"client B"] * 2
     assert not together._apart  # each by itself was quick: it may have been the disk
 
 

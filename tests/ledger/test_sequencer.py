@@ -165,8 +165,8 @@ async def test_a_views_role_does_not_stop_the_log(database: Database, log: TestL
     """What no leaf can be made of is refused, or none in any reasonable time; a second row of an id is logged under
     another."""
     write = (
-        "select v_restricted.disclose_one($1, 'c', 'u', 'GRANT', '1', null, null, null, $3, '{}', '{}', null, null,"
-        " $2::text::uuid[], null)"
+        "select v_restricted.disclose_one(array_to_string(array[$1, 'c', 'u', 'GRANT', '1', null, null, null, $3, '{}',"
+        " '{}', null, null], e'\\x1f', e'\\x1e'), $2::text::uuid[], null)"
     )
     taken, other = str(uuid4()), str(uuid4())
     await log.owner.execute(

@@ -22,7 +22,6 @@ from gateway.settings import Settings
 from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.pool import Pool
 from gateway.storage.roles import ROLES, role_name, script
-from gateway.storage.views import CELLS
 
 INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [None]
 
@@ -107,12 +106,11 @@ async def answers(database: Database) -> None:
 async def discloses(database: Database) -> None:
     """A view's role writes its disclosures, also where functions are planned anew each time (before 18)."""
     values = cells(Disclosure("client", "organisation", "RESTRICTED", "GRANT", "示例〔2026〕1号", "ANSWERED"))
-    parameters = ", ".join(f"${n}::text" for n in range(1, len(CELLS) + 1))
     pool = Pool(database.dsn("restricted"), size=1)
     owner = await asyncpg.connect(database.migrate_dsn)
     try:
-        for call in ("disclose_one({}, '{{}}', '1:1:')", "disclose({}, '', '1:1:')"):
-            row = await pool.fetchrow(f"select v_restricted.{call.format(parameters)} as disclosed", values)
+        for call in ("disclose_one($1, '{}', '1:1:')", "disclose($1, '', '1:1:')"):
+            row = await pool.fetchrow(f"select v_restricted.{call} as disclosed", [values])
             assert row["disclosed"] == 1
         rows = await owner.fetch("select case_number, view, subject_ids from ledger.disclosure")
         assert [tuple(row) for row in rows] == [("示例〔2026〕1号", "RESTRICTED", [])] * 2

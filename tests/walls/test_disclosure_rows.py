@@ -141,8 +141,8 @@ NO_SOURCES = (
 async def test_sources_of_another_shape_break_no_page(world: World, database: Database, owner: Connection) -> None:
     """They are refused when a view's role writes them; of what stands there already the rest is shown."""
     write = (
-        "select v_restricted.disclose_one($1, 'c', 'u', 'GRANT', '1', null, null, null, null, $2, '{}', null, null,"
-        " $3::text::uuid[], null)"
+        "select v_restricted.disclose_one(array_to_string(array[$1, 'c', 'u', 'GRANT', '1', null, null, null, null, $2,"
+        " '{}', null, null], e'\\x1f', e'\\x1e'), $3::text::uuid[], null)"
     )
     view = await asyncpg.connect(database.dsn("restricted"))
     refused = []

@@ -61,8 +61,7 @@ def arguments(statement: Statement, values: list[Any]) -> list[Any]:
     """The arguments of a body statement, those of its disclosure made up."""
     if not statement.accounts:
         return values
-    own = cells(Disclosure("client", "organisation", "", "GRANT", "case", ""))
-    return [*(None if cell is None else cell.decode() for cell in own), *values]
+    return [cells(Disclosure("client", "organisation", "", "GRANT", "case", "")).decode(), *values]
 
 
 @dataclass

@@ -1519,27 +1519,31 @@ create function v_restricted.change_end() returns bigint language sql stable sec
 begin atomic
     select e.position from core.change_end e;
 end;
-create function v_restricted.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown uuid[], snapshot text) returns bigint
+create function v_restricted.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld, decode(disclose_one.fields_hash, 'hex'), decode(disclose_one.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'RESTRICTED', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        from (select string_to_array(disclose_one.cells, e'\x1f', e'\x1e') as cell offset 0) d
         where disclose_one.shown is not null
         returning 1
     )
     select count(*) from written;
 end;
-create function v_restricted.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown text, snapshot text) returns bigint
+create function v_restricted.disclose(cells text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld, decode(d.fields_hash, 'hex'), decode(d.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
-        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'), string_to_array(fields_hash, e'\x1f', e'\x1e'), string_to_array(basis_hash, e'\x1f', e'\x1e'),
-            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, shown)
+        from (
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            offset 0
+        ) d
         where d.shown is distinct from '-'
         returning 1
     )
@@ -2693,27 +2697,31 @@ create function v_restricted_scoped.change_end() returns bigint language sql sta
 begin atomic
     select e.position from core.change_end e;
 end;
-create function v_restricted_scoped.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown uuid[], snapshot text) returns bigint
+create function v_restricted_scoped.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld, decode(disclose_one.fields_hash, 'hex'), decode(disclose_one.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'RESTRICTED', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        from (select string_to_array(disclose_one.cells, e'\x1f', e'\x1e') as cell offset 0) d
         where disclose_one.shown is not null
         returning 1
     )
     select count(*) from written;
 end;
-create function v_restricted_scoped.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown text, snapshot text) returns bigint
+create function v_restricted_scoped.disclose(cells text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld, decode(d.fields_hash, 'hex'), decode(d.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
-        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'), string_to_array(fields_hash, e'\x1f', e'\x1e'), string_to_array(basis_hash, e'\x1f', e'\x1e'),
-            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, shown)
+        from (
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            offset 0
+        ) d
         where d.shown is distinct from '-'
         returning 1
     )
@@ -3872,27 +3880,31 @@ create function v_self.change_end() returns bigint language sql stable security 
 begin atomic
     select e.position from core.change_end e;
 end;
-create function v_self.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown uuid[], snapshot text) returns bigint
+create function v_self.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld, decode(disclose_one.fields_hash, 'hex'), decode(disclose_one.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'SELF', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        from (select string_to_array(disclose_one.cells, e'\x1f', e'\x1e') as cell offset 0) d
         where disclose_one.shown is not null
         returning 1
     )
     select count(*) from written;
 end;
-create function v_self.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown text, snapshot text) returns bigint
+create function v_self.disclose(cells text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld, decode(d.fields_hash, 'hex'), decode(d.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'SELF', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
-        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'), string_to_array(fields_hash, e'\x1f', e'\x1e'), string_to_array(basis_hash, e'\x1f', e'\x1e'),
-            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, shown)
+        from (
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            offset 0
+        ) d
         where d.shown is distinct from '-'
         returning 1
     )
@@ -5099,27 +5111,31 @@ create function v_internal.change_end() returns bigint language sql stable secur
 begin atomic
     select e.position from core.change_end e;
 end;
-create function v_internal.disclose_one(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown uuid[], snapshot text) returns bigint
+create function v_internal.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select disclose_one.id::uuid, disclose_one.client_id, disclose_one.organisation_uscc, disclose_one.matter, disclose_one.case_number, disclose_one.on_behalf_of, disclose_one.operation_name, decode(disclose_one.document_hash, 'hex'), disclose_one.variables, disclose_one.sources, disclose_one.withheld, decode(disclose_one.fields_hash, 'hex'), decode(disclose_one.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'INTERNAL', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
+        from (select string_to_array(disclose_one.cells, e'\x1f', e'\x1e') as cell offset 0) d
         where disclose_one.shown is not null
         returning 1
     )
     select count(*) from written;
 end;
-create function v_internal.disclose(id text, client_id text, organisation_uscc text, matter text, case_number text, on_behalf_of text, operation_name text, document_hash text, variables text, sources text, withheld text, fields_hash text, basis_hash text, shown text, snapshot text) returns bigint
+create function v_internal.disclose(cells text, shown text, snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
         insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
-        select d.id::uuid, d.client_id, d.organisation_uscc, d.matter, d.case_number, d.on_behalf_of, d.operation_name, decode(d.document_hash, 'hex'), d.variables, d.sources, d.withheld, decode(d.fields_hash, 'hex'), decode(d.basis_hash, 'hex'),
+        select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
             'INTERNAL', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
-        from unnest(string_to_array(id, e'\x1f', e'\x1e'), string_to_array(client_id, e'\x1f', e'\x1e'), string_to_array(organisation_uscc, e'\x1f', e'\x1e'), string_to_array(matter, e'\x1f', e'\x1e'), string_to_array(case_number, e'\x1f', e'\x1e'), string_to_array(on_behalf_of, e'\x1f', e'\x1e'), string_to_array(operation_name, e'\x1f', e'\x1e'), string_to_array(document_hash, e'\x1f', e'\x1e'), string_to_array(variables, e'\x1f', e'\x1e'), string_to_array(sources, e'\x1f', e'\x1e'), string_to_array(withheld, e'\x1f', e'\x1e'), string_to_array(fields_hash, e'\x1f', e'\x1e'), string_to_array(basis_hash, e'\x1f', e'\x1e'),
-            string_to_array(disclose.shown, ';')) d(id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, shown)
+        from (
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            offset 0
+        ) d
         where d.shown is distinct from '-'
         returning 1
     )
