@@ -72,6 +72,9 @@ _HASHES = ("document_hash", "fields_hash", "basis_hash")
 CELLS = tuple(_CELLS)
 BETWEEN, ABSENT = "\x1f", "\x1e"  # of an answer's cells; a null among them
 APART = b"\x1d"  # of several answers in one parameter
+# The salts of several answers are made of one UUID, which the statement draws and nobody keeps: to draw one opens the
+# system's source of randomness, where PostgreSQL was built without OpenSSL. A subselect by itself is evaluated once.
+_SALT = "left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.n)), 'hex'), 32)::uuid"
 NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclosed
 
 
@@ -111,12 +114,14 @@ create function {access.schema}.disclose(cells text, shown text, snapshot text) 
     language sql volatile security definer
 begin atomic
     with written as (
-        {into}
+        {into[:-1]}, salt)
         select {_values("d")},
-            '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+            '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
+            {_SALT}
         from (
-            select string_to_array(a.cells, {between}, {absent}) as cell, a.shown
-            from unnest(string_to_array(disclose.cells, {apart}), string_to_array(disclose.shown, ';')) a(cells, shown)
+            select string_to_array(a.cells, {between}, {absent}) as cell, a.shown, a.n
+            from unnest(string_to_array(disclose.cells, {apart}), string_to_array(disclose.shown, ';'))
+                with ordinality a(cells, shown, n)
             offset 0
         ) d
         where d.shown is distinct from '{NOT_SHOWN}'

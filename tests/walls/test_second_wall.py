@@ -243,6 +243,23 @@ async def test_disclosures_of_several_answers(connections: dict[str, Connection]
     assert [tuple(row) for row in rows] == [(first, "c", [first, second]), (third, "f", [])]
 
 
+async def test_each_disclosure_has_a_salt_of_its_own(connections: dict[str, Connection], owner: Connection) -> None:
+    """In whatever statement: the same cells are written ten times, under other ids, some of them by one statement and
+    several statements by one transaction. Else who knows one row could try out another's."""
+    cells = "translate('|c|o|m|salted|~|~|~|~|{}|{}|~|~', '|~', e'\\x1f\\x1e')"
+    lines = f"select string_agg(gen_random_uuid() || {cells}, e'\\x1d') from generate_series(1, 10)"
+    sql = f"select v_restricted.disclose(({lines}), repeat(';', 9), '1:1:')"
+    async with connections["restricted"].transaction():
+        assert [await connections["restricted"].fetchval(sql) for _ in range(10)] == [10] * 10
+    one = f"select v_restricted.disclose_one(gen_random_uuid() || {cells}, '{{}}', '1:1:')"
+    assert [await connections["restricted"].fetchval(one) for _ in range(10)] == [1] * 10
+    salts = [r["salt"] for r in await owner.fetch("select salt from ledger.disclosure where case_number = 'salted'")]
+    assert None not in salts
+    assert len(set(salts)) == len(salts) == 110
+    # What is the same in all of them is nothing: each byte takes many values.
+    assert min(len(set(column)) for column in zip(*[salt.bytes for salt in salts[:100]], strict=True)) > 50
+
+
 PERSON = "select v_{}.person(repeat('00', 32), '示例')"
 
 

@@ -1536,12 +1536,14 @@ create function v_restricted.disclose(cells text, shown text, snapshot text) ret
     language sql volatile security definer
 begin atomic
     with written as (
-        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot, salt)
         select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
-            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
+            left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.n)), 'hex'), 32)::uuid
         from (
-            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
-            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown, a.n
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';'))
+                with ordinality a(cells, shown, n)
             offset 0
         ) d
         where d.shown is distinct from '-'
@@ -2714,12 +2716,14 @@ create function v_restricted_scoped.disclose(cells text, shown text, snapshot te
     language sql volatile security definer
 begin atomic
     with written as (
-        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot, salt)
         select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
-            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+            'RESTRICTED', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
+            left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.n)), 'hex'), 32)::uuid
         from (
-            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
-            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown, a.n
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';'))
+                with ordinality a(cells, shown, n)
             offset 0
         ) d
         where d.shown is distinct from '-'
@@ -3897,12 +3901,14 @@ create function v_self.disclose(cells text, shown text, snapshot text) returns b
     language sql volatile security definer
 begin atomic
     with written as (
-        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot, salt)
         select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
-            'SELF', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+            'SELF', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
+            left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.n)), 'hex'), 32)::uuid
         from (
-            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
-            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown, a.n
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';'))
+                with ordinality a(cells, shown, n)
             offset 0
         ) d
         where d.shown is distinct from '-'
@@ -5128,12 +5134,14 @@ create function v_internal.disclose(cells text, shown text, snapshot text) retur
     language sql volatile security definer
 begin atomic
     with written as (
-        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot)
+        insert into ledger.disclosure (id, client_id, organisation_uscc, matter, case_number, on_behalf_of, operation_name, document_hash, variables, sources, withheld, fields_hash, basis_hash, view, outcome, subject_ids, snapshot, salt)
         select d.cell[1]::uuid, d.cell[2], d.cell[3], d.cell[4], d.cell[5], d.cell[6], d.cell[7], decode(d.cell[8], 'hex'), d.cell[9], d.cell[10], d.cell[11], decode(d.cell[12], 'hex'), decode(d.cell[13], 'hex'),
-            'INTERNAL', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot
+            'INTERNAL', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
+            left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.n)), 'hex'), 32)::uuid
         from (
-            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown
-            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';')) a(cells, shown)
+            select string_to_array(a.cells, e'\x1f', e'\x1e') as cell, a.shown, a.n
+            from unnest(string_to_array(disclose.cells, e'\x1d'), string_to_array(disclose.shown, ';'))
+                with ordinality a(cells, shown, n)
             offset 0
         ) d
         where d.shown is distinct from '-'
