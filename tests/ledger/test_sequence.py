@@ -321,3 +321,50 @@ async def test_a_month_that_is_over_goes_when_the_log_has_it_and_the_log_says_so
     }  # fmt: skip
     numbers = [row["number"] for row in await log.fetch("select number from ledger.subject_entry order by number")]
     assert numbers == [1, 2, 3, 4, 5]
+
+
+TEXTS = (
+    "client_id", "organisation_uscc", "matter", "case_number", "on_behalf_of", "operation_name", "variables",
+    "snapshot", "sources", "withheld",
+)  # fmt: skip
+MOST = 2**24  # bytes of all texts
+
+
+def bounded(subjects: str, long: str, length: int) -> str:
+    """A row whose texts have so many bytes together, nearly all of them in one column."""
+    texts = dict.fromkeys(TEXTS, "'{}'")
+    texts[long] = f"'{{\"é\":\"' || repeat('x', {length - 2 * len(TEXTS) - 7}) || '\"}}'"
+    columns, values = zip(*texts.items(), strict=True)
+    return (
+        f"insert into ledger.disclosure (id, view, outcome, subject_ids, {', '.join(columns)})"
+        f" select gen_random_uuid(), 'RESTRICTED', 'ANSWERED', {subjects}, {', '.join(values)}"
+    )
+
+
+async def test_texts_are_bounded_together_whoever_writes(owner: Connection) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    assert await owner.execute(bounded("'{}'", "variables", MOST)) == "INSERT 0 1"
+    await transaction.rollback()
+    for column in TEXTS:
+        with pytest.raises(asyncpg.CheckViolationError, match="can_be_a_leaf"):
+            await owner.execute(bounded("'{}'", column, MOST + 1))
+
+
+@pytest.mark.parametrize(
+    "array",
+    ["{null}", "{A,null}", "{null,A}", "[0:1]={A,null}", "[0:0]={A}", "[2:3]={A,A}", "[-1:1]={A,A,A}", "{{A}}",
+     "{{A,A}}", "{{A},{A}}", "{{A},{null}}", "[2:2][1:1]={{A}}"],
+)  # fmt: skip
+async def test_subjects_of_another_shape_are_refused_whoever_writes(owner: Connection, array: str) -> None:
+    """A leaf is made of the first one where there is one, and of no null."""
+    with pytest.raises((asyncpg.CheckViolationError, asyncpg.FeatureNotSupportedError)):
+        await owner.execute(bounded(f"'{array.replace('A', str(UUID(int=1)))}'", "matter", 1000))
+
+
+async def test_subjects_of_the_right_shape_are_taken(owner: Connection) -> None:
+    transaction = owner.transaction()
+    await transaction.start()
+    for array in ("{}", "{A}", "{A,A,A}", "[1:2]={A,A}"):
+        await owner.execute(bounded(f"'{array.replace('A', str(UUID(int=1)))}'", "matter", 1000))
+    await transaction.rollback()
