@@ -101,6 +101,10 @@ class Documents:
         self._limits = limits or {}
         self._kept: Kept[tuple[str, str], Document] = Kept(size, MOST_KEPT)
 
+    def knows(self, contract: str, text: str) -> bool:
+        """Whether a document is kept: looking through another takes some milliseconds of the process."""
+        return self._kept.get((contract, text)) is not None
+
     def get(self, contract: str, text: str, own: tuple[tuple[str, int], ...] | None = None) -> Document:
         """The document of that text, within the contract's limits or the asker's `own` in their place. Raises Refused
         with PARSE or VALIDATION errors, or QUERY_TOO_COSTLY."""

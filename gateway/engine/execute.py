@@ -107,6 +107,7 @@ class Engine:
         self._pools = pools
         self._changes = changes
         self._turns = Turns(_TURNS)
+        self._new_documents = Turns(1)
         self._account = account
         self._receipts = receipts
         self._sources = sources
@@ -224,7 +225,7 @@ class Engine:
 
     async def operation(self, principal: Principal, request: Request, done: Done) -> tuple[Document, Operation]:
         """The request's document and operation."""
-        document = done.document = await self._document(principal, request)
+        document = done.document = await self._document(principal, request, done)
         operation = done.operation = document.operation(request.operation_name)
         return document, operation
 
@@ -383,15 +384,25 @@ class Engine:
                 return await ask(False)
         return await ask(False)
 
-    async def _document(self, principal: Principal, request: Request) -> Document:
+    async def _document(self, principal: Principal, request: Request, done: Done) -> Document:
         """What is asked, valid in the asker's contract; whoever may send registered documents alone gets no other."""
-        contract = principal.access.contract
         if request.persisted is None and not principal.only_registered:
-            return self._documents.get(contract, request.query, principal.limits)
+            return await self._read_document(request.query, principal, done)
         text = await self._persisted.text(principal, request)
-        document = self._documents.get(contract, text, principal.limits)
+        document = await self._read_document(text, principal, done)
         self._persisted.keep(principal, request)
         return document
+
+    async def _read_document(self, text: str, principal: Principal, done: Done) -> Document:
+        """The document of that text. Of those that are new one is looked through in each turn of the loop, so that
+        others get on between them; and askers take turns."""
+        contract = principal.access.contract
+        if self._documents.knows(contract, text):
+            return self._documents.get(contract, text, principal.limits)
+        asker = done.asker(principal)
+        await self._new_documents.take(asker)
+        asyncio.get_running_loop().call_soon(self._new_documents.give, asker)
+        return self._documents.get(contract, text, principal.limits)
 
     # Plan ------------------------------------------------------------------------------------------------------------
 

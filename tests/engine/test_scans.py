@@ -12,12 +12,14 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
 
 from gateway.engine import execute, scans, together
-from gateway.engine.execute import Engine, Limits, Request
+from gateway.engine.documents import Documents
+from gateway.engine.execute import Done, Engine, Limits, Request
 from gateway.engine.scans import LARGE_ONES, TRIED, Scans, Turns
 from gateway.errors import RateLimited, Refused
 from gateway.schema.contracts import build_contracts
@@ -238,6 +240,33 @@ async def test_large_ones_of_one_client_hold_up_no_other(many: World, monkeypatc
     for request in large.values():
         answer = await engine.answer(many.principal("restricted"), replace(request, arrived=time.monotonic()))
         assert b"errors" not in answer
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_new_documents_of_one_client_hold_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, controlled: bool
+) -> None:
+    """Looking through one takes some milliseconds in which nobody else gets on. Without the control a new one of
+    somebody else's, and one that is known, wait for all of them."""
+    order: list[str] = []
+    true = Documents.get
+
+    def get(self: Documents, contract: str, text: str, own: Any = None) -> Any:
+        order.append(text)
+        return true(self, contract, text, own)
+
+    known = f"{{ known{controlled}: __typename }}"
+    much, once = (replace(world.principal("restricted"), client_id=name) for name in ("much", "once"))
+    await world.engine.operation(once, Request(known), Done())
+    monkeypatch.setattr(Documents, "get", get)
+    if not controlled:
+        monkeypatch.setattr(Documents, "knows", lambda *_: True)
+    asked = [(much, f"{{ a{n}{controlled}: __typename }}") for n in range(20)]
+    asked += [(once, f"{{ once{controlled}: __typename }}"), (once, known)]
+    await asyncio.gather(*[world.engine.operation(who, Request(text), Done()) for who, text in asked])
+    assert len(order) == 22
+    assert (order.index(known) <= 1) == (order.index(asked[-2][1]) <= 4) == controlled
+    assert (world.engine._new_documents._free, world.engine._new_documents._waiting) == (1, {})
 
 
 async def test_the_refusal_reaches_the_client(many: World) -> None:
