@@ -54,7 +54,7 @@ class Compiled:
     def characters(self) -> int:
         """How long its statements are together: what it takes to keep it."""
         statements = (self.body, *(keys.statement for keys in self.keys.values()))
-        return sum(len(statement.text) for statement in statements if statement is not None)
+        return sum(len(made.text) + made.gaps.characters for made in statements if made is not None)
 
 
 @dataclass(frozen=True, slots=True)

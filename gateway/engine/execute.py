@@ -116,7 +116,7 @@ class Engine:
         self._together = {
             access: Together(width=limits.statements, lists=limits.lists, scans=self._scans) for access in pools
         }
-        self._references = References()
+        self._references = {access: References() for access in pools}
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
@@ -322,8 +322,9 @@ class Engine:
             _found(done.basis, compiled, variables, principal, until)
         gaps = compiled.body.gaps
         if gaps.kinds:
-            until, pool = ends_at(request, self._limits, done), self._pools[principal.access.name]
-            body = await self._references.filled(found.body, found.version, gaps, principal, pool, until)
+            access, until = principal.access.name, ends_at(request, self._limits, done)
+            known, pool = self._references[access], self._pools[access]
+            body = await known.filled(found.body, found.version, gaps, principal, pool, until)
             found = replace(found, body=body)
         return response(found, request.language)
 

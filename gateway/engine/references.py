@@ -11,16 +11,16 @@ for anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from gateway.auth.principal import Principal
 from gateway.engine.fragments import Text, quoted, under_scope
 from gateway.engine.kept import Kept
-from gateway.storage.pool import same
+from gateway.storage.pool import same, storage_unavailable
 
 # Around keys, and between those of neighbours, which are filled in together: each gap costs as much as a short text.
 # JSON text has no control characters: within strings they are escaped (RFC 8259 §7), and none is put between them.
@@ -30,8 +30,9 @@ KINDS: Final = (
     "abcdefghijklmnopqrstuvwxyz"  # the first letter of a key; what a statement has more of is printed in its rows
 )
 _MARK: Final = MARK.encode()
-_WEIGHT: Final = 2_000_000  # bytes of all that is known, about
-_EACH: Final = 120  # bytes of one beside its own
+_WEIGHT: Final = 2_000_000  # bytes of all that is known in a view, about
+_EACH: Final = 200  # bytes of a text beside its own and its key's
+_SELECTION: Final = 1_000  # bytes of what is printed beside its texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """All that a statement leaves out, by letter. `name`: what tells it from others, hashed once."""
+    """All that a statement leaves out, by letter. `name`: what tells it from others, short, since it is kept for
+    longer than the plan that it is of."""
 
     kinds: tuple[Printed, ...] = ()
     name: str = ""
@@ -83,15 +85,24 @@ class Gaps:
     @staticmethod
     def of(kinds: Iterable[Printed]) -> Gaps:
         """The gaps of these kinds; one object for all plans that have them, of which a process keeps thousands."""
-        return _gaps(tuple(kinds))
+        found = tuple(kinds)
+        if not found:
+            return NO_GAPS
+        name = hashlib.sha256(repr(found).encode()).hexdigest()
+        shared = _SHARED.get(name)
+        if shared is None:
+            shared = Gaps(found, name)
+            _SHARED.put(name, shared, shared.characters)
+        return shared
+
+    @property
+    def characters(self) -> int:
+        """How long what prints them is."""
+        return sum(len(part.text) + len(part.ahead) for printed in self.kinds for part in printed.parts)
 
 
 NO_GAPS: Final = Gaps()
-
-
-@lru_cache(maxsize=500)
-def _gaps(kinds: tuple[Printed, ...]) -> Gaps:
-    return Gaps(kinds, repr(kinds))
+_SHARED: Final[Kept[str, Gaps]] = Kept(500, 1_000_000)  # by name; characters
 
 
 class Reader(Protocol):
@@ -110,23 +121,25 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
-    """Texts by key, as of a version."""
+    """Texts by key, as of a version, and what they weigh."""
 
     version: int
     texts: dict[bytes, bytes]
+    weight: int = _SELECTION
 
-    @property
-    def weight(self) -> int:
-        return sum(len(key) + len(text) + _EACH for key, text in self.texts.items())
+    def add(self, texts: Mapping[bytes, bytes]) -> None:
+        """Know these, too."""
+        self.weight += sum(len(key) + len(text) + _EACH for key, text in texts.items() if key not in self.texts)
+        self.texts.update(texts)
 
 
 class References:
-    """What a process knows of such objects, by view and by what is printed of them."""
+    """What a process knows of such objects in one view, by what is printed of them."""
 
     def __init__(self, weight: int = _WEIGHT) -> None:
-        self._kept: Kept[tuple[str, str], _Known] = Kept(weight, weight)
+        self._kept: Kept[str, _Known] = Kept(weight, weight)
 
     async def filled(
         self,
@@ -144,28 +157,29 @@ class References:
         if len(pieces) % 2 == 0:
             raise RuntimeError("marks that do not agree")
         keys = pieces[1::2]
-        known = self._kept.get((principal.access.name, gaps.name))
-        if known is None or known.version != version:
-            known = _Known(version, {})
+        known = self._kept.get(gaps.name)
+        texts = known.texts if known is not None and known.version == version else {}
         try:
-            pieces[1::2] = map(known.texts.__getitem__, keys)
-        except KeyError:
-            texts = await self._with(known, {*keys} - known.texts.keys(), gaps, principal, pool, until)
             pieces[1::2] = map(texts.__getitem__, keys)
+        except KeyError:
+            missing = {*keys} - texts.keys()
+            found = {key: texts[key] for key in {*keys} - missing}
+            found |= await self._asked(missing, version, gaps, principal, pool, until)
+            pieces[1::2] = map(found.__getitem__, keys)
         return b"".join(pieces)
 
-    async def _with(
+    async def _asked(
         self,
-        known: _Known,
         missing: AbstractSet[bytes],
+        least: int,
         gaps: Gaps,
         principal: Principal,
         pool: Reader,
         until: float,
     ) -> dict[bytes, bytes]:
-        """The texts that are known, and the missing ones. Of another version those are good for this answer, since all
-        are as new as its rows, but not for the next ones."""
-        access, texts = principal.access, dict(known.texts)
+        """The missing texts. Those of a later version are good for this answer, being as new as its rows, but are not
+        kept together with others."""
+        access, texts = principal.access, dict[bytes, bytes]()
         for letter, printed in zip(KINDS, gaps.kinds, strict=False):
             keys = [key[1:].decode().split(BETWEEN_KEYS) for key in sorted(missing) if key[:1] == letter.encode()]
             if not keys:
@@ -174,14 +188,17 @@ class References:
             if access.scoped:
                 arguments.append(principal.scope)
             statement = printed.statement(letter, access.schema, scoped=access.scoped)
-            read: _Known = await pool.fetch(statement, arguments, until=until, read=_read, again=same)
-            texts |= read.texts
-            before = self._kept.get((access.name, gaps.name)) or known  # others may have asked meanwhile
-            if before.version == read.version:
-                read = _Known(read.version, {**before.texts, **read.texts})
-            self._kept.put((access.name, gaps.name), read, read.weight)
+            version, read = await pool.fetch(statement, arguments, until=until, read=_read, again=same)
+            if version < least:  # of a server that lags behind, or of one that was put back
+                raise storage_unavailable()
+            texts |= read
+            known = self._kept.get(gaps.name)  # others may have asked meanwhile
+            if known is None or known.version != version:
+                known = _Known(version, {})
+            known.add(read)
+            self._kept.put(gaps.name, known, known.weight)
         return texts
 
 
-def _read(rows: Sequence[Any]) -> _Known:
-    return _Known(rows[0]["version"], {row["key"]: row["text"] for row in rows})
+def _read(rows: Sequence[Any]) -> tuple[int, dict[bytes, bytes]]:
+    return rows[0]["version"], {row["key"]: row["text"] for row in rows}

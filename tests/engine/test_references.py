@@ -4,64 +4,24 @@ were printed there, however many kinds of it there are, and whatever else the ro
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import permutations
 from typing import Any
 
-import asyncpg
 import pytest
 
+from gateway.auth.principal import ANONYMOUS
+from gateway.engine.execute import Done, Request
 from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Gaps, Part, Printed, References
 from gateway.errors import StorageUnavailable
-from gateway.storage.database import Database
 from tests.engine import small_world
 from tests.engine.conftest import World
+from tests.engine.references_world import RECORDS, added, authorities, nodes, renamed, statements_of
 
 MARKS = MARK + BETWEEN_KEYS
 VIEWS = ("public", "restricted", "restricted_scoped", "internal", "self")
-RECORDS = """query ($uscc: Uscc!) { subject(uscc: $uscc) { records(first: 20) { edges { node {
-    title authority { uscc name region { name } } source { code name } } } } } }"""
-INSERT = """insert into core.record (external_id, subject_id, subject_class, kind, area, severity, status, published,
-    authority_id, source_code, catalogue_item, decided_on, published_from, title, natural_key)
-    values ($1, $2, 'ORGANISATION', 'PENALTY', 'PPP', 'MINOR', 'ACTIVE', true, $3, 'LOCAL', 'QG-04', '2026-01-01',
-        core.today(), $4, $5) returning id"""
-RENAME = "update core.subject set name = $2 where uscc = $1"
-
-
-async def nodes(world: World, view: str, query: str = RECORDS) -> list[dict[str, Any]]:
-    answer = await world.ask(view, query, {"uscc": small_world.FIRM})
-    assert "errors" not in answer
-    return [edge["node"] for edge in answer["data"]["subject"]["records"]["edges"]]
-
-
-async def authorities(world: World, view: str) -> set[str]:
-    return {node["authority"]["name"] for node in await nodes(world, view)}
-
-
-@asynccontextmanager
-async def renamed(owner: Any, name: str) -> AsyncIterator[None]:
-    before = await owner.fetchval("select name from core.subject where uscc = $1", small_world.ORGAN)
-    await owner.execute(RENAME, small_world.ORGAN, name)
-    try:
-        yield
-    finally:
-        await owner.execute(RENAME, small_world.ORGAN, before)
-
-
-@asynccontextmanager
-async def added(owner: Any, world: World, title: str, authority: int | None) -> AsyncIterator[None]:
-    firm, external = world.ids[small_world.FIRM], uuid.uuid4()
-    number = await owner.fetchval(INSERT, external, firm, authority, title, str(external))
-    try:
-        yield
-    finally:
-        await owner.execute("delete from core.record_change where record_id = $1", number)
-        await owner.execute("delete from core.record where id = $1", number)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -97,7 +57,7 @@ async def test_without_its_version_an_old_name_would_be_shown(
 
     await authorities(world, "restricted")
     monkeypatch.setattr(References, "filled", unversioned)
-    for known, _ in world.engine._references._kept._values.values():
+    for known, _ in world.engine._references["restricted"]._kept._values.values():
         object.__setattr__(known, "version", 1)
     async with renamed(owner, "示例博州财政局（新）"):
         assert await authorities(world, "restricted") == {"示例博州财政局"}
@@ -106,20 +66,9 @@ async def test_without_its_version_an_old_name_would_be_shown(
 @pytest.mark.parametrize("view", VIEWS)
 async def test_what_was_shown_once_costs_no_further_statement(world: World, view: str) -> None:
     expected = await nodes(world, view)
-    pool = world.engine.pools[world.principal(view).access.name]
     asked: list[str] = []
-    fetch = pool.fetch
-
-    async def watched(sql: str, *arguments: Any, **named: Any) -> Any:
-        asked.append(sql)
-        return await fetch(sql, *arguments, **named)
-
-    pool.fetch = watched  # type: ignore[method-assign]
-    try:
-        assert await nodes(world, view) == expected
-    finally:
-        del pool.fetch  # type: ignore[method-assign]
-    assert len(asked) == 1
+    assert await statements_of(world, view, asked) == 1
+    assert await nodes(world, view) == expected
     assert "authority_name" not in asked[0]  # nor a join to have it by
     assert "source_name" not in asked[0]
 
@@ -176,7 +125,7 @@ async def test_what_is_not_kept_is_asked_for_each_time(
     world: World, monkeypatch: pytest.MonkeyPatch, weight: int
 ) -> None:
     expected = await nodes(world, "internal")
-    monkeypatch.setattr(world.engine, "_references", References(weight))
+    monkeypatch.setitem(world.engine._references, "internal", References(weight))
     assert await nodes(world, "internal") == expected
     assert await nodes(world, "internal") == expected
 
@@ -217,75 +166,69 @@ def test_plans_share_what_they_leave_out() -> None:
     assert made[0] != made[2]
 
 
-# The version --------------------------------------------------------------------------------------------------------
+async def test_what_a_server_that_lags_behind_says_is_not_filled_in(world: World) -> None:
+    class Behind:
+        async def fetch(self, *_: Any, **__: Any) -> Any:
+            return 1, {b"a7": b"{}"}
+
+    printed = Printed((Part("authority", "id", "bigint", "v.name", ""),))
+    asked = (Gaps.of([printed]), world.principal("restricted"), Behind(), time.monotonic() + 10)
+    with pytest.raises(StorageUnavailable):
+        await References().filled(b'{"a":\x01a7\x01}', 2, *asked)
+    assert await References().filled(b'{"a":\x01a7\x01}', 1, *asked) == b'{"a":{}}'
 
 
-async def version(owner: Any) -> int:
-    return int(await owner.fetchval("select version from core.reference_version"))
+# What is kept -------------------------------------------------------------------------------------------------------
 
 
-async def test_only_what_is_filled_in_raises_the_version(world: World, owner: Any) -> None:
-    before = await version(owner)
-    async with added(owner, world, "新记录", world.ids[small_world.ORGAN]):
-        await owner.execute("update core.record set title = '改' where title = '新记录'")
-        await owner.execute("update core.subject set updated_at = now() where uscc = $1", small_world.ORGAN)
-        await owner.execute("update core.subject set name = name")
-        await owner.execute(RENAME, small_world.SHOP, "样例商行（新）")  # nobody's authority
-    assert await version(owner) == before
-    await owner.execute(RENAME, small_world.SHOP, "样例商行")
-    async with renamed(owner, "新名"):
-        now = await version(owner)
-        assert now > before
-    assert await version(owner) > now
+async def test_long_names_of_what_is_printed_are_counted(world: World) -> None:
+    longest = "a" * 30_000
+    query = RECORDS.replace("authority { uscc", f"authority {{ {longest}: uscc")
+    engine = world.engine
+    planned = await engine.planned(world.principal("public"), Request(query, None, {"uscc": small_world.FIRM}), Done())
+    assert planned.compiled.characters > len(longest)
+    assert planned.compiled.body is not None
+    assert len(planned.compiled.body.gaps.name) == 64
 
 
-async def test_who_renames_holds_nobody_up_before_its_commit(world: World, owner: Any, database: Database) -> None:
-    before = await version(owner)
-    one, other = [await asyncpg.connect(database.migrate_dsn) for _ in range(2)]
-    try:
-        first, second = one.transaction(), other.transaction()
-        await first.start()
-        await one.execute(RENAME, small_world.ORGAN, "新名")
-        await one.execute(RENAME, small_world.ORGAN, "更新的名")
-        await second.start()
-        await other.execute("update core.region set name = name || '' where code = '6527'", timeout=10)
-        await second.commit()
-        assert await version(owner) > before
-        assert await authorities(world, "restricted") == {"示例博州财政局"}
-        between = await version(owner)
-        await first.commit()
-        assert await version(owner) > between
-        assert await authorities(world, "restricted") == {"更新的名"}
-    finally:
-        await one.close()
-        await other.close()
-        await owner.execute(RENAME, small_world.ORGAN, "示例博州财政局")
+async def test_what_is_known_of_many_selections_stays_within_its_bound(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 20_000
+    known = References(bound)
+    monkeypatch.setitem(world.engine._references, "public", known)
+    for number in range(60):
+        await nodes(world, "public", RECORDS.replace("{ uscc", f"{{ a{number}: uscc"))
+        held = known._kept._values
+        assert sum(entry.weight for entry, _ in held.values()) == known._kept._weighs <= bound
+        assert len(held) <= bound / 1_000
 
 
-async def test_no_answer_is_older_than_its_request_while_names_change(world: World, owner: Any) -> None:
-    names = [f"示例博州财政局（{n}）" for n in range(40)]
-    renamed_to = -1
-    late: list[tuple[int, str]] = []
+async def test_one_view_does_not_put_out_what_another_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for view in ("public", "restricted"):
+        monkeypatch.setitem(world.engine._references, view, References(5_000))
+    await nodes(world, "restricted")
+    for number in range(10):
+        await nodes(world, "public", RECORDS.replace("{ uscc", f"{{ a{number}: uscc"))
+    assert await statements_of(world, "restricted") == 1
 
-    async def ask() -> None:
-        while renamed_to < len(names) - 1:
-            least = renamed_to
-            (name,) = await authorities(world, "restricted")
-            if least >= 0 and names.index(name) < least:
-                late.append((least, name))
 
-    readers = [asyncio.create_task(ask()) for _ in range(8)]
-    try:
-        for n, name in enumerate(names):
-            await owner.execute(RENAME, small_world.ORGAN, name)
-            renamed_to = n
-            await asyncio.sleep(0.01)
-        await asyncio.gather(*readers)
-    finally:
-        for reader in readers:
-            reader.cancel()
-        await owner.execute(RENAME, small_world.ORGAN, "示例博州财政局")
-    assert not late
+async def test_many_of_one_selection_are_known_together() -> None:
+    class Prints:
+        asked = 0
+
+        async def fetch(self, sql: str, arguments: Any, **_: Any) -> Any:
+            self.asked += 1
+            return 1, {b"a%s" % key.encode(): b"{%s}" % key.encode() for key in arguments[0]}
+
+    printed, prints, known = Printed((Part("authority", "id", "bigint", "v.name", ""),)), Prints(), References()
+    asked = (1, Gaps.of([printed]), ANONYMOUS, prints, time.monotonic() + 10)
+    for first in range(0, 300, 10):
+        body = b",".join(b"\x01a%d\x01" % key for key in range(first, first + 20))
+        assert await known.filled(body, *asked) == b",".join(b"{%d}" % key for key in range(first, first + 20))
+    before = prints.asked
+    await known.filled(b"\x01a0\x01\x01a309\x01", *asked)
+    assert prints.asked == before
 
 
 async def test_the_body_is_json(world: World) -> None:

@@ -5246,3 +5246,5 @@ grant select on all tables in schema v_internal to @internal@;
 grant execute on all functions in schema v_internal to @internal@;
 grant execute on function core.today(), core.json_text(text) to @internal@;
 grant execute on function ledger.as_object(text), ledger.as_moment(text) to @internal@;
+
+update core.reference_version set version = core.next_version(version);
