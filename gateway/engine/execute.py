@@ -47,7 +47,7 @@ from gateway.engine.request import (
     with_extensions,
 )
 from gateway.engine.response import Found, read_row, response, without_rows
-from gateway.engine.scans import LARGE, Scans, Turns, unread
+from gateway.engine.scans import LARGE, LONG, Scans, Turns, unread
 from gateway.engine.sql import Statement
 from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import TOO_LONG, Together
@@ -343,12 +343,13 @@ class Engine:
         until = ends_at(request, self._limits, done)
         read = partial(_answered, compiled, principal)
         again = with_new_ids if statement.accounts else same
+        large = _is_large(compiled, done)
         if request.wants_receipt and statement.accounts:
             # Alone, so that it is known which row was written.
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
         elif (
-            (statement.apiece or (statement.keys and rows < LARGE))
+            (statement.apiece or (statement.keys and not large))
             and not compiled.plan.sources
             and not compiled.counts_all
         ):
@@ -380,7 +381,7 @@ class Engine:
                 return await ask(False)
         if compiled.lists_all:
             return await self._scans.page(name, until, done.asker(principal), ask)
-        if done.cost >= LARGE:
+        if _is_large(compiled, done):
             async with self._scans.large(name, until, done.asker(principal)):
                 return await ask(False)
         return await ask(False)
@@ -599,6 +600,11 @@ def _with_known_id(done: Done, arguments: Sequence[Any]) -> Sequence[Any]:
     again = with_new_ids(arguments)
     done.disclosure = id_in(again)
     return again
+
+
+def _is_large(compiled: Compiled, done: Done) -> bool:
+    """Whether it may take long, by its rows or by what there is to be planned."""
+    return done.cost >= LARGE or (compiled.body is not None and len(compiled.body.text) >= LONG)
 
 
 def _first(rows: Sequence[Any]) -> Any:

@@ -20,6 +20,7 @@ from gateway.errors import RateLimited, StorageUnavailable
 T = TypeVar("T")
 TRIED: Final = 0.25  # s that a page may take before it counts as one that reads all
 LARGE: Final = 3_000  # rows from which on a statement that nobody shares counts as large
+LONG: Final = 15_000  # characters from which on it does: PostgreSQL plans it for longer than it takes to read most
 LARGE_ONES: Final = 4  # of them at once
 _AFTER: Final = 2  # s, of Retry-After
 _ALL, _TRIED, _LARGE = range(3)  # what there are turns for

@@ -211,6 +211,8 @@ async def test_no_turn_is_lost_whenever_somebody_leaves() -> None:
 async def test_large_ones_of_one_client_hold_up_no_other(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are under way by few, whatever makes them large; and whoever asks for little waits for none of them."""
     monkeypatch.setattr(execute, "LARGE", 21)
+    monkeypatch.setattr(execute, "LONG", 6_000)
+    many_parts = " ".join(f"r{n}: records(first: 1) {{ edges {{ node {{ title }} }} }}" for n in range(20))
     until = time.monotonic() + 60
     limits = Limits(cost=50_000, cost_public=50_000, storage=0.4)
     engine = Engine(build_contracts(), many.engine.pools, many.account, many.sources, limits)  # type: ignore[arg-type]
@@ -224,6 +226,9 @@ async def test_large_ones_of_one_client_hold_up_no_other(many: World, monkeypatc
             "query L($u: Uscc!) { subject(uscc: $u) { records(first: 30) { totalCount } } }",
             None,
             {"u": small_world.SHOP},
+        ),
+        "much to plan": Request(
+            f"query L($u: Uscc!) {{ subject(uscc: $u) {{ {many_parts} }} }}", None, {"u": small_world.SHOP}
         ),
         "changes": Request("{ recordChanges { edges { cursor } } }"),
     }
