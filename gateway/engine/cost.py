@@ -6,7 +6,7 @@ is for what reads all records there are, and how many requests that counts as.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway.engine import plan as p
 from gateway.engine.bindings import WINDOW
@@ -22,6 +22,7 @@ EVERY = 1_000  # the total of all records: an index is read to its end
 SOUGHT = 100  # a page of them with a filter: so is it where the filter leaves nearly nothing, which is rare
 REQUEST = 50  # so many of these units count as one request more (web/throttle.py)
 LEAVES = 16  # so many values of a row count as one row more: each is copied for each row
+NAME = 32  # so many characters of a value's name count as a value: it is written in each row
 MOST_ROOT_FIELDS = CEILINGS["root_fields"]
 MOST_RELATIONS = 80  # PostgreSQL's planning grows faster than their number
 MOST_INTROSPECTION = 2  # root fields that graphql-core answers
@@ -97,7 +98,7 @@ def _scanned(field: p.Connection) -> int:
 
 def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
     children = p.children(field)
-    below = cost(children, size) + sum(isinstance(child, p.Leaf) for child in children) // LEAVES
+    below = cost(children, size) + _written(field, children) // LEAVES
     match field:
         case p.Connection(page=page):
             counted = COUNTED if field.rows.search is not None else 10
@@ -108,7 +109,26 @@ def _cost(field: p.Field, size: Callable[[Value], int]) -> int:
             return (size(rows.keys.usccs) if rows.keys is not None else rows.cost) * (1 + below)
         case p.One() | p.OneOf():
             return 1 + below
-        case p.Section(parts=parts):
-            return SECTION * len(parts)
+        case p.Section(parts=parts, fields=fields):
+            return SECTION * len(parts) * (1 + _names(p.walk(fields)) // LEAVES)
         case _:
             return below
+
+
+def _written(field: p.Field, children: tuple[p.Field, ...]) -> int:
+    """What is written in each row, in values: what a document needs no alias for, as `__typename`, is not counted."""
+    edges = [edge for edge in field.items if isinstance(edge, p.Edges)] if isinstance(field, p.Connection) else []
+    items = [item for edge in edges for item in edge.items]
+    values = sum(isinstance(child, p.Leaf) or _again(child) for child in children) + sum(map(_again, items))
+    return values + _names((*children, *items))
+
+
+def _names(written: Iterable[p.Field | p.EdgeItem]) -> int:
+    """What names that are longer than most are as so many values."""
+    return sum(len(field.key) // NAME for field in written)
+
+
+def _again(field: p.Field | p.EdgeItem) -> bool:
+    """Whether it is what a row says once, under a name of the asker's own."""
+    own = {p.TypeName: "__typename", p.TypeNameOf: "__typename", p.Cursor: "cursor"}.get(type(field))
+    return own is not None and field.key != own

@@ -123,6 +123,48 @@ async def test_lists_inside_lists_multiply(world: World) -> None:
     assert found["extensions"] == {"cost": {"units": 2100, "limit": 50_000}}
 
 
+LONG = "a" * 30_000
+IN_ROWS = [
+    "edges { node { %s: title } }",
+    "edges { node { authority { %s: name } } }",
+    "edges { node { %s: authority { name } } }",
+    "edges { %s: cursor }",
+    "edges { %s: node { title } }",
+    "edges { node { %s: __typename } }",
+]
+
+
+async def units(world: World, selected: str) -> int:
+    query = f"query ($u: Uscc!) {{ subject(uscc: $u) {{ {selected} }} }}"
+    asked = Request(query, None, {"u": small_world.FIRM}, tells_cost=True)
+    answer = await world.engine.answer(world.principal("restricted"), asked)
+    return int(json.loads(answer)["extensions"]["cost"]["units"])
+
+
+@pytest.mark.parametrize("selected", IN_ROWS)
+async def test_a_long_name_costs_what_is_written_in_each_row(world: World, selected: str) -> None:
+    # Otherwise 32 KB of a document would make 160 MB of an answer in the public view.
+    rows = f"records(first: 100) {{ {selected} }}"
+    assert await units(world, rows % ("a" * 31)) == 101
+    assert await units(world, rows % LONG) > 100 * len(LONG) / 32 / 16
+    query = f"query ($u: Uscc!) {{ subject(uscc: $u) {{ {rows % LONG} }} }}"
+    assert await world.refused("public", query, {"u": small_world.FIRM}) == ["QUERY_TOO_COSTLY"]
+
+
+@pytest.mark.parametrize("edge", ["{}", "node {{ {} }}"])
+async def test_so_do_many_names_of_what_a_row_says_once(world: World, edge: str) -> None:
+    said = "__typename" if "node" in edge else "cursor"
+    many = " ".join(f"b{number}: {said}" for number in range(140))
+    assert await units(world, f"records(first: 100) {{ edges {{ {edge.format(many)} }} }}") == 1 + 100 * (1 + 140 // 16)
+
+
+async def test_a_long_name_in_a_section_costs_that_too(world: World) -> None:
+    usual, long = [
+        await units(world, f"courts {{ dishonestListings {{ {name}: caseNumber }} }}") for name in ("a", LONG)
+    ]
+    assert long > (usual - 1) * len(LONG) / 32 / 16 > usual
+
+
 async def test_pages_of_changes_cost_what_they_pass_over(world: World) -> None:
     """20 pages of one row each, whose filters may pass over 400,000 changes: nobody without a token asks for them."""
     one = "c{}: recordChanges(first: 1, areas: [TOWNSHIP]) {{ pageInfo {{ endCursor }} }}"
