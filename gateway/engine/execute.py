@@ -18,39 +18,38 @@ from typing import Any, Final, TypeVar
 from graphql import GraphQLSchema
 
 from gateway.auth.principal import Principal
-from gateway.engine.account import Account, cells, id_in, ledger_unavailable, of_the_account, with_new_ids
+from gateway.engine.account import Account, cells, ledger_unavailable, of_the_account
 from gateway.engine.afterwards import Afterwards
 from gateway.engine.bookmarks import of_the_bookmark
-from gateway.engine.compile import Compiled, Planned, bad_values, compile_operation, refuse_bad_values
+from gateway.engine.compile import Compiled, Planned, bad_values, refuse_bad_values
+from gateway.engine.consult import Inquiries
 from gateway.engine.cost import REQUEST
 from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
-from gateway.engine.kept import Kept
-from gateway.engine.mutate import Database, Mutations, Reveal, Step, compile_mutation
+from gateway.engine.mutate import Database, Mutations, Reveal
 from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
 from gateway.engine.persons import Tries, hide, not_posted
+from gateway.engine.plans import Plans
 from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
-from gateway.engine.references import References
 from gateway.engine.request import (
     Done,
     Limits,
     Request,
     asked,
-    budget,
     check_sizes,
     disclosure,
     ends_at,
     too_many,
     with_extensions,
 )
-from gateway.engine.response import Found, read_row, response, without_rows
-from gateway.engine.scans import LARGE, LONG, Scans, Turns, unread
-from gateway.engine.sql import Statement
+from gateway.engine.response import response, without_rows
+from gateway.engine.scans import Scans, Turns, unread
+from gateway.engine.statements import Statements
 from gateway.engine.subscribe import Changes, Subscription, begin
-from gateway.engine.together import TOO_LONG, Together
+from gateway.engine.together import TOO_LONG
 from gateway.engine.under_scope import needs_scope
 from gateway.errors import (
     BadUserInput,
@@ -58,18 +57,16 @@ from gateway.errors import (
     Forbidden,
     Internal,
     LedgerUnavailable,
-    QueryTooCostly,
     Refused,
     StorageUnavailable,
 )
 from gateway.sources.ask import Sources
-from gateway.sources.wanted import Consulted, Wanted
+from gateway.sources.wanted import Consulted
 from gateway.storage.persons import IdentityKeys
 from gateway.storage.pool import same
 
 __all__ = ["Done", "Engine", "Limits", "Request"]
 
-MOST_SQL = 2_000_000  # characters of the statements of all plans that are kept; a plan takes three bytes for each
 # s that an answer to a registered document is kept: with the 1.5 s after which the public set's version is read again
 # (auth/documents.py), what an operator has removed is gone within two.
 _REGISTERED: Final = 0.5
@@ -110,20 +107,17 @@ class Engine:
         self._new_documents = Turns(1)
         self._account = account
         self._receipts = receipts
-        self._sources = sources
         self._limits = limits
         self._scans = Scans()
-        self._together = {
-            access: Together(width=limits.statements, lists=limits.lists, scans=self._scans) for access in pools
-        }
-        self._references = {access: References() for access in pools}
+        self._statements = Statements(pools, limits, self._scans)
+        self._inquiries = Inquiries(sources, pools, limits, self._statements)
         self._persisted = persisted or Persisted()
         self._meter = meter or _unmetered
         self._afterwards = Afterwards(account)
         self._identity = identity or IdentityKeys(os.urandom(32), os.urandom(32))
         self._tries = Tries()
         self._mutations = Mutations(pools, account, limits, sweep, reveal, self._scans)
-        self._plans: Kept[tuple[Any, ...], Compiled | tuple[Step, ...]] = Kept(plans, MOST_SQL)
+        self._plans = Plans(plans, accounts=account.in_statement)
 
     async def answer(
         self,
@@ -206,7 +200,7 @@ class Engine:
         if operation.mutation:
             coerced, shape = operation.coerce(request.variables)
             principal = principal.under_scope()  # who asks is what a change goes by
-            steps = self._steps(document, operation, coerced, shape, principal)
+            steps = self._plans.steps(document, operation, coerced, shape, principal)
             body = await self._mutations.answer(steps, coerced, principal, request, done)
             self._meter(document.contract, done.cost)
             return body
@@ -240,10 +234,10 @@ class Engine:
         variables, shape = operation.coerce(request.variables)
         if operation.secrets.numbers:
             variables = self._hidden(operation, variables, request, principal, done)
-        compiled = self._compiled(document, operation, variables, shape, principal)
+        compiled = self._plans.compiled(document, operation, variables, shape, principal)
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
-            compiled = self._compiled(document, operation, variables, shape, principal)
+            compiled = self._plans.compiled(document, operation, variables, shape, principal)
         return Planned(document, operation, variables, compiled, principal)
 
     def _hidden(
@@ -288,7 +282,8 @@ class Engine:
             return b'{"data":' + without_rows(compiled.plan, fed) + b"}"
         consulted = _NOTHING
         if compiled.plan.sources:
-            consulted = await self._consult(compiled, variables, principal, fed, request, done)
+            inquire = partial(self._before_inquiry, principal, request, done)
+            consulted = await self._inquiries.consult(compiled, variables, principal, fed, request, done, inquire)
         try:
             arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
         except BadUserInput as error:
@@ -299,7 +294,7 @@ class Engine:
             await self._account.tell(made)
             arguments.insert(0, cells(made))
         try:
-            found = await self._read(compiled, arguments, principal, request, done, rows)
+            found = await self._statements.read(compiled, arguments, principal, request, done, rows)
         except StorageUnavailable as error:
             if refusal := of_the_bookmark(error):
                 raise refusal from None
@@ -314,77 +309,14 @@ class Engine:
             done.shown, done.snapshot = found.shown, found.snapshot
             await self._account_for(principal, request, done)
         elif consulted.behind:
-            self._refresh(compiled, consulted, found.shown)
+            self._inquiries.refresh(compiled, consulted, found.shown)
         if done.basis is not None and not principal.access.disclosed:
             until = consulted.until
             if request.persisted is not None or principal.only_registered:
                 until = min(until, time.time() + _REGISTERED)
             _found(done.basis, compiled, variables, principal, until)
-        gaps = compiled.body.gaps
-        if gaps.kinds:
-            access, until = principal.access.name, ends_at(request, self._limits, done)
-            known, pool = self._references[access], self._pools[access]
-            body = await known.filled(found.body, found.version, gaps, principal, pool, until)
-            found = replace(found, body=body)
+        found = await self._statements.whole(compiled, found, principal, request, done)
         return response(found, request.language)
-
-    async def _read(
-        self,
-        compiled: Compiled,
-        arguments: Sequence[Any],
-        principal: Principal,
-        request: Request,
-        done: Done,
-        rows: int,
-    ) -> Found | None:
-        """What the body statement found; None where it shows more subjects than the token allows."""
-        statement, pool = compiled.body, self._pools[principal.access.name]
-        assert statement is not None
-        until = ends_at(request, self._limits, done)
-        read = partial(_answered, compiled, principal)
-        again = with_new_ids if statement.accounts else same
-        large = _is_large(compiled, done)
-        if request.wants_receipt and statement.accounts:
-            # Alone, so that it is known which row was written.
-            again = partial(_with_known_id, done)
-            done.disclosure = id_in(arguments)
-        elif (
-            (statement.apiece or (statement.keys and not large))
-            and not compiled.plan.sources
-            and not compiled.counts_all
-        ):
-            name, asker = principal.access.name, done.asker(principal) if statement.apiece else ""
-            row = await self._together[name].row(
-                name, pool, statement, arguments, rows, until, reads_all=compiled.lists_all, asker=asker
-            )
-            return read((row,))
-
-        async def ask(once_more: bool) -> Found | None:
-            found: Found | None = await pool.fetch(
-                statement.text,
-                again(arguments) if once_more else arguments,
-                until=until,
-                read=read,
-                again=again,
-            )
-            return found
-
-        return await self._in_turn(compiled, principal, done, until, ask)
-
-    async def _in_turn(
-        self, compiled: Compiled, principal: Principal, done: Done, until: float, ask: Callable[[bool], Awaitable[T]]
-    ) -> T:
-        """What `ask` brings, when it may read all that this plan may. Raises RateLimited."""
-        name = principal.access.name
-        if compiled.counts_all:
-            async with self._scans.turn(name, until, done.asker(principal)):
-                return await ask(False)
-        if compiled.lists_all:
-            return await self._scans.page(name, until, done.asker(principal), ask)
-        if _is_large(compiled, done):
-            async with self._scans.large(name, until, done.asker(principal)):
-                return await ask(False)
-        return await ask(False)
 
     async def _document(self, principal: Principal, request: Request, done: Done) -> Document:
         """What is asked, valid in the asker's contract; whoever may send registered documents alone gets no other."""
@@ -406,40 +338,6 @@ class Engine:
         asyncio.get_running_loop().call_soon(self._new_documents.give, asker)
         return self._documents.get(contract, text, principal.limits)
 
-    # Plan ------------------------------------------------------------------------------------------------------------
-
-    def _compiled(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        shape: tuple[Any, ...],
-        principal: Principal,
-    ) -> Compiled:
-        key = _plan_key(document, operation, variables, shape, principal)
-        found = self._plans.get(key)
-        if isinstance(found, Compiled):
-            return found
-        made = compile_operation(document, operation, variables, principal, accounts=self._account.in_statement)
-        self._plans.put(key, made, made.characters)
-        return made
-
-    def _steps(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        shape: tuple[Any, ...],
-        principal: Principal,
-    ) -> tuple[Step, ...]:
-        key = _plan_key(document, operation, variables, shape, principal)
-        found = self._plans.get(key)
-        if isinstance(found, tuple):
-            return found
-        made = compile_mutation(document, operation, variables, principal)
-        self._plans.put(key, made, sum(step.payload.characters for step in made if step.payload is not None))
-        return made
-
     async def check_within(self, planned: Planned, until: float) -> None:
         """Under a narrowing, a list of the changes of somebody outside it would read as if there were none. Raises
         Forbidden, the same for a code that is not on record."""
@@ -459,76 +357,6 @@ class Engine:
                 "some of usccs are not within the scope of this client, or not on record; leave them out",
                 "usccs 中有代码不在本客户端的授权范围内或无记录，请去掉",
             )
-
-    # Sources ---------------------------------------------------------------------------------------------------------
-
-    async def _consult(
-        self,
-        compiled: Compiled,
-        variables: Mapping[str, Any],
-        principal: Principal,
-        fed: dict[str, Any],
-        request: Request,
-        done: Done,
-    ) -> Consulted:
-        """Feed the answers of the plan's sources; returns what was consulted, for the disclosure and the refresh."""
-        deadline = asyncio.get_running_loop().time() + budget(request, self._limits)
-        wanted: list[Wanted] = []
-        for feed, keys in compiled.keys.items():
-            consent = None if keys.consent is None else keys.consent.resolve(variables, principal, fed)
-            by_subject: dict[str, dict[str, None]] = {}
-            if keys.statement is None:
-                for value, is_list, parts in keys.given:
-                    codes = value.resolve(variables, principal, fed)
-                    for code in codes if is_list else (codes,):
-                        by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
-            else:
-                arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
-                until = ends_at(request, self._limits, done)
-                find = partial(_find, self._pools[principal.access.name], keys.statement, arguments, until)
-                codes = await self._in_turn(compiled, principal, done, until, find)
-                for code in codes:
-                    if code:
-                        by_subject[code] = dict.fromkeys(keys.parts)
-            self._check_keys(len(by_subject), principal)
-            grouped: dict[tuple[str, ...], list[str]] = {}
-            for code, parts_of in by_subject.items():
-                grouped.setdefault(tuple(parts_of), []).append(code)
-            wanted += [
-                Wanted(keys.source, parts, tuple(codes), feed, consent, under_consent=keys.consent is not None)
-                for parts, codes in grouped.items()
-            ]
-        began = time.monotonic()
-        done.asking = wanted
-        inquire = partial(self._before_inquiry, principal, request, done)
-        async with done.aside():
-            consulted = await self._sources.consult(wanted, principal, deadline, inquire=inquire)
-            done.asking, done.sources = (), consulted.statuses
-        done.waited = time.monotonic() - began
-        for feed in compiled.keys:
-            fed[f"answers:{feed}"] = consulted.parameters.get(feed, "{}")
-        return consulted
-
-    def _check_keys(self, count: int, principal: Principal) -> None:
-        most = self._limits.of(principal).subjects
-        if principal.max_subjects is not None:
-            most = min(most, principal.max_subjects)
-        if count > most:
-            raise QueryTooCostly(
-                f"sources would be asked about {count} subjects, at most {most} are allowed",
-                f"需要向来源查询 {count} 个主体，上限为 {most} 个",
-            )
-
-    def _refresh(self, compiled: Compiled, consulted: Consulted, shown: bytes) -> None:
-        """The public view never waits for a source: what it showed may be refreshed afterwards, at low priority.
-
-        Only subjects that are on record (the statement returned them): nobody else's code goes to a source unasked.
-        """
-        on_record = set(shown.decode().split(","))
-        for source, behind in consulted.behind.items():
-            codes = tuple(code for code in behind if code in on_record)
-            if codes:
-                self._sources.refresh(source, compiled.keys[source].parts, codes)
 
     # Account ---------------------------------------------------------------------------------------------------------
 
@@ -567,46 +395,6 @@ def _unmetered(contract: str, cost: int) -> None:
     """Nobody wants to know."""
 
 
-def _plan_key(
-    document: Document,
-    operation: Operation,
-    variables: Mapping[str, Any],
-    shape: tuple[Any, ...],
-    principal: Principal,
-) -> tuple[Any, ...]:
-    conditions = {name: variables.get(name) for name in operation.conditions}
-    return (
-        principal.access.name,
-        principal.narrowed,
-        principal.max_subjects is not None,
-        document.hash,
-        operation.name,
-        tuple(conditions.values()),
-        shape,
-    )
-
-
-def _answered(compiled: Compiled, principal: Principal, rows: Sequence[Any]) -> Found | None:
-    """The statement's one row, read to the end while its connection is still to be blamed for what can't be."""
-    (row,) = rows
-    if not row["body"]:
-        return None
-    if compiled.body is not None and compiled.body.accounts and row["disclosed"] != 1:
-        raise RuntimeError("an answer without its disclosure")  # durable otherwise: the transaction has ended
-    return read_row(compiled, row, principal)
-
-
-def _with_known_id(done: Done, arguments: Sequence[Any]) -> Sequence[Any]:
-    again = with_new_ids(arguments)
-    done.disclosure = id_in(again)
-    return again
-
-
-def _is_large(compiled: Compiled, done: Done) -> bool:
-    """Whether it may take long, by its rows or by what there is to be planned."""
-    return done.cost >= LARGE or (compiled.body is not None and len(compiled.body.text) >= LONG)
-
-
 def _first(rows: Sequence[Any]) -> Any:
     return rows[0]
 
@@ -618,17 +406,3 @@ def _found(basis: Basis, compiled: Compiled, variables: Mapping[str, Any], princ
     (depends,) = compiled.depends
     if depends is not None:
         basis.codes, basis.until = depends.codes(variables, principal), until
-
-
-async def _find(
-    pool: Database, statement: Statement, arguments: Sequence[Any], until: float, _: bool
-) -> dict[str, None]:
-    """The codes that a keys statement finds."""
-    found: dict[str, None] = await pool.fetch(statement.text, arguments, until=until, read=_codes, again=same)
-    return found
-
-
-def _codes(rows: Sequence[Any]) -> dict[str, None]:
-    """The codes of a keys statement, in their order."""
-    (row,) = rows
-    return dict.fromkeys(row["shown"].decode().split(","))

@@ -1,5 +1,6 @@
 """Promise: what a question costs in PostgreSQL, counted there: one statement for the body, one more where kept answers
-of a source are read, begin and commit around it under a scope. The body's statement writes the disclosure, too.
+of a source are read, and where an authority, a source or a region is met for the first time. The body's statement
+writes the disclosure, too.
 
 Counted in the server's log with log_statement on for the module's database alone: unlike pg_stat_statements it needs no
 preloaded library (the embedded server loads none), and it has the order, the connection and every repetition.
@@ -155,6 +156,25 @@ async def test_one_statement_for_a_profile_and_one_for_a_list(stack: Stack, log:
                 assert sum(len(s["records"]["edges"]) for s in data["subjects"]) > 100
 
 
+async def test_one_more_for_the_authorities_that_are_met_for_the_first_time(stack: Stack, log: Log) -> None:
+    async with another(stack) as gateway:
+
+        async def ask() -> Reply:
+            return await gateway.ask(PROFILE, {"uscc": subject(stack)}, "restricted")
+
+        reply, found = await log.statements(ask)
+        print(*show("profile, nobody known", found), sep="\n")
+        texts = [text for role, text in found if role == "restricted"]
+        assert [("disclose" in text, "v_restricted.authority" in log.last) for text in texts] == [
+            (True, True),
+            (False, True),
+        ]
+        assert len({edge["node"]["authority"]["name"] for edge in reply.data["subject"]["records"]["edges"]}) >= 1
+        again, found = await log.statements(ask)
+        assert again.data == reply.data
+        assert roles(found) == {"restricted": 1}
+
+
 async def test_one_more_for_the_kept_answers_of_a_source(stack: Stack, log: Log) -> None:
     usccs = stack.enterprises()[:100]
     first = (await stack.ask(WITH_COURTS, {"usccs": usccs}, "restricted")).data["subjects"]
@@ -168,6 +188,7 @@ async def test_one_more_for_the_kept_answers_of_a_source(stack: Stack, log: Log)
     await stack.courts.heal()
     async with another(stack) as gateway:
         await gateway.ask(WITH_COURTS, {"usccs": usccs[:1]}, "restricted")  # warm, but for the answers
+        await gateway.ask(LIST, {"usccs": usccs}, "restricted")  # every authority is known
 
         async def ask() -> Reply:
             return await gateway.ask(WITH_COURTS, {"usccs": usccs[1:]}, "restricted")

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.engine import execute, together
+from gateway.engine import statements, together
 from gateway.engine.account import Disclosure, cells, with_new_ids
 from gateway.engine.execute import Engine, Limits, Request
 from gateway.engine.together import Together
@@ -44,7 +44,7 @@ class InStatement:
 
 
 @pytest.mark.parametrize(
-    ("question", "reader", "asked"), [(SHARED, (together, "_apart"), 3), (ALONE, (execute, "_answered"), 1)]
+    ("question", "reader", "asked"), [(SHARED, (together, "_apart"), 3), (ALONE, (statements, "_answered"), 1)]
 )
 async def test_an_answer_after_a_second_attempt_has_its_disclosure(
     world: World,

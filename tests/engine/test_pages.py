@@ -17,9 +17,8 @@ import asyncpg
 import pytest
 
 from gateway.engine import pages
-from gateway.engine.execute import MOST_SQL
-from gateway.engine.kept import Kept
 from gateway.engine.pages import opposite
+from gateway.engine.plans import Plans
 from gateway.storage.catalogue import RELATIONS
 from gateway.storage.identifiers import node_id
 from tests.engine import small_world
@@ -198,7 +197,7 @@ async def test_records_of_a_region_by_its_subjects_or_in_the_order_of_all(
 ) -> None:
     """Where few subjects are in the region and where there are more, which is so of any with a bound of -1."""
     monkeypatch.setattr(pages, "FEW", few)
-    monkeypatch.setattr(filled.engine, "_plans", Kept(100, MOST_SQL))
+    monkeypatch.setattr(filled.engine, "_plans", Plans(100, accounts=False))
     letter, down = "d" if order["field"] == "DECIDED_ON" else "p", order["direction"] == "DESC"
     regions = OF_ALL.replace("node { id }", "node { id subject { region { code } } }")
     found, after = [], None

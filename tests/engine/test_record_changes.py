@@ -14,7 +14,7 @@ import pytest
 
 from gateway.engine import pages
 from gateway.engine.execute import Request
-from gateway.engine.kept import Kept
+from gateway.engine.plans import Plans
 from gateway.errors import Refused
 from tests.engine import small_world
 from tests.engine.conftest import World
@@ -156,7 +156,7 @@ async def test_a_page_ends_with_its_window_and_its_bookmark_goes_on(
     end = await owner.fetchval("select position from core.change_end")
     begin = await owner.fetchval("select swept from core.change_end")
     monkeypatch.setattr(pages, "WINDOW", 2)
-    monkeypatch.setattr(world.engine, "_plans", Kept(100, 10**7))  # made with other windows
+    monkeypatch.setattr(world.engine, "_plans", Plans(100, accounts=False))  # made with other windows
     for first, (more, expected) in itertools.product((1, 100), zip(filters, whole, strict=True)):
         found, after, asked, empty = [], None, 0, 0
         while True:
@@ -199,7 +199,7 @@ async def test_of_whom_there_is_nothing_is_told_so(
         assert [shown(each) for each in world.account.disclosures] == [wanted]
     with monkeypatch.context() as patch:
         patch.setattr(pages.Pages, "_tell_all", lambda *_: None)
-        patch.setattr(world.engine, "_plans", Kept(100, 10**7))
+        patch.setattr(world.engine, "_plans", Plans(100, accounts=False))
         world.account.disclosures.clear()
         await page(world, owner, view, end, usccs=asked)
         assert [shown(each) for each in world.account.disclosures] == [set()]

@@ -15,7 +15,8 @@ import pytest
 from gateway.auth.principal import ANONYMOUS
 from gateway.engine.execute import Done, Request
 from gateway.engine.references import BETWEEN_KEYS, KINDS, MARK, Gaps, Part, Printed, References
-from gateway.errors import StorageUnavailable
+from gateway.errors import Refused, StorageUnavailable
+from gateway.storage.pool import storage_unavailable
 from tests.engine import small_world
 from tests.engine.conftest import World
 from tests.engine.references_world import RECORDS, added, authorities, nodes, renamed, statements_of
@@ -57,7 +58,7 @@ async def test_without_its_version_an_old_name_would_be_shown(
 
     await authorities(world, "restricted")
     monkeypatch.setattr(References, "filled", unversioned)
-    for known, _ in world.engine._references["restricted"]._kept._values.values():
+    for known, _ in world.engine._statements.references["restricted"]._kept._values.values():
         object.__setattr__(known, "version", 1)
     async with renamed(owner, "示例博州财政局（新）"):
         assert await authorities(world, "restricted") == {"示例博州财政局"}
@@ -125,7 +126,7 @@ async def test_what_is_not_kept_is_asked_for_each_time(
     world: World, monkeypatch: pytest.MonkeyPatch, weight: int
 ) -> None:
     expected = await nodes(world, "internal")
-    monkeypatch.setitem(world.engine._references, "internal", References(weight))
+    monkeypatch.setitem(world.engine._statements.references, "internal", References(weight))
     assert await nodes(world, "internal") == expected
     assert await nodes(world, "internal") == expected
 
@@ -178,6 +179,24 @@ async def test_what_a_server_that_lags_behind_says_is_not_filled_in(world: World
     assert await References().filled(b'{"a":\x01a7\x01}', 1, *asked) == b'{"a":{}}'
 
 
+async def test_who_gets_no_whole_answer_is_not_told_that_nothing_was_disclosed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(References):
+        async def filled(self, *_: Any) -> bytes:
+            raise storage_unavailable()
+
+    for view, told in (("public", "nothing was disclosed"), ("restricted", "on record as answered")):
+        monkeypatch.setitem(world.engine._statements.references, view, Away())
+        before = len(world.account.disclosures)
+        with pytest.raises(Refused) as refused:
+            await nodes(world, view)
+        (error,) = refused.value.errors
+        assert error.code == "STORAGE_UNAVAILABLE"
+        assert told in error.en
+        assert len(world.account.disclosures) == before + (view != "public")
+
+
 # What is kept -------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +215,7 @@ async def test_what_is_known_of_many_selections_stays_within_its_bound(
 ) -> None:
     bound = 20_000
     known = References(bound)
-    monkeypatch.setitem(world.engine._references, "public", known)
+    monkeypatch.setitem(world.engine._statements.references, "public", known)
     for number in range(60):
         await nodes(world, "public", RECORDS.replace("{ uscc", f"{{ a{number}: uscc"))
         held = known._kept._values
@@ -206,7 +225,7 @@ async def test_what_is_known_of_many_selections_stays_within_its_bound(
 
 async def test_one_view_does_not_put_out_what_another_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for view in ("public", "restricted"):
-        monkeypatch.setitem(world.engine._references, view, References(5_000))
+        monkeypatch.setitem(world.engine._statements.references, view, References(5_000))
     await nodes(world, "restricted")
     for number in range(10):
         await nodes(world, "public", RECORDS.replace("{ uscc", f"{{ a{number}: uscc"))

@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from gateway.engine import execute, scans, together
+from gateway.engine import scans, statements, together
 from gateway.engine.documents import Documents
 from gateway.engine.execute import Done, Engine, Limits, Request
 from gateway.engine.scans import LARGE_ONES, TRIED, Scans, Turns
@@ -210,8 +210,8 @@ async def test_no_turn_is_lost_whenever_somebody_leaves() -> None:
 
 async def test_large_ones_of_one_client_hold_up_no_other(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are under way by few, whatever makes them large; and whoever asks for little waits for none of them."""
-    monkeypatch.setattr(execute, "LARGE", 21)
-    monkeypatch.setattr(execute, "LONG", 6_000)
+    monkeypatch.setattr(statements, "LARGE", 21)
+    monkeypatch.setattr(statements, "LONG", 6_000)
     many_parts = " ".join(f"r{n}: records(first: 1) {{ edges {{ node {{ title }} }} }}" for n in range(20))
     until = time.monotonic() + 60
     limits = Limits(cost=50_000, cost_public=50_000, storage=0.4)
@@ -299,5 +299,5 @@ async def test_what_takes_longer_than_it_may_is_told_to_ask_for_less(many: World
 
 
 async def test_every_view_has_lists_of_its_own(many: World) -> None:
-    turns = [many.engine._together[access.name] for access in ACCESSES]
+    turns = [many.engine._statements.together[access.name] for access in ACCESSES]
     assert len({id(one) for one in turns}) == len(ACCESSES)

@@ -216,7 +216,7 @@ async def test_a_slow_one_holds_nobody_up(counted: dict[str, Counted], monkeypat
     for _ in range(2):
         found = await at_once(engine, *((who, (SEARCH, {"q": text})) for text in ("企业", "个体户")))
         assert not any("errors" in answer for answer in found)
-        while not engine._together["restricted"]._apart:  # noqa: ASYNC110 - nobody tells
+        while not engine._statements.together["restricted"]._apart:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
     assert not slow.done()
     assert sorted(pool.shared) == [-3, -1, 1, 1, 1, 1]
