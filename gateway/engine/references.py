@@ -26,9 +26,8 @@ from gateway.storage.pool import same, storage_unavailable
 # JSON text has no control characters: within strings they are escaped (RFC 8259 §7), and none is put between them.
 MARK: Final = "\x01"
 BETWEEN_KEYS: Final = "\x02"
-KINDS: Final = (
-    "abcdefghijklmnopqrstuvwxyz"  # the first letter of a key; what a statement has more of is printed in its rows
-)
+# The first letter of a key. What a statement has more of is printed in its rows: each may cost a statement of its own.
+KINDS: Final = "abcdef"
 _MARK: Final = MARK.encode()
 _WEIGHT: Final = 2_000_000  # bytes of all that is known in a view, about
 _EACH: Final = 200  # bytes of a text beside its own and its key's

@@ -50,7 +50,7 @@ async def added(owner: Any, world: World, title: str, authority: int | None) -> 
         await owner.execute("delete from core.record where id = $1", number)
 
 
-async def statements_of(world: World, view: str, asked: list[str] | None = None) -> int:
+async def statements_of(world: World, view: str, asked: list[str] | None = None, query: str = RECORDS) -> int:
     """How many statements an answer takes; which, in `asked`."""
     asked = [] if asked is None else asked
     pool = world.engine.pools[world.principal(view).access.name]
@@ -62,7 +62,7 @@ async def statements_of(world: World, view: str, asked: list[str] | None = None)
 
     pool.fetch = watched  # type: ignore[method-assign]
     try:
-        await nodes(world, view)
+        await nodes(world, view, query)
     finally:
         del pool.fetch  # type: ignore[method-assign]
     return len(asked)

@@ -121,6 +121,15 @@ async def test_more_kinds_than_letters(world: World, view: str) -> None:
             assert list(node[f"a{n}"].items()) == [(name, node["authority"][name]) for name in chosen.split()]
 
 
+async def test_a_new_document_takes_six_statements_more_at_most(world: World) -> None:
+    kinds = " ".join(f"n{n}: authority {{ o{n}: name }} t{n}: status" for n in range(9))
+    query = RECORDS.replace("authority { uscc name region { name } }", f"authority {{ name }} {kinds}")
+    asked: list[str] = []
+    assert await statements_of(world, "restricted", asked, query) == 1 + 6
+    for node in await nodes(world, "restricted", query):
+        assert [node[f"n{n}"][f"o{n}"] for n in range(9)] == [node["authority"]["name"]] * 9
+
+
 @pytest.mark.parametrize("weight", [0, 300])
 async def test_what_is_not_kept_is_asked_for_each_time(
     world: World, monkeypatch: pytest.MonkeyPatch, weight: int
