@@ -9,7 +9,6 @@ the end, and in little CPU. scripts/hostile_documents.py measures them, tests/en
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -88,10 +87,6 @@ def _circle(operations: int, uses: int) -> str:
     """Fragments in a circle, of which one has all that operations use: measured in a circle it seems to be empty."""
     circle = "fragment f on Query{...g subjects(usccs:[" + "$a" * uses + "]){name}}fragment g on Query{...f}"
     return circle + _operations(operations, "query q#($a:Uscc!){...g}")
-
-
-def _values(lists: Iterable[str]) -> str:
-    return "[" + ",".join(lists) + "]"
 
 
 _CODES = [f"9165279900{n:08d}" for n in range(1_000)]

@@ -137,8 +137,6 @@ def prepare(contract: str, schema: GraphQLSchema, text: str, limits: QueryLimits
         node = parse(text, MOST_TOKENS)
     except GraphQLSyntaxError as error:
         raise Refused([_syntax_error(error)]) from None
-    except RecursionError:
-        raise Refused([nested_too_deeply()]) from None
     try:
         size = check_size(node)
         if limits is not None:

@@ -32,7 +32,7 @@ from gateway.engine.mutate import Database, Mutations, Reveal
 from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
 from gateway.engine.persons import Tries, hide, not_posted
-from gateway.engine.plans import Plans
+from gateway.engine.plans import Plans, Unplanned
 from gateway.engine.receipted import Receipts, in_public, of_events, with_receipt
 from gateway.engine.request import (
     Done,
@@ -200,7 +200,7 @@ class Engine:
         if operation.mutation:
             coerced, shape = operation.coerce(request.variables)
             principal = principal.under_scope()  # who asks is what a change goes by
-            steps = self._plans.steps(document, operation, coerced, shape, principal)
+            steps = self._plans.steps(Unplanned(document, operation, coerced, shape, principal))
             body = await self._mutations.answer(steps, coerced, principal, request, done)
             self._meter(document.contract, done.cost)
             return body
@@ -234,10 +234,10 @@ class Engine:
         variables, shape = operation.coerce(request.variables)
         if operation.secrets.numbers:
             variables = self._hidden(operation, variables, request, principal, done)
-        compiled = self._plans.compiled(document, operation, variables, shape, principal)
+        compiled = self._plans.compiled(Unplanned(document, operation, variables, shape, principal))
         if needs_scope(compiled, variables, principal):
             principal = principal.under_scope()
-            compiled = self._plans.compiled(document, operation, variables, shape, principal)
+            compiled = self._plans.compiled(Unplanned(document, operation, variables, shape, principal))
         return Planned(document, operation, variables, compiled, principal)
 
     def _hidden(

@@ -29,6 +29,7 @@ from gateway.engine.compile import MOST_ERRORS, Compiled, compile_plan
 from gateway.engine.cost import check_shape
 from gateway.engine.documents import Document, Operation
 from gateway.engine.planner import Planner
+from gateway.engine.reading import Reader
 from gateway.engine.receipted import of_several
 from gateway.engine.released import released
 from gateway.engine.request import Done, Limits, Request, check_sizes, disclosure, ends_at, too_many, too_many_roots
@@ -37,7 +38,6 @@ from gateway.engine.scans import LARGE, Scans
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
 from gateway.engine.sql import disclosed
-from gateway.engine.together import Reader
 from gateway.engine.values import Places
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.storage.lane import Ask

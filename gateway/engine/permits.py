@@ -12,7 +12,7 @@ from typing import Any
 from gateway.auth.principal import Principal
 from gateway.engine.bindings import SOLE
 from gateway.engine.fragments import under_scope
-from gateway.engine.together import Reader
+from gateway.engine.reading import Reader
 from gateway.engine.values import Value
 from gateway.errors import BadUserInput, Forbidden
 from gateway.storage.pool import same

@@ -6,7 +6,7 @@ In: an operation with its variables, who asks. Out: its plan with the SQL, made 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.auth.principal import Principal
 from gateway.engine.compile import Compiled, compile_operation
@@ -16,6 +16,29 @@ from gateway.engine.mutate import Step, compile_mutation
 
 # Characters of the statements of all plans that are kept; a plan takes three bytes for each.
 MOST_SQL: Final = 1_500_000
+
+
+class Unplanned(NamedTuple):
+    """An operation with its variables and their shape (variables.py), and who asks."""
+
+    document: Document
+    operation: Operation
+    variables: Mapping[str, Any]
+    shape: tuple[Any, ...]
+    principal: Principal
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What its plan depends on."""
+        return (
+            self.principal.access.name,
+            self.principal.narrowed,
+            self.principal.max_subjects is not None,
+            self.document.hash,
+            self.operation.name,
+            tuple([self.variables.get(name) for name in self.operation.conditions]),
+            self.shape,
+        )
 
 
 class Plans:
@@ -28,55 +51,20 @@ class Plans:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def compiled(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        shape: tuple[Any, ...],
-        principal: Principal,
-    ) -> Compiled:
+    def compiled(self, one: Unplanned) -> Compiled:
         """The plan of a query, with its SQL."""
-        key = _plan_key(document, operation, variables, shape, principal)
-        found = self._kept.get(key)
+        found = self._kept.get(one.key)
         if isinstance(found, Compiled):
             return found
-        made = compile_operation(document, operation, variables, principal, accounts=self._accounts)
-        self._kept.put(key, made, made.characters)
+        made = compile_operation(one.document, one.operation, one.variables, one.principal, accounts=self._accounts)
+        self._kept.put(one.key, made, made.characters)
         return made
 
-    def steps(
-        self,
-        document: Document,
-        operation: Operation,
-        variables: Mapping[str, Any],
-        shape: tuple[Any, ...],
-        principal: Principal,
-    ) -> tuple[Step, ...]:
+    def steps(self, one: Unplanned) -> tuple[Step, ...]:
         """The steps of a mutation."""
-        key = _plan_key(document, operation, variables, shape, principal)
-        found = self._kept.get(key)
+        found = self._kept.get(one.key)
         if isinstance(found, tuple):
             return found
-        made = compile_mutation(document, operation, variables, principal)
-        self._kept.put(key, made, sum(step.payload.characters for step in made if step.payload is not None))
+        made = compile_mutation(one.document, one.operation, one.variables, one.principal)
+        self._kept.put(one.key, made, sum(step.payload.characters for step in made if step.payload is not None))
         return made
-
-
-def _plan_key(
-    document: Document,
-    operation: Operation,
-    variables: Mapping[str, Any],
-    shape: tuple[Any, ...],
-    principal: Principal,
-) -> tuple[Any, ...]:
-    conditions = {name: variables.get(name) for name in operation.conditions}
-    return (
-        principal.access.name,
-        principal.narrowed,
-        principal.max_subjects is not None,
-        document.hash,
-        operation.name,
-        tuple(conditions.values()),
-        shape,
-    )

@@ -1,11 +1,29 @@
-"""How the database is read for who asks: what a statement depends on beside its plan."""
+"""How the database is read for who asks: what a statement depends on beside its plan, and by what it is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gateway.auth.principal import Principal
 from gateway.storage.levels import Access
+
+
+class Reader(Protocol):
+    """A pool, as the engine needs it (storage/pool.py says what the arguments mean)."""
+
+    async def fetch(
+        self,
+        sql: str,
+        arguments: Sequence[Any],
+        *,
+        until: float | None = None,
+        read: Callable[[Sequence[Any]], Any],
+        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+    ) -> Any:
+        """What `read` makes of the rows of a statement."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

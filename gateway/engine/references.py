@@ -12,14 +12,15 @@ for anew.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from gateway.auth.principal import Principal
 from gateway.engine.fragments import Text, quoted, under_scope
 from gateway.engine.kept import Kept
+from gateway.engine.reading import Reader
 from gateway.storage.pool import same, storage_unavailable
 
 # Around keys, and between those of neighbours, which are filled in together: each gap costs as much as a short text.
@@ -102,22 +103,6 @@ class Gaps:
 
 NO_GAPS: Final = Gaps()
 _SHARED: Final[Kept[str, Gaps]] = Kept(500, 1_000_000)  # by name; characters
-
-
-class Reader(Protocol):
-    """A pool, as it is needed here (storage/pool.py says what the arguments mean)."""
-
-    async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        until: float | None = None,
-        read: Callable[[Sequence[Any]], Any],
-        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
-    ) -> Any:
-        """What `read` makes of the rows of a statement."""
-        ...
 
 
 @dataclass(slots=True)

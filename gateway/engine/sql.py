@@ -114,13 +114,7 @@ class _Builder(Pages):
             columns += ["root.n", "root.key"]
             inner = f"select {', '.join(columns)}\nfrom {self._requests()}{joins}"
             return self._shared("q", inner, None, shown=bool(root.shown), apiece=tuple(self._apiece))
-        if self._mode != "shown":
-            columns += self._version()
-        listed = ",\n  ".join(columns)
-        found = f"select {listed}\nfrom (values ({self._under_scope('0')})) root(root){joins}"
-        if self._mode == "shown":
-            found = self._one_answer(found)
-        return self._statement(found)
+        return self._alone(columns, f"(values ({self._under_scope('0')})) root(root){joins}", ",\n  ")
 
     def next(self, field: p.Field) -> Statement:
         assert isinstance(field, p.One)
@@ -155,12 +149,22 @@ class _Builder(Pages):
             columns.append(f"string_agg({alias}.shown, ',' order by {alias}.n) as shown")
         if self._how.reports_denied:
             columns.append(f"string_agg({alias}.denied, ',' order by {alias}.n) as denied")
-        if self._mode != "shown":
-            columns += self._version()
-        found = f"select {', '.join(columns)}\nfrom ({inner}) {alias}"
-        if self._mode == "shown":
-            found = self._one_answer(found)
-        return self._statement(found, (f"{begin}[".encode(), f"]{end}".encode()), True)
+        around = f"{begin}[".encode(), f"]{end}".encode()
+        return self._alone(columns, f"({inner}) {alias}", ", ", around, keyed=True)
+
+    def _alone(
+        self,
+        columns: list[str],
+        source: str,
+        comma: str,
+        around: tuple[bytes, bytes] | None = None,
+        *,
+        keyed: bool = False,
+    ) -> Statement:
+        """The statement whose row is one answer; where its subjects are shown, with its account around it."""
+        shows = self._mode == "shown"
+        found = f"select {comma.join(columns if shows else [*columns, *self._version()])}\nfrom {source}"
+        return self._statement(self._one_answer(found) if shows else found, around, keyed)
 
     def _statement(
         self,

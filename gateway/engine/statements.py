@@ -51,13 +51,12 @@ class Statements:
         until = ends_at(request, self._limits, done)
         read = partial(_answered, compiled, principal)
         again = with_new_ids if statement.accounts else same
-        large = _is_large(compiled, done)
         if request.wants_receipt and statement.accounts:
             # Alone, so that it is known which row was written.
             again = partial(_with_known_id, done)
             done.disclosure = id_in(arguments)
         elif (
-            (statement.apiece or (statement.keys and not large))
+            (statement.apiece or (statement.keys and not _is_large(compiled, done)))
             and not compiled.plan.sources
             and not compiled.counts_all
         ):

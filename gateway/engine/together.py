@@ -18,11 +18,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import asyncpg
 
 from gateway.engine.account import joined, with_new_ids
+from gateway.engine.reading import Reader
 from gateway.engine.scans import TRIED, Scans, crowded
 from gateway.engine.sql import Statement
 from gateway.errors import RateLimited, StorageUnavailable
@@ -48,22 +49,6 @@ _LONG: Final = 0.05  # s after which a statement of lists no longer takes anothe
 LISTS: Final = 5  # statements of lists at once with those beside such: other connections are for other requests
 _NO_DEADLINE: Final = 5.0  # s for one that was given none
 _FOREVER: Final = float("inf")
-
-
-class Reader(Protocol):
-    """A pool, as the engine needs it (storage/pool.py says what the arguments mean)."""
-
-    async def fetch(
-        self,
-        sql: str,
-        arguments: Sequence[Any],
-        *,
-        until: float | None = None,
-        read: Callable[[Sequence[Any]], Any],
-        again: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
-    ) -> Any:
-        """What `read` makes of the rows of a statement."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -333,7 +318,7 @@ class Together:
             if not self._held[asker]:
                 del self._held[asker]
             self._ended(group)
-            self._queue_up(group, group.waiting)
+            self._next()  # whoever waits here has queued up
 
     def _taken(self, group: _Group, asker: str) -> list[_Waiter]:
         """The requests of the next statement of lists: the asker's first, and others that go along. None where that
@@ -344,8 +329,8 @@ class Together:
         if first is not None and not first.alone and not self._asks_apart(group.key):
             size = min(group.most, _size(len(waiting), 1))
             taken += [entry for entry in waiting if entry is not first and not entry.alone][: size - 1]
-        gone = set(map(id, taken))
-        group.waiting = [entry for entry in waiting if id(entry) not in gone]
+        gone = set(taken)
+        group.waiting = [entry for entry in waiting if entry not in gone]
         return taken
 
     def _at_once(self, group: _Group) -> int:

@@ -315,9 +315,7 @@ RECORD = Relation(
             "authority",
             "id",
             "bigint",
-            frozenset(
-                ("node_id", "on_record", "uscc", "name", "kind", "region_code", "region_name", "region_local"),
-            ),
+            frozenset(("node_id", "on_record", "uscc", "name", "kind", "region_code", "region_name", "region_local")),
         ),
         "source_": Reference("source_code", "source", "code", "text", frozenset(("code", "name", "kind"))),
         **_region("subject_"),

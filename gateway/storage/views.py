@@ -78,8 +78,9 @@ _SALT = "left(encode(sha256(uuid_send((select gen_random_uuid())) || int8send(d.
 NOT_SHOWN = "-"  # in place of the subjects: nothing came out, nothing is disclosed
 
 
-def _values(row: str) -> str:
-    cells = [(name, f"{row}.cell[{place}]", cast) for place, (name, cast) in enumerate(_CELLS.items(), 1)]
+def _values() -> str:
+    """The cells of a row `d`, as what they are."""
+    cells = [(name, f"d.cell[{place}]", cast) for place, (name, cast) in enumerate(_CELLS.items(), 1)]
     return ", ".join(f"decode({cell}, 'hex')" if name in _HASHES else f"{cell}{cast}" for name, cell, cast in cells)
 
 
@@ -94,15 +95,15 @@ def disclose(access: Access) -> str:
     an array: null where nothing came out.
     """
     between, absent, apart = (f"e'\\x{ord(byte):02x}'" for byte in (BETWEEN, ABSENT, APART))
-    into = f"insert into ledger.disclosure ({', '.join(_CELLS)}, view, outcome, subject_ids, snapshot)"
+    columns = f"{', '.join(_CELLS)}, view, outcome, subject_ids, snapshot"
     # `offset 0`: cut once, not for each cell.
     return f"""\
 create function {access.schema}.disclose_one(cells text, shown uuid[], snapshot text) returns bigint
     language sql volatile security definer
 begin atomic
     with written as (
-        {into}
-        select {_values("d")},
+        insert into ledger.disclosure ({columns})
+        select {_values()},
             '{access.contract}', 'ANSWERED', disclose_one.shown, disclose_one.snapshot
         from (select string_to_array(disclose_one.cells, {between}, {absent}) as cell offset 0) d
         where disclose_one.shown is not null
@@ -114,8 +115,8 @@ create function {access.schema}.disclose(cells text, shown text, snapshot text) 
     language sql volatile security definer
 begin atomic
     with written as (
-        {into[:-1]}, salt)
-        select {_values("d")},
+        insert into ledger.disclosure ({columns}, salt)
+        select {_values()},
             '{access.contract}', 'ANSWERED', string_to_array(coalesce(d.shown, ''), ',')::uuid[], disclose.snapshot,
             {_SALT}
         from (

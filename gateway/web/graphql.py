@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -141,9 +141,7 @@ class GraphQLEndpoint:
                 self._answered[view].inc()
                 return
             basis = None if begun is None else Basis()
-            more, address = partial(self.more, scope), partial(self._throttle.address, scope)
-            answer = self._engine.answer(principal, request, basis, more, address)
-            body = await self._leaving.unless_left(receive, answer)
+            body = await self._leaving.unless_left(receive, self._answer(scope, principal, request, basis))
             if kept is not None and begun is not None and basis is not None:
                 self._learn(scope, raw, kept.put(raw, begun, basis, body), usual, headers)
             self._answered[view].inc()
@@ -196,12 +194,18 @@ class GraphQLEndpoint:
                 self._seen[known] = media
         return media
 
+    def _answer(
+        self, scope: Scope, principal: Principal, request: Request, basis: Basis | None = None
+    ) -> Coroutine[Any, Any, bytes]:
+        """The engine's answer to who asks in `scope`."""
+        more, address = partial(self.more, scope), partial(self._throttle.address, scope)
+        return self._engine.answer(principal, request, basis, more, address)
+
     async def _stream(self, scope: Scope, headers: Headers, send: Send, principal: Principal, request: Request) -> None:
         """The response as a stream of events. Raises what refuses it before it has begun."""
         subscription = await self._engine.subscribe(principal, request)
         if subscription is None:
-            more, address = partial(self.more, scope), partial(self._throttle.address, scope)
-            await sse.whole(send, await self._engine.answer(principal, request, None, more, address))
+            await sse.whole(send, await self._answer(scope, principal, request))
             return
         with self._streams.seats.seat(principal, self._throttle.address(scope)):
             authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
