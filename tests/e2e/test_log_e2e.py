@@ -64,17 +64,25 @@ class Outsider:
 
 
 async def signed(stack: Stack) -> int:
-    """All that was written is under a checkpoint; its size."""
+    """All that was written is under a checkpoint, which is served; its size."""
     until = time.monotonic() + 60
-    lacking = """select (select count(*) from ledger.disclosure) > s.size or s.size > coalesce(
-        (select max(size) from ledger.checkpoint), -1) as lacking, s.size from ledger.log_state s"""
+    lacking = """select exists (select from ledger.disclosure d where not exists (select from ledger.leaf l
+        where l.id = d.id)) or s.size > coalesce((select max(size) from ledger.checkpoint), -1) as lacking, s.size
+        from ledger.log_state s"""
     while True:
         row = await stack.owner.fetchrow(lacking)
-        if not row["lacking"]:
-            await asyncio.sleep(0.3)  # a worker shows a checkpoint for a moment before it looks for the next
+        # A worker shows a checkpoint for a moment before it looks for the next.
+        if not row["lacking"] and await served_size(stack) >= row["size"]:
             return int(row["size"])
         assert time.monotonic() < until
         await asyncio.sleep(0.1)
+
+
+async def served_size(stack: Stack) -> int:
+    """How many entries the checkpoint has that everybody gets."""
+    async with stack.session.get(f"{stack.base}/log/checkpoint") as reply:
+        assert reply.status == 200
+        return int((await reply.text()).split("\n")[1])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
