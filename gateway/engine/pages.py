@@ -9,6 +9,7 @@ round: a barrier view keeps a sort outside, so each order that is offered has it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.engine import plan as p
@@ -23,6 +24,11 @@ from gateway.storage.catalogue import RELATIONS
 
 FEW = 200  # subjects of a region: their records are read, those of more are found in the order of all
 _OPPOSITE = {"asc": "desc", "desc": "asc"}
+# On each side of a list ordered by day and id: what no row is beside, and the id that none is, either.
+_OUTERMOST = {
+    "<": ("infinity", "00000000-0000-0000-0000-000000000000"),
+    ">": ("-infinity", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+}
 
 
 def opposite(order: str) -> str:
@@ -214,41 +220,63 @@ class Pages(Fields):
         """A page of all rows, with exactly the columns used, in its order: their keys, found in the order's index
         alone, then the rows themselves. What a filter leaves out is not read (decision 0028)."""
         key = Row(self._alias("v"), field.rows.relation)
+        rows, conditions = self._ordered(field, key)
         if region is None:
-            rows, conditions = self._ordered(field, key)
             where = self._where(rows, key, row, conditions)
             keys = f"select {key.column('id')} from {self._from(rows, key)}{where} limit {limit}"
         else:
-            keys = self._of_region(field, region, key, row, limit)
+            keys = self._of_region(field.page, rows, region, key, row, conditions, limit)
         found = self._alias("k")
         return f"({keys}) {found}{self._rows_of(own, f'{found}.id')}"
 
     def _ordered(self, field: p.Connection, key: Row) -> tuple[Rows, list[str]]:
-        """The rows of a page of all, and the conditions of its order's index, some of which need not be given.
+        """The rows of a page of all, and the conditions of its order's index; not its region.
 
-        Where requests may share the statement those are always in it, and an absent one is met by everything: filters
-        that differ in what they have would be as many statements. They are looked at in the index that is read in its
-        order anyway; days alone bound it, and only in their own order: elsewhere they would be a reason to sort. Not
-        beside a cursor, or the index would be read from the days' bound on and not from the cursor; nor for a region,
-        where few days are expected and would be read instead of its few subjects.
+        Where requests may share the statement these are always in it, and an absent one is met by everything: filters
+        that differ in what they have would be as many statements (decision 0043).
         """
         page, rows = field.page, field.rows
+        rest = tuple(condition for condition in rows.where if condition.operator != "below")
         if not self._together:
-            return rows, self._between(page, key)
-        given = {(condition.column, condition.operator): condition for condition in rows.where}
-        taken, found = [], []
+            return replace(rows, where=rest), self._between(page, key)
+        given = {(condition.column, condition.operator): condition for condition in rest}
+        found = []
         for column in ("kind", "area"):
-            taken.append(condition := given.get((column, "any")))
-            own = self._own(absent(column, "text[]") if condition is None else condition.values[0])
+            own = self._own_or(given.pop((column, "any"), None), absent(column, "text[]"))
             found.append(f"({own} is null or {key.column(column)} = any ({own}))")
-        whole = page.after is None and page.before is None and all(c.operator != "below" for c in rows.where)
-        if page.order_column == "decided_on" and whole:
-            for operator, day in ((">=", "-infinity"), ("<=", "infinity")):
-                taken.append(condition := given.get((page.order_column, operator)))
-                own = self._own(absent(operator, "date", day) if condition is None else condition.values[0])
-                found.append(f"{key.column(page.order_column)} {operator} {own}")
-        found += self._between(page, key)
-        return replace(rows, where=tuple(condition for condition in rows.where if condition not in taken)), found
+        beside = f"({key.column(page.order_column)}, {key.column('external_id')})"
+        for sign, (day, node) in _OUTERMOST.items():
+            operator = f"{sign}="
+            condition = given.pop(("decided_on", operator), None)
+            place = self._place(page, sign)
+            if page.order_column == "decided_on":
+                limit = self._own_or(condition, absent(operator, "date", day))
+                found.append(f"{beside} {sign} {_bound(sign, limit, node, place)}")
+                continue
+            # No range of days in another order than theirs: it would be a reason to sort.
+            limit = self._own_or(condition, absent(operator, "date"))
+            found.append(f"({limit} is null or {key.column('decided_on')} {operator} {limit})")
+            if place is not None:
+                found.append(f"{beside} {sign} ({', '.join(place)})")
+        return replace(rows, where=tuple(given.values())), found
+
+    def _place(self, page: Page, sign: str) -> tuple[str, str] | None:
+        """Day and id of the cursor on this side of a page; on the side where it goes on, if it has none, of what all
+        rows are beside."""
+        after = sign == ("<" if page.descending else ">")
+        place = page.after if after else page.before
+        if place is None and after == page.backward:
+            return None
+        day, node = place or (None, None)
+        outermost = _OUTERMOST[sign]
+        return (
+            self._own_or(day, absent(f"{sign} day", "date", outermost[0])),
+            self._own_or(node, absent(f"{sign} id", "uuid", outermost[1])),
+        )
+
+    def _own_or(self, given: Condition | Value | None, none: Value) -> str:
+        """A parameter of each request's own: what is given, or else `none`."""
+        return self._own((given.values[0] if isinstance(given, Condition) else given) or none)
 
     def _rows_of(self, own: Row, key: str) -> str:
         """The row of each key, with exactly the columns used, and what is joined to it."""
@@ -256,36 +284,37 @@ class Pages(Fields):
         row = f"(select {used} from {self._schema}.{own.relation} v where v.id = {key} limit 1)"
         return f" cross join lateral {row} {own.alias}" + "".join(f" {join}" for join in own.joins)
 
-    def _of_region(self, field: p.Connection, region: Condition, inner: Row, row: Row, limit: str) -> str:
+    def _of_region(
+        self, page: Page, rows: Rows, region: Condition, key: Row, row: Row, conditions: Sequence[str], limit: str
+    ) -> str:
         """The keys of a page of all records whose subjects are in a region, in its order.
 
         Where few subjects are there, by them; else in the order of all records until the page is full. Which it is the
         statement finds out: a generic plan would begin with the region, and a large one has too many (decision 0025).
         """
-        page, few = field.page, self._alias("few")
-        rows, beside = self._ordered(field, inner)
-        others = replace(rows, where=tuple(condition for condition in rows.where if condition is not region))
+        few, code = self._alias("few"), self._parameter(region.values[0])
         # A case is not strict: the join to the subject stays an outer one, which no plan begins with.
-        inside = f"case when {self._condition(region, inner)} then true else false end"
-        conditions = [*beside, inside]
+        inside = f"case when {self._condition(region, key)} then true else false end"
         # Region by region, and as a range, of which few rows are expected: by its index, however large the table.
         subjects = (
             f"select s.id from {self._schema}.region_closure c cross join lateral (select s.id"
             f" from {self._schema}.subject s where s.region_code >= c.code and s.region_code <= c.code"
-            f" limit {FEW + 1}) s"
-            f" where c.ancestor = {self._parameter(region.values[0])} limit {FEW + 1}"
+            f" limit {FEW + 1}) s where c.ancestor = {code} limit {FEW + 1}"
         )
-        of_few = f"{inner.column('subject_id')} = any ((select ids from {few})::bigint[])"
-        by_subject = self._where(others, inner, row, [*conditions, of_few])
-        by_order = self._where(others, inner, row, [*conditions, f"not (select yes from {few})"])
+        yes = f"(select count(*) <= {FEW} from ({subjects}) s)"
+        if not self._how.access.scoped:  # of what a scope leaves there may be few
+            yes = f"not exists (select from {self._schema}.large_region l where l.code = {code}) and {yes}"
+        # Found out once, beside the row: what is not taken is not begun then.
+        row.joins.append(f"left join lateral (select {yes} as yes offset 0) {few} on true")
+        of_few = f"{key.column('subject_id')} = any (array ({subjects}))"
+        by_subject = self._where(rows, key, row, [*conditions, inside, f"{few}.yes", of_few])
+        by_order = self._where(rows, key, row, [*conditions, inside, f"not {few}.yes"])
         direction = rows.order.rpartition("_")[2]
-        order = ", ".join(f"{inner.column(name)} {direction}" for name in (page.order_column, "external_id"))
-        key, view = inner.column("id"), f"{self._schema}.{rows.relation}"
+        order = ", ".join(f"{key.column(name)} {direction}" for name in (page.order_column, "external_id"))
+        view = f"{self._schema}.{rows.relation}"
         return (
-            f"with {few} as materialized (select count(*) <= {FEW} as yes,"
-            f" case when count(*) <= {FEW} then array_agg(s.id) end as ids from ({subjects}) s)"
-            f" (select {key} from {view} {inner.alias}{by_subject} order by {order} limit {limit}) union all"
-            f" (select {key} from {view}_{rows.order} {inner.alias}{by_order} limit {limit})"
+            f"(select {key.column('id')} from {view} {key.alias}{by_subject} order by {order} limit {limit}) union all"
+            f" (select {key.column('id')} from {view}_{rows.order} {key.alias}{by_order} limit {limit})"
         )
 
     def _total(self, field: p.Connection, row: Row) -> str:
@@ -382,6 +411,16 @@ class Pages(Fields):
             return f"'{page.cursor}' || {own.column('tier')} || {ending} || {own.column('node_id')}"
         # The order's letter, the day and the row's node id: opaque to clients, checked by resolvers/paging.py.
         return f"'{page.cursor}' || {own.column(page.order_column)}::text || {own.column('node_id')}"
+
+
+def _bound(sign: str, day: str, node: str, place: tuple[str, str] | None) -> str:
+    """What is beside a page on one side: the day up to which it goes, as what follows all of that day's rows, or a
+    cursor within it. One bound for both: an index that has two is read from that of the day on, not from the cursor."""
+    beyond = f"{day} {'+' if sign == '<' else '-'} 1"
+    if place is None:
+        return f"({beyond}, '{node}'::uuid)"
+    within = f"case when {place[0]} {sign}= {day} then"
+    return f"({within} {place[0]} else {beyond} end, {within} {place[1]} else '{node}' end)"
 
 
 def _told(own: Row, size: str, *, more: bool, onward: bool) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -75,7 +75,19 @@ class _Asked:
 
 
 class _Group:
-    __slots__ = ("asked", "begin", "key", "lists", "most", "queued", "reads_all", "running", "waiting", "writes")
+    __slots__ = (
+        "asked",
+        "begin",
+        "key",
+        "lists",
+        "most",
+        "queued",
+        "reads_all",
+        "running",
+        "turn",
+        "waiting",
+        "writes",
+    )
 
     def __init__(self, key: tuple[Any, ...], most: int, *, lists: bool, reads_all: bool, writes: bool) -> None:
         self.key = key
@@ -88,6 +100,7 @@ class _Group:
         self.asked: set[_Asked] = set()
         self.waiting: list[_Waiter] = []
         self.begin: Callable[[str], None]
+        self.turn: Callable[[str], Awaitable[None]]  # of lists
 
 
 class Together:
@@ -145,6 +158,7 @@ class Together:
                 key, max(1, most), lists=lists, reads_all=reads_all, writes=statement.accounts
             )
             group.begin = partial(self._begin, group, pool, statement)
+            group.turn = partial(self._turn, group, pool, statement)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         entry = _Waiter(arguments, future, _FOREVER if until is None else until, asker)
         group.waiting.append(entry)
@@ -164,15 +178,21 @@ class Together:
 
     def _next(self) -> None:
         """Begin what has its turn."""
+        while (found := self._following()) is not None:
+            group, asker = found
+            group.begin(asker)
+
+    def _following(self) -> tuple[_Group, str] | None:
+        """The group that has its turn, and whose turn it is: it is taken. None where all are, or nobody waits."""
         while self._queue:
             beside, most = self._turns - self._usual_turns, self._most_turns - self._usual_turns
             if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), most):
                 if self._waker is None:
                     self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
-                return
+                return None
             asker = next((one for one in self._queue if self._held[one] < self._most_of_one), None)
             if asker is None:
-                return  # until one of its turns has ended
+                return None  # until one of its turns has ended
             own = self._queue.pop(asker)
             group = own.popleft()
             if own:
@@ -181,9 +201,9 @@ class Together:
             if any(entry.asker == asker for entry in group.waiting):
                 self._turns += 1
                 self._held[asker] += 1
-                group.begin(asker)
-            else:  # others took it along
-                self._drop(group)
+                return group, asker
+            self._drop(group)  # others took it along
+        return None
 
     def _wake(self) -> None:
         self._waker = None
@@ -199,8 +219,7 @@ class Together:
     def _begin(self, group: _Group, pool: Reader, statement: Statement, asker: str) -> None:
         # A task runs in the next turn of the loop: who asks in this turn is in the same statement.
         loop = asyncio.get_running_loop()
-        lists = group.lists
-        self._start(group, self._turn(group, pool, statement, asker) if lists else self._run(group, pool, statement))
+        self._start(group, self._take_turns(group, asker) if group.lists else self._run(group, pool, statement))
         if self._timer is None:
             self._looked = time.monotonic()
             self._timer = loop.call_later(_LOOK, self._look)
@@ -304,21 +323,36 @@ class Together:
         finally:
             self._ended(group)
 
+    async def _take_turns(self, group: _Group, asker: str) -> None:
+        """A turn of a group of lists, then those that come next. Not each in a task of its own: it would begin behind
+        all that are given their rows now, and PostgreSQL would wait until we have answered them."""
+        while True:
+            try:
+                await group.turn(asker)
+            except BaseException:
+                self._turned(group, asker)
+                self._next()
+                raise
+            self._turned(group, asker)
+            following = self._following()
+            if following is None:
+                return
+            group, asker = following
+            group.running += 1
+
+    def _turned(self, group: _Group, asker: str) -> None:
+        self._turns -= 1
+        self._held[asker] -= 1
+        if not self._held[asker]:
+            del self._held[asker]
+        self._ended(group)
+
     async def _turn(self, group: _Group, pool: Reader, statement: Statement, asker: str) -> None:
         """One statement of a group of lists, in a turn of an asker's."""
-        try:
-            batch = self._taken(group, asker)
-            self._queue_up(group, group.waiting)
-            if batch:
-                fault = await self._ask(group, pool, statement, batch, counted=True)
-                self._faulty(group, batch, fault)
-        finally:
-            self._turns -= 1
-            self._held[asker] -= 1
-            if not self._held[asker]:
-                del self._held[asker]
-            self._ended(group)
-            self._next()  # whoever waits here has queued up
+        batch = self._taken(group, asker)
+        self._queue_up(group, group.waiting)
+        if batch:
+            self._faulty(group, batch, await self._ask(group, pool, statement, batch, counted=True))
 
     def _taken(self, group: _Group, asker: str) -> list[_Waiter]:
         """The requests of the next statement of lists: the asker's first, and others that go along. None where that

@@ -117,6 +117,8 @@ class Apiece:
     convert: Convert | None
 
     def __call__(self, found: Any) -> list[str | None]:
+        if isinstance(self.convert, Absent):
+            return [self.convert.text]
         text = _as_text(found if self.convert is None else self.convert(found))
         if text is not None and not _storable(text):
             raise _bad_text()  # it would fail on its way, and all that share the statement with it
@@ -158,12 +160,12 @@ def _quoted(text: str | None) -> str:
 def _origin(
     origin: FromVariable | Constant | ListOf | FromPrincipal, variables: Variables, principal: Principal
 ) -> Any:
+    if isinstance(origin, FromVariable):  # nearly all of them
+        found: Any = variables.get(origin.name)
+        for key in origin.path:
+            found = found[key]
+        return found
     match origin:
-        case FromVariable(name, path):
-            found: Any = variables.get(name)
-            for key in path:
-                found = found[key]
-            return found
         case Constant(value):
             return list(value) if isinstance(value, tuple) else value
         case ListOf(items):

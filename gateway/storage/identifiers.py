@@ -214,10 +214,11 @@ def mask_identity_numbers_in(value: object) -> object:
     """A JSON value without identity numbers, whether in texts, names of fields or whole numbers."""
     if isinstance(value, str):
         return mask_identity_numbers(value)
-    if isinstance(value, Mapping):
-        return {mask_identity_numbers_in(name): mask_identity_numbers_in(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [mask_identity_numbers_in(inner) for inner in value]
+    # dict by itself: to ask whether something is a Mapping costs more than to mask a short text.
+    if isinstance(value, dict) or (value is not None and isinstance(value, Mapping)):
+        return {mask_identity_numbers_in(name): mask_identity_numbers_in(inner) for name, inner in value.items()}
     if isinstance(value, int | float) and 10**14 <= abs(value) < 10**20:
         text = str(abs(int(value)))
         masked = mask_identity_numbers(text)

@@ -160,6 +160,18 @@ from core.reference_version v;
 """
 
 
+def large_region(access: Access) -> str:
+    """CREATE VIEW: of which regions records are found in the order of all (engine/pages.py). Under a scope what is left
+    of a large region may be little: there is none."""
+    if access.scoped:
+        return ""
+    return f"""\
+create view {access.schema}.large_region with (security_barrier) as select
+    l.code as code
+from core.large_region l;
+"""
+
+
 def json_text(access: Access) -> str:
     """CREATE FUNCTION: a text as a JSON string, in a schema that the view's role may name. It is inlined."""
     return f"""\
@@ -185,6 +197,7 @@ def statements(access: Access) -> list[str]:
         if access.level >= definition.level:
             made.append(function(definition, access))
     made.append(reference_version(access))
+    made.append(large_region(access))
     made.append(json_text(access))
     made.append(changes(access))
     if access.disclosed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import uuid
 from base64 import urlsafe_b64decode
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from gateway.storage.catalogue import RELATIONS
 from gateway.storage.identifiers import node_id
 from tests.engine import small_world
 from tests.engine.conftest import World
+from tests.engine.snapshot import Case, explained
 
 MANY = 230  # records, on few days
 ARGUMENTS = "first: $first, after: $after, last: $last, before: $before"
@@ -35,6 +37,10 @@ OF_ALL = (
 OF_ONE = (
     f'query One({TYPES}, $f: RecordFilter, $o: RecordOrder) {{ subject(uscc: "{small_world.SHOP}") {{'
     f" list: records({ARGUMENTS}, filter: $f, orderBy: $o) {{ {PAGE} }} }} }}"
+)
+OF_RECORDS = (
+    "query All($f: RecordFilter, $o: RecordOrder, $after: String) { records(filter: $f, orderBy: $o, after: $after) {"
+    " edges { cursor } } }"
 )
 OF_CONSENTS = f"query Given({TYPES}) {{ viewer {{ list: consents({ARGUMENTS}) {{ {PAGE} }} }} }}"
 ORDERS = [
@@ -190,13 +196,23 @@ async def test_pages_of_any_sizes_are_the_list(filled: World, backward: bool) ->
         assert tuple(walked) == one.cursors
 
 
-@pytest.mark.parametrize("few", [pages.FEW, -1])
+@pytest.fixture(params=["few", "counted", "known"])
+async def large(
+    request: pytest.FixtureRequest, owner: asyncpg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """Few subjects are in a region; or more, which the statement counts (so with a bound of -1), or which is known."""
+    if request.param == "counted":
+        monkeypatch.setattr(pages, "FEW", -1)
+    if request.param == "known":
+        await owner.execute("insert into core.large_region select code from core.region")
+    yield
+    await owner.execute("delete from core.large_region")
+
+
 @pytest.mark.parametrize("order", ORDERS)
 async def test_records_of_a_region_by_its_subjects_or_in_the_order_of_all(
-    filled: World, monkeypatch: pytest.MonkeyPatch, order: dict[str, str], few: int
+    filled: World, monkeypatch: pytest.MonkeyPatch, order: dict[str, str], large: None
 ) -> None:
-    """Where few subjects are in the region and where there are more, which is so of any with a bound of -1."""
-    monkeypatch.setattr(pages, "FEW", few)
     monkeypatch.setattr(filled.engine, "_plans", Plans(100, accounts=False))
     letter, down = "d" if order["field"] == "DECIDED_ON" else "p", order["direction"] == "DESC"
     regions = OF_ALL.replace("node { id }", "node { id subject { region { code } } }")
@@ -241,3 +257,23 @@ def test_each_order_has_its_opposite() -> None:
         if relation.name == "record_change":
             continue  # a feed is read forward
         assert {opposite(order) for order in relation.orders} == set(relation.orders)
+
+
+def test_what_is_filtered_by_kind_area_days_and_cursor_is_one_statement() -> None:
+    """Requests share a statement by its text; an order, a region and the end that it is read from make another one."""
+    filters: list[dict[str, Any]] = [
+        {},
+        {"kinds": ["HONOUR"]},
+        {"areas": ["PPP"], "decidedFrom": "2024-01-01"},
+        {"decidedFrom": "2024-01-01", "decidedTo": "2024-12-31"},
+    ]
+    cursor = f"2024-01-01{node_id('R', uuid.UUID(int=1))}"
+    for order in ORDERS:
+        letter = "d" if order["field"] == "DECIDED_ON" else "p"
+        asked = [
+            {"f": f, "o": order, **at} for f in filters for at in ({}, {"after": None}, {"after": letter + cursor})
+        ]
+        texts = {explained(Case("restricted", each, OF_RECORDS))[1].partition("\n-- $1")[0] for each in asked}
+        assert len(texts) == 1
+    several = [{"f": {}, "o": order} for order in ORDERS] + [{"f": {"regionCode": "6527"}}]
+    assert len({explained(Case("restricted", each, OF_RECORDS))[1] for each in several}) == 5

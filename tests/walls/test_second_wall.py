@@ -98,7 +98,10 @@ async def test_views_have_no_other_columns(owner: Connection) -> None:
         for relation in COLUMNS
         for view in views(relation)
         for column in offered(relation, schema)
-    } | {(schema, "reference_version", "version") for schema in ROLES}  # a number that is of no row
+    } | {
+        *((schema, "reference_version", "version") for schema in ROLES),  # a number that is of no row
+        *((schema, "large_region", "code") for schema in ("public", "restricted")),  # a hint, where nothing is narrowed
+    }
 
 
 async def test_every_view_is_a_barrier(owner: Connection) -> None:

@@ -576,6 +576,9 @@ create function v_public.courts_dishonest(answers jsonb, subject text) returns t
 create view v_public.reference_version with (security_barrier) as select
     v.version as version
 from core.reference_version v;
+create view v_public.large_region with (security_barrier) as select
+    l.code as code
+from core.large_region l;
 create function v_public.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
@@ -1503,6 +1506,9 @@ create function v_restricted.peers_dishonest(answers jsonb, subject text, source
 create view v_restricted.reference_version with (security_barrier) as select
     v.version as version
 from core.reference_version v;
+create view v_restricted.large_region with (security_barrier) as select
+    l.code as code
+from core.large_region l;
 create function v_restricted.json_text(value text) returns text language sql stable parallel safe
 begin atomic
     select core.json_text(json_text.value);
