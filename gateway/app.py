@@ -34,8 +34,9 @@ from gateway.auth.tokens import Tokens
 from gateway.connect import connectors_of, platform_connector
 from gateway.engine.account import Account
 from gateway.engine.execute import Engine, Limits
+from gateway.engine.lists import LISTS
 from gateway.engine.persisted import Persisted, shipped
-from gateway.engine.together import LISTS, width
+from gateway.engine.together import width
 from gateway.errors import StorageUnavailable
 from gateway.ledger.disclosures import Ledger
 from gateway.ledger.events import Events

@@ -19,7 +19,7 @@ from gateway.engine.compile import Compiled
 from gateway.engine.cost import cost
 from gateway.engine.dependence import Basis
 from gateway.engine.documents import Document, Operation
-from gateway.engine.together import LISTS
+from gateway.engine.lists import LISTS
 from gateway.errors import BadUserInput, QueryTooCostly
 from gateway.limits import QueryLimits
 from gateway.sources.wanted import Wanted

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import asyncpg
 
-from gateway.engine.account import joined, with_new_ids
+from gateway.engine.account import with_new_ids
+from gateway.engine.lists import LISTS, ListTurns, longer
+from gateway.engine.merged import cut, keys_of, merge, only
 from gateway.engine.reading import Reader
 from gateway.engine.scans import TRIED, Scans, crowded
 from gateway.engine.sql import Statement
@@ -45,8 +46,6 @@ _MOST_APART: Final = 200  # groups of which that is known
 _SLOW: Final = 0.5  # s after which a statement no longer keeps the next ones of its group from being asked
 _BESIDE: Final = 3  # statements beside slow ones
 _MORE_OF_LISTS: Final = 3  # statements of lists at once, beyond those of a group
-_LONG: Final = 0.05  # s after which a statement of lists no longer takes another's turn
-LISTS: Final = 5  # statements of lists at once with those beside such: other connections are for other requests
 _NO_DEADLINE: Final = 5.0  # s for one that was given none
 _FOREVER: Final = float("inf")
 
@@ -102,31 +101,26 @@ class _Group:
         self.begin: Callable[[str], None]
         self.turn: Callable[[str], Awaitable[None]]  # of lists
 
+    def has(self, asker: str) -> bool:
+        """Whether a request of this asker's waits."""
+        return any(entry.asker == asker for entry in self.waiting)
+
 
 class Together:
     """Groups of requests. `width` statements of a group are under way at most, not counting slow ones.
 
-    Of lists there are many groups: filters and orders are other statements. They take turns, and `width` and three more
-    are under way of all of them together: they are smaller than those of one group, and keep PostgreSQL busy for longer
-    than they do us. One that takes longer than most is passed by, until `lists` are under way. Turns go from one asker
-    to the next, and one is left for another: who asks for much, in however many kinds of lists, waits for itself."""
+    Lists take turns (lists.py), and `width` and three more are under way of all of them together, up to `lists`: they
+    are smaller than those of one group, and keep PostgreSQL busy for longer than they do us."""
 
     def __init__(self, *, width: int, lists: int = LISTS, scans: Scans | None = None) -> None:
         self._width = width
-        self._most_turns = lists
-        self._usual_turns = min(width + _MORE_OF_LISTS, lists)
+        self._turns = ListTurns[_Group](usual=width + _MORE_OF_LISTS, most=lists, begin=_begin_turn, forget=self._drop)
         self._scans = scans or Scans()
         self._groups: dict[tuple[Any, ...], _Group] = {}
         self._apart: dict[tuple[Any, ...], float] = {}  # until when requests of a group ask by themselves
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._looked = 0.0  # when, last (time.monotonic(), s)
-        self._most_of_one = max(1, lists - 1)
-        self._queue: dict[str, deque[_Group]] = {}  # of lists, by who asks
-        self._held: Counter[str] = Counter()  # turns of each asker
-        self._lists: set[_Asked] = set()  # statements of lists under way
-        self._turns = 0  # tasks that have one, or are about to
-        self._waker: asyncio.TimerHandle | None = None
 
     async def row(
         self,
@@ -150,7 +144,7 @@ class Together:
         lists = bool(statement.apiece)
         if cost > _COST // _LEAST and not lists:
             again = with_new_ids if statement.accounts else same
-            return await pool.fetch(statement.text, arguments, until=until, read=_alone, again=again)
+            return await pool.fetch(statement.text, arguments, until=until, read=only, again=again)
         group = self._groups.get(key)
         if group is None:
             most = (_COST_OF_LISTS if lists else _COST) // max(cost, 1)
@@ -169,45 +163,7 @@ class Together:
         return await future
 
     def _queue_up(self, group: _Group, waiting: Iterable[_Waiter]) -> None:
-        """A turn for each who waits in a group of lists, when it comes."""
-        for entry in waiting:
-            if entry.asker not in group.queued:
-                group.queued.add(entry.asker)
-                self._queue.setdefault(entry.asker, deque()).append(group)
-        self._next()
-
-    def _next(self) -> None:
-        """Begin what has its turn."""
-        while (found := self._following()) is not None:
-            group, asker = found
-            group.begin(asker)
-
-    def _following(self) -> tuple[_Group, str] | None:
-        """The group that has its turn, and whose turn it is: it is taken. None where all are, or nobody waits."""
-        while self._queue:
-            beside, most = self._turns - self._usual_turns, self._most_turns - self._usual_turns
-            if beside >= 0 and beside >= min(_longer(self._lists, _LONG, time.monotonic()), most):
-                if self._waker is None:
-                    self._waker = asyncio.get_running_loop().call_later(_LONG, self._wake)
-                return None
-            asker = next((one for one in self._queue if self._held[one] < self._most_of_one), None)
-            if asker is None:
-                return None  # until one of its turns has ended
-            own = self._queue.pop(asker)
-            group = own.popleft()
-            if own:
-                self._queue[asker] = own  # behind all others
-            group.queued.discard(asker)
-            if any(entry.asker == asker for entry in group.waiting):
-                self._turns += 1
-                self._held[asker] += 1
-                return group, asker
-            self._drop(group)  # others took it along
-        return None
-
-    def _wake(self) -> None:
-        self._waker = None
-        self._next()
+        self._turns.queue_up(group, [entry.asker for entry in waiting])
 
     def _asks_apart(self, key: tuple[Any, ...]) -> bool:
         until = self._apart.get(key) if self._apart else None
@@ -279,7 +235,7 @@ class Together:
         asked = _Asked(batch, task, time.monotonic(), waited=waited)
         group.asked.add(asked)
         if counted:
-            self._lists.add(asked)
+            self._turns.under_way.add(asked)
         try:
             return await _answer(pool, statement, batch, asked)
         except asyncio.CancelledError:
@@ -288,7 +244,7 @@ class Together:
             task.uncancel()
         finally:
             group.asked.discard(asked)
-            self._lists.discard(asked)
+            self._turns.under_way.discard(asked)
         if asked.apart:
             self._again(group, pool, statement, [entry for entry in batch if not entry.row.done()], len(batch))
         return None
@@ -331,20 +287,17 @@ class Together:
                 await group.turn(asker)
             except BaseException:
                 self._turned(group, asker)
-                self._next()
+                self._turns.next()
                 raise
             self._turned(group, asker)
-            following = self._following()
+            following = self._turns.following()
             if following is None:
                 return
             group, asker = following
             group.running += 1
 
     def _turned(self, group: _Group, asker: str) -> None:
-        self._turns -= 1
-        self._held[asker] -= 1
-        if not self._held[asker]:
-            del self._held[asker]
+        self._turns.ended(asker)
         self._ended(group)
 
     async def _turn(self, group: _Group, pool: Reader, statement: Statement, asker: str) -> None:
@@ -380,7 +333,7 @@ class Together:
 
     def _beside_slow(self, group: _Group, now: float) -> int:
         """Statements of a group, with those that may go beside slow ones."""
-        return self._width + min(_longer(group.asked, _SLOW, now), _BESIDE)
+        return self._width + min(longer(group.asked, _SLOW, now), _BESIDE)
 
     def _look(self) -> None:
         """Tell those whose time is over, cancel what nobody waits for, and pass by what is slow.
@@ -421,17 +374,16 @@ class Together:
             self._apart[key] = now + _APART
 
 
+def _begin_turn(group: _Group, asker: str) -> None:
+    group.begin(asker)
+
+
 def _too_slow(group: _Group, asked: _Asked, now: float) -> bool:
     """Whether a statement of lists is given up. One that writes may have waited for the disk, too; a search reads no
     more than so many names, so one that is alone is slow for other reasons and goes on."""
     if not group.lists or asked.apart or asked.waited or (len(asked.batch) == 1 and not group.reads_all):
         return False
     return now - asked.since > (TRIED if group.reads_all and not group.writes else _SLOW)
-
-
-def _longer(under_way: Iterable[_Asked], seconds: float, now: float) -> int:
-    """How many of these statements take longer than that."""
-    return sum([now - asked.since > seconds for asked in under_way])
 
 
 def _expire(waiting: Sequence[_Waiter], now: float, told: Callable[[], Exception]) -> None:
@@ -467,13 +419,13 @@ async def _answer(
     """One statement for a batch; its outcome goes to the futures. The fault where the database did not answer. Whoever
     gives it up to ask otherwise (`asked.apart`) has its requests wait on."""
     try:
-        merged = _merged(statement, [entry.arguments for entry in batch])
+        arguments = merge(statement, [entry.arguments for entry in batch])
         latest = max([entry.until for entry in batch])
         rows = await pool.fetch(
             statement.text,
-            merged,
+            arguments,
             until=None if latest == _FOREVER else latest,
-            read=partial(_apart, _keys(statement, merged)),
+            read=partial(cut, keys_of(statement, arguments)),
             again=with_new_ids if statement.accounts else same,
         )
         for entry, own in zip(batch, rows, strict=True):
@@ -493,58 +445,6 @@ async def _answer(
         if not isinstance(error, Exception):
             raise
     return None
-
-
-def _alone(rows: Sequence[Any]) -> Any:
-    (row,) = rows
-    return row
-
-
-def _merged(statement: Statement, batch: Sequence[Sequence[Any]]) -> list[Any]:
-    """The arguments of all as those of one statement."""
-    merged = list(batch[0])
-    if statement.accounts:
-        merged[0] = joined([arguments[0] for arguments in batch])
-    for place in statement.keys:
-        merged[place] = ",".join([arguments[place] for arguments in batch])
-    for place in statement.apiece:
-        merged[place] = [text for arguments in batch for text in arguments[place]]
-    return merged
-
-
-def _keys(statement: Statement, merged: Sequence[Any]) -> str:
-    """What the statement says of what it was asked, as sql.py puts it together."""
-    if statement.keys:
-        return str(merged[statement.keys[0]])
-    rows = zip(*[merged[place] for place in statement.apiece], strict=True)
-    return "\x1d".join(["\x1f".join(["\x1e" if text is None else text for text in row]) for row in rows])
-
-
-def _apart(keys: str, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The row of several requests as a row for each. Raises RuntimeError where its columns do not agree, and whatever
-    else a reply does that is not the statement's."""
-    (row,) = found
-    # Twice sure that an answer goes to who asked for it: by its place and by what it says it was asked.
-    if row["keys"].decode() != keys:
-        raise RuntimeError("answers to other questions than were asked")
-    columns = dict(row.items())
-    body, lengths = columns.pop("body"), [int(length) for length in columns.pop("lengths").split(b",")]
-    if sum(lengths) != len(body):
-        raise RuntimeError("answers whose lengths do not add up")
-    del columns["keys"]
-    snapshot, disclosed = columns.pop("snapshot", None), columns.pop("disclosed", None)
-    version = columns.pop("version", 0)
-    if disclosed not in (None, sum(length > 0 for length in lengths)):
-        raise RuntimeError("answers and disclosures of another number")
-    rest = {name: value.split(b";") for name, value in columns.items()}
-    rows, begin = [], 0
-    for place, length in enumerate(lengths):
-        own: dict[str, Any] = {name: values[place] for name, values in rest.items()}
-        own["body"], own["snapshot"], own["version"] = body[begin : begin + length], snapshot, version
-        own["disclosed"] = None if disclosed is None else int(length > 0)
-        begin += length
-        rows.append(own)
-    return rows
 
 
 def _refuse(batch: Sequence[_Waiter], error: BaseException) -> None:

@@ -44,7 +44,7 @@ class InStatement:
 
 
 @pytest.mark.parametrize(
-    ("question", "reader", "asked"), [(SHARED, (together, "_apart"), 3), (ALONE, (statements, "_answered"), 1)]
+    ("question", "reader", "asked"), [(SHARED, (together, "cut"), 3), (ALONE, (statements, "_answered"), 1)]
 )
 async def test_an_answer_after_a_second_attempt_has_its_disclosure(
     world: World,

@@ -452,5 +452,5 @@ async def test_one_askers_many_lists_hold_up_no_others(kinds: int, controlled: b
     await asyncio.gather(*calls, own)
     assert len(order) == 41
     assert (order.index("once") <= 5) == controlled
-    assert not together._held
-    assert not together._queue
+    assert not together._turns.held
+    assert not together._turns.queue

@@ -188,7 +188,7 @@ async def test_answers_in_another_order_reach_nobody(
             return False
 
     # The control taken away: the attack succeeds.
-    monkeypatch.setattr(together, "_keys", lambda *_: Anything())
+    monkeypatch.setattr(together, "keys_of", lambda *_: Anything())
     found = await at_once(engine_over(counted), *((who, question) for question in asked))
     first = [answer["data"]["searchSubjects"]["edges"][0]["node"]["name"] for answer in found]
     assert first == ["个体户", "企业"]
