@@ -433,8 +433,13 @@ async def _answer(
                 entry.row.set_result(own)
     except StorageUnavailable as error:
         if len(batch) > 1 and isinstance(error.__cause__, _REFUSED):
-            for entry in batch:
-                await _answer(pool, statement, [entry], asked)
+            try:
+                for entry in batch:
+                    await _answer(pool, statement, [entry], asked)
+            except asyncio.CancelledError:
+                if not asked.apart:
+                    _refuse(batch, asyncio.CancelledError())  # those that were not asked yet
+                raise
             return None
         _refuse(batch, error)
         return error

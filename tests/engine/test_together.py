@@ -68,6 +68,26 @@ async def asked(pool: Slow, together: Together, codes: Sequence[str], other: Any
     return await gathered
 
 
+class Stuck(Slow):
+    """Refuses what several ask for, and never answers one."""
+
+    async def fetch(self, sql: str, arguments: Sequence[Any], **_: Any) -> Any:
+        if "," in arguments[self.place]:
+            raise StorageUnavailable("no", "否") from asyncpg.DataError("no")
+        await asyncio.Event().wait()
+
+
+async def test_who_has_not_been_asked_for_again_is_told_when_it_stops() -> None:
+    together = Together(width=1)
+    calls = [together.row("restricted", Stuck(), STATEMENT, [f"C{n}", f"id {n}", 20]) for n in range(4)]
+    gathered = asyncio.gather(*calls, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    for task in [*together._tasks]:
+        task.cancel()
+    async with asyncio.timeout(5):
+        assert [type(found) for found in await gathered] == [asyncio.CancelledError] * 4
+
+
 async def test_each_gets_its_own_row() -> None:
     pool = Slow()
     codes = [f"C{n}" for n in range(50)]

@@ -83,6 +83,50 @@ async def test_who_moves_counts_where_they_are(undone: Any) -> None:
     assert await large(undone) == [PREFECTURE, SIBLING]
 
 
+async def test_a_region_that_is_left_is_large_no_longer(undone: Any) -> None:
+    """Its records would be looked for among all, for ever."""
+    await add(undone, SIBLING, FEW + 1)
+    assert await large(undone) == [PREFECTURE, SIBLING]
+    await undone.execute("update core.subject set region_code = $1 where region_code = $2", COUNTY, SIBLING)
+    assert await large(undone) == [PREFECTURE, COUNTY]
+    await undone.execute("delete from core.subject where id = (select min(id) from core.subject)")
+    assert await large(undone) == []
+
+
+async def test_what_does_not_move_anybody_counts_nobody(undone: Any) -> None:
+    """An import updates subjects all the time: a region that is not large would be counted each time."""
+    await add(undone, COUNTY, FEW + 1)
+    await undone.execute("delete from core.large_region")
+    await undone.execute("update core.subject set updated_at = now()")
+    assert await large(undone) == []
+
+
+async def test_when_the_divisions_change_all_are_looked_at(undone: Any) -> None:
+    await add(undone, SIBLING, FEW + 1)
+    await undone.execute("delete from core.region_closure where code = $1 and ancestor = $2", SIBLING, PREFECTURE)
+    assert await large(undone) == [SIBLING]
+    await undone.execute("insert into core.region_closure (ancestor, code) values ($1, $2)", PREFECTURE, SIBLING)
+    assert await large(undone) == [PREFECTURE, SIBLING]
+
+
+async def test_who_reads_a_snapshot_of_before_writes_all_the_same(database: Database, regions: None) -> None:
+    one, two = [await asyncpg.connect(database.migrate_dsn) for _ in range(2)]
+    try:
+        await add(one, COUNTY, FEW)
+        begun = two.transaction(isolation="repeatable_read")
+        await begun.start()
+        await two.fetchval("select count(*) from core.subject")
+        await add(one, COUNTY, 1)
+        assert COUNTY in await large(one)
+        await add(two, COUNTY, 1)
+        await begun.commit()
+    finally:
+        await one.execute("truncate core.subject cascade")
+        assert await large(one) == []
+        for each in (one, two):
+            await each.close()
+
+
 async def test_nobody_waits_for_it(database: Database, regions: None) -> None:
     """Two imports that note the same regions at once, each with more to come: one of them leaves it."""
     one, two = [await asyncpg.connect(database.migrate_dsn) for _ in range(2)]
