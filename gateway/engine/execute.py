@@ -28,6 +28,7 @@ from gateway.engine.dependence import Basis, dependence
 from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
+from gateway.engine.merged import only
 from gateway.engine.mutate import Database, Mutations, Reveal
 from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
@@ -350,7 +351,7 @@ class Engine:
             f" (select from {principal.access.schema}.subject v where v.uscc = k.code limit 1) v"
         )
         row = await self._pools[principal.access.name].fetch(
-            sql, ([*codes], principal.scope), until=until, read=_first, again=same
+            sql, ([*codes], principal.scope), until=until, read=only, again=same
         )
         if int(row["n"]) < len(codes):
             raise Forbidden(
@@ -393,10 +394,6 @@ class Engine:
 
 def _unmetered(contract: str, cost: int) -> None:
     """Nobody wants to know."""
-
-
-def _first(rows: Sequence[Any]) -> Any:
-    return rows[0]
 
 
 def _found(basis: Basis, compiled: Compiled, variables: Mapping[str, Any], principal: Principal, until: float) -> None:

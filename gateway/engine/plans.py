@@ -53,18 +53,20 @@ class Plans:
 
     def compiled(self, one: Unplanned) -> Compiled:
         """The plan of a query, with its SQL."""
-        found = self._kept.get(one.key)
+        key = one.key
+        found = self._kept.get(key)
         if isinstance(found, Compiled):
             return found
         made = compile_operation(one.document, one.operation, one.variables, one.principal, accounts=self._accounts)
-        self._kept.put(one.key, made, made.characters)
+        self._kept.put(key, made, made.characters)
         return made
 
     def steps(self, one: Unplanned) -> tuple[Step, ...]:
         """The steps of a mutation."""
-        found = self._kept.get(one.key)
+        key = one.key
+        found = self._kept.get(key)
         if isinstance(found, tuple):
             return found
         made = compile_mutation(one.document, one.operation, one.variables, one.principal)
-        self._kept.put(one.key, made, sum(step.payload.characters for step in made if step.payload is not None))
+        self._kept.put(key, made, sum(step.payload.characters for step in made if step.payload is not None))
         return made
