@@ -179,7 +179,7 @@ def create_app(settings: Settings, database: Database, parts: Parts | None = Non
     ledger_pool = Pool(database.dsn("ledger"), size=4, timeout=settings.database_timeout, durable=True)
     ledger = Ledger(ledger_pool, registry, timeout=settings.ledger_timeout)
     log_pool = Pool(database.dsn("log"), size=2, timeout=settings.database_timeout)
-    seals = StoredSeals(listener, log_pool)
+    seals = StoredSeals(listener, log_pool, registry)
     pending = PendingRequests(service, BANKS)
     connectors = parts.connectors if parts.connectors is not None else connectors_of(settings, pending)
     # Whose statements carry what sources say.

@@ -101,7 +101,11 @@ class KeptAnswers:
             if traceless:
                 found |= {key: one for key, one in got.items() if one.until > now and _newer(one, found.get(key))}
             else:
-                self._take(missing, got, found, now)
+                self._take(missing, got, now)
+                for key in keys:  # what landed while the database was read: no reason to ask again
+                    slot = slots.get(key)
+                    if slot is not None and slot.told.until > now:
+                        found[key] = slot.told
         return found
 
     def fresh(self, key: Key) -> bool:
@@ -144,18 +148,14 @@ class KeptAnswers:
         except TimeoutError:
             raise storage_unavailable() from None
 
-    def _take(self, keys: list[Key], got: Mapping[Key, Told], found: dict[Key, Told], now: float) -> None:
+    def _take(self, keys: list[Key], got: Mapping[Key, Told], now: float) -> None:
         """Keep in the process what the database had of `keys`, and that it had nothing."""
         for key in keys:
             answer = got.get(key)
             if answer is not None:
-                answer = self.put(key, answer, now)
-                if answer.until > now:
-                    found[key] = answer
+                self.put(key, answer, now)
             elif (slot := self._slots.get(key)) is not None:
                 slot.checked = now
-                if slot.told.until > now:  # it landed while the database was read: no reason to ask again
-                    found[key] = slot.told
             else:
                 self._absent[key] = now
                 self._absent.move_to_end(key)

@@ -56,6 +56,7 @@ from gateway.sources.told import (
     Told,
 )
 from gateway.sources.wanted import (
+    MOMENT,
     Consents,
     Consulted,
     Inquire,
@@ -140,8 +141,8 @@ class Sources:
         Raises StorageUnavailable where kept answers can't be read; never for anything that a source does.
         """
         under = [want for want in wanted if want.under_consent]
-        if under:  # taken for sealed for want of knowing, it would not take up what is pending: a second inquiry
-            await self._seals.ready(_DOUBT)
+        if principal.access.disclosed:  # taken for sealed for want of knowing, it would ask a source a second time
+            await self._seals.ready(_DOUBT if under else MOMENT)
         asker = self._asker(principal)
         if not under:
             alone = await self._of_right(wanted, principal, asker, deadline)
@@ -370,6 +371,8 @@ class Sources:
         by_source: dict[str, list[tuple[str, str]]] = {}
         for source, part, uscc in keys:
             by_source.setdefault(source, []).append((part, uscc))
+        if not asker.sealed:
+            await self._seals.ready(MOMENT)  # in doubt no question on its way is shared
         now = asyncio.get_running_loop().time()
         if now >= deadline:
             return {}

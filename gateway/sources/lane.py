@@ -24,7 +24,7 @@ from gateway.sources.policy import SourcePolicy
 from gateway.sources.reader import Reader
 from gateway.sources.throttle import Throttle
 from gateway.sources.told import BREAKER_OPEN, BUDGET, CONNECTOR, NoAnswer, Reply, Told
-from gateway.sources.wanted import NoSeals, Seals
+from gateway.sources.wanted import MOMENT, NoSeals, Seals
 
 logger = logging.getLogger(__name__)
 
@@ -279,6 +279,8 @@ class Lane:
             outcomes = await self._ask(batch, end)
             # Nobody waits beyond `end`, but an answer can be kept.
             replies = await self._reader.read(batch[0].part, outcomes, end + _GRACE)
+            if any(flight.alone is None for flight in batch):
+                await self._seals.ready(MOMENT)  # in doubt no answer is kept
             self._judge(batch, outcomes, replies, ticket, hurried=hurried)
         except Exception:  # a connector promises not to raise: a fault of ours, not of the source
             logger.exception("sources: asking %s for %s", self.policy.code, batch[0].part)

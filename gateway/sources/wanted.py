@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from connectors.base import Consent, Purpose
 from gateway.auth.principal import Principal
@@ -66,6 +66,9 @@ class NoConsents:
     ) -> Mapping[tuple[str, str], Consent]:
         """None."""
         return {}
+
+
+MOMENT: Final = 0.1  # s of patience with a process that stood still: within milliseconds it knows its seals again
 
 
 class Seals(Protocol):

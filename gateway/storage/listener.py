@@ -68,6 +68,7 @@ class Listener:
         self._back = 0  # of the newest one that came back
         self._waiting: list[OnBack] = []  # for the next one to be sent
         self._confirmed_until = -math.inf
+        self._late: asyncio.TimerHandle
         self._connected = False
         self.day = ""  # the database's, by the newest heartbeat: 2026-07-01
         registry = registry or CollectorRegistry()
@@ -165,7 +166,7 @@ class Listener:
             await connection.add_listener(CHANNEL, self._on_payload)
         while True:
             await self._beat(connection)
-            if not self._waiting:
+            if not self._waiting and self.confirmed:  # a process that stood still meanwhile knows nothing yet
                 self._wake.clear()
                 if connection.is_closed():
                     raise ConnectionError("the connection has ended")
@@ -182,7 +183,7 @@ class Listener:
         waiting, self._waiting = self._waiting, []
         self._sent += 1
         sent = self._clock()
-        late = self._loop.call_later(self._bound, connection.terminate)
+        self._cut_off(connection, self._sent, self._bound)
         try:
             # The driver calls back for what comes before the end of the reply, before it wakes us up.
             await connection.execute(f"select pg_notify('{self._own}', '{self._sent} ' || core.today())")
@@ -192,10 +193,25 @@ class Listener:
             _tell(waiting, False)
             raise
         finally:
-            late.cancel()
+            self._late.cancel()
         self._connected = True
         self._confirmed_until = sent + self._bound
         _tell(waiting, True)
+
+    def _cut_off(self, connection: Connection, number: int, patience: float) -> None:
+        """End the connection unless the heartbeat is back by then. A process that stood still itself does not blame the
+        server: what has come meanwhile is still to be read."""
+        due = self._loop.time() + patience
+
+        def look() -> None:
+            if self._back == number:
+                return
+            if self._loop.time() - due > self._heartbeat:
+                self._cut_off(connection, number, self._heartbeat)
+            else:
+                connection.terminate()
+
+        self._late = self._loop.call_at(due, look)
 
     def _cut(self, connection: Any) -> None:
         self._wake.set()  # the next heartbeat finds out, at once

@@ -12,6 +12,8 @@ import json
 import logging
 from typing import Final, TypeAlias
 
+from prometheus_client import CollectorRegistry, Counter
+
 from gateway.errors import StorageUnavailable
 from gateway.storage.listener import Listener
 from gateway.storage.pool import Pool
@@ -38,13 +40,18 @@ class StoredSeals:
     told, and any doubt, makes all of it unknown until it has been read again.
     """
 
-    def __init__(self, listener: Listener, pool: Pool) -> None:
+    def __init__(self, listener: Listener, pool: Pool, registry: CollectorRegistry | None = None) -> None:
         self._listener = listener
         self._pool = pool
         self._known: _Covered | None = None
         self._told = 0  # how often it changed, or may have
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._unknown = Counter(
+            "credit_seals_unknown",
+            "Times that something was taken for sealed, since nobody could say",
+            registry=registry or CollectorRegistry(),
+        )
         listener.subscribe("seal", lambda _: self._forget(), self._forget)
 
     def start(self) -> None:
@@ -72,6 +79,7 @@ class StoredSeals:
         nobody can say."""
         known = self._known
         if known is None or not self._listener.confirmed:
+            self._unknown.inc()
             return True
         clients, matters, cases = known
         return client_id in clients or matter in matters or case_number in cases

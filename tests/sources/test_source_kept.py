@@ -170,6 +170,23 @@ async def test_memory_is_bounded_by_entries_and_bytes() -> None:
     assert sum(kept.fresh(("COURTS", "dishonest", f"L{i}")) for i in range(50)) == 3
 
 
+async def test_what_lands_while_another_answer_is_read_is_found_too() -> None:
+    """One was looked for a moment ago and is not looked for again; its call ends while the other is looked for."""
+    clock, pool = Clock(), NoDatabase()
+    kept = KeptAnswers({"COURTS": policy()}, pool, clock=clock)  # type: ignore[arg-type]
+    one, other = (("COURTS", PARTS[0], code()) for _ in range(2))
+    assert await kept.find([one], soon()) == {}
+    landed = told(policy(), PARTS[0], clock.now, "[]")
+    read = pool.fetch
+
+    async def meanwhile(*arguments: Any, **more: Any) -> Any:
+        kept.put(one, landed)
+        return await read(*arguments, **more)
+
+    pool.fetch = meanwhile  # type: ignore[method-assign]
+    assert await kept.find([one, other], soon()) == {one: landed}
+
+
 async def test_absence_is_not_asked_for_again_at_once() -> None:
     clock, database = Clock(), NoDatabase()
     kept = KeptAnswers({"COURTS": policy()}, database, clock=clock)  # type: ignore[arg-type]

@@ -36,13 +36,21 @@ class Orders:
 
     cases: set[str] = field(default_factory=lambda: {"1"})
     unknown: bool = False
-    waited: int = 0
+    waited: list[float] = field(default_factory=list)
 
     def cover(self, client_id: str, matter: str, case_number: str) -> bool:
         return self.unknown or case_number in self.cases
 
     async def ready(self, patience: float) -> None:
-        self.waited += 1
+        self.waited.append(patience)
+
+
+class Late(Orders):
+    """They are known again to whoever has patience for 0.1 s."""
+
+    async def ready(self, patience: float) -> None:
+        await super().ready(patience)
+        self.unknown = self.unknown and patience < 0.1
 
 
 class Recorded(NoDatabase):
@@ -254,8 +262,44 @@ async def test_a_bank_takes_its_request_up_for_it_alone(build: Callable[..., Her
         assert (await here.ask_bank(who, uscc))[0] == "PENDING"
     apart = [call[2].apart for call in here.bank.calls if call[2]]
     assert apart[0] == apart[2] != apart[1] == ""
-    assert here.orders.waited == 3  # for want of knowing it would have asked a second time
+    assert here.orders.waited.count(0.5) == 3  # for want of knowing it would have asked a second time
     here.orders.cases = set()
     await here.ask_bank(SEALED, uscc)
     assert here.bank.calls[-1][2] is not None
     assert here.bank.calls[-1][2].apart == ""
+
+
+async def test_who_comes_while_nobody_can_say_waits_a_moment_and_shares_the_call(build: Callable[..., Here]) -> None:
+    """A process that stood still for a second has to hear first; what it asks for then is asked for once."""
+
+    orders = Late(cases=set())
+    here, uscc = build(orders), code()
+    for who in (OTHER, SEALED):
+        orders.unknown = True
+        await here.ask(who, uscc)
+    assert len(here.courts.calls) == 1
+    orders.unknown, waited = True, len(orders.waited)
+    await here.ask(ANONYMOUS, uscc)
+    assert len(orders.waited) == waited  # what is not disclosed is never sealed
+
+
+async def test_a_call_that_ends_or_is_joined_while_nobody_can_say_waits_a_moment(build: Callable[..., Here]) -> None:
+    """The process stands still while it looks for kept answers, and again while the source answers."""
+    orders = Late(cases=set())
+    here, uscc = build(orders), code()
+
+    def stands_still(part: str, uscc: str) -> Any:
+        orders.unknown = True
+        return here.courts.answer()
+
+    async def reads_late(*arguments: Any, read: Callable[[Any], Any], **more: Any) -> Any:
+        orders.unknown = True
+        await asyncio.sleep(0.01)
+        return read([])
+
+    here.courts.say = stands_still
+    here.pool.fetch = reads_late  # type: ignore[method-assign]
+    answers = await asyncio.gather(here.ask(OTHER, uscc), here.ask(SEALED, uscc))
+    assert [answer["status"] for answer in answers] == ["ANSWERED"] * 2
+    assert len(here.courts.calls) == 1
+    assert await here.written() == {"core.source_answer", "core.source_health"}

@@ -161,6 +161,28 @@ async def test_a_server_that_is_paused_for_a_moment_loses_nothing(
     assert heard.all == ["heard later"]
 
 
+async def test_a_process_that_stands_still_blames_nobody(database: Database) -> None:
+    """Held up for longer than the bound, with a heartbeat on its way: its answer has come meanwhile and is read, the
+    connection stays, and the next one follows at once."""
+    registry = CollectorRegistry()
+    listener = Listener(database.dsn("service"), registry, bound=0.4, heartbeat=0.2)
+    listener.start()
+    assert await eventually(lambda: listener.confirmed)
+    for steps in range(1, 6):  # until it is on its way
+        assert listener.then(lambda _: None)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        time.sleep(0.7)  # noqa: ASYNC251 - nothing of it runs
+        assert not listener.confirmed
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            if listener.confirmed:
+                break
+        assert listener.confirmed, steps
+    assert registry.get_sample_value("credit_listener_lost_total") == 0
+    await listener.close()
+
+
 async def test_a_backend_that_is_terminated_is_noticed_at_once(
     listener: Listener, root: Connection, owner: Connection
 ) -> None:
