@@ -20,6 +20,7 @@ from gateway.web.headers import Headers
 from gateway.web.kept import Entry, Kept, Key, Whole
 from gateway.web.respond import headers_again
 from gateway.web.throttle import Throttle
+from gateway.web.transport import lines
 
 # In the scope of a request, by protocol.py.
 RAW: Final = "credit.raw"  # all of its bytes, where they may be learned
@@ -31,7 +32,6 @@ MOST: Final = 8_192  # bytes of a request that may be known
 _APART: Final = frozenset(
     (b"cookie", b"expect", b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade")
 )
-_STATUS: Final = b"HTTP/1.1 200 OK\r\n"
 
 
 class Connection(Protocol):
@@ -73,8 +73,6 @@ class Again:
         self._throttle = throttle
         self._ending = ending
         self._answered, self._left = (requests.labels(view, outcome) for outcome in ("ANSWERED", "LEFT"))
-        self._date: list[tuple[bytes, bytes]] | None = None  # what _beginning was made of
-        self._beginning = b""
 
     def begin(self, connection: Connection, raw: bytes, client: tuple[str, int] | None) -> Waiting | None:
         """Let a request wait that is known, and whose address may ask; None: it goes the ordinary way, not counted."""
@@ -87,15 +85,12 @@ class Again:
         self._kept.then(waiting.back)
         return waiting
 
-    def answer(self, whole: Whole, default_headers: list[tuple[bytes, bytes]], *, known: bool) -> bytes:
-        """The head of the response, whose body is the entry's; nothing where it is not what would be answered now."""
+    def answers(self, whole: Whole, *, known: bool) -> bool:
+        """Whether the entry is what would be answered now; it is counted then."""
         if not self._kept.is_now(whole.key, whole.entry, known=known):
-            return b""
-        if default_headers is not self._date:  # uvicorn makes another list each second
-            self._date = default_headers
-            self._beginning = _STATUS + _lines(default_headers)
+            return False
         self._answered.inc()
-        return self._beginning + whole.head
+        return True
 
     def left(self) -> None:
         """Count a request whose client did not wait."""
@@ -104,7 +99,7 @@ class Again:
     def learn(self, raw: bytes, key: Key, entry: Entry, media: bytes, headers: Headers) -> None:
         """That a request in the public view, of nobody, was answered with this entry."""
         if may_be_known(headers):
-            head = _lines(headers_again(media, entry)) + self._ending
+            head = lines(headers_again(media, entry)) + self._ending
             self._kept.learn(raw, Whole(key, entry, head, [*headers.known()]))
 
 
@@ -116,7 +111,3 @@ def may_be_known(headers: Headers) -> bool:
         and not any(name in _APART for name, _ in headers.known())
         and all(value.lower() == b"keep-alive" for value in connection)
     )
-
-
-def _lines(headers: list[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])

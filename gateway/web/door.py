@@ -20,7 +20,7 @@ from prometheus_client import Counter as Metric
 
 from gateway.web.address import Peers, counted_as
 from gateway.web.again import Again
-from gateway.web.transport import PLAIN
+from gateway.web.transport import PLAIN, lines
 
 KIB: Final = 1_024
 NEVER: Final = math.inf
@@ -82,6 +82,8 @@ class Door:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.again: Again | None = None  # answers requests that are known to their last byte
         self.stopping = False  # the server that it belongs to is shutting down
+        self._date: Sequence[tuple[bytes, bytes]] | None = None  # what _beginning was made of
+        self._beginning = b""
         self._expected = 0.0  # when the next sweep is due
         registry = registry or CollectorRegistry()
         self._refused = Metric(
@@ -125,14 +127,20 @@ class Door:
         """Count a connection that was closed, or is going to be."""
         self._refused.labels(reason).inc()
 
+    def beginning(self, default_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """What each answer of status 200 begins with."""
+        if default_headers is not self._date:  # uvicorn makes another list each second
+            self._date = default_headers
+            self._beginning = b"HTTP/1.1 200 OK\r\n" + lines(default_headers)
+        return self._beginning
+
     def refusal(self, status: int, default_headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """The whole response with which a connection ends."""
         text = _TEXTS[status].encode() + b"\n"
-        lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode())]
-        lines += [name + b": " + value for name, value in default_headers]
-        lines += [b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(text), b"connection: close"]
-        lines += [b"retry-after: 1"] * (status == 503)
-        return b"\r\n".join(lines) + b"\r\n" + self.headers[0] + text
+        own = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        own += [(b"connection", b"close"), *[(b"retry-after", b"1")] * (status == 503)]
+        first = b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode())
+        return first + lines([*default_headers, *own]) + self.headers[0] + text
 
     def _again(self) -> None:
         if self._loop is not None:

@@ -35,11 +35,11 @@ from gateway.web import asked, sse, websocket
 from gateway.web.again import LOOKED, RAW, TRIED, Again
 from gateway.web.client_cert import ClientCertificates
 from gateway.web.graphiql import PAGE_HEADERS
-from gateway.web.headers import JSON, Headers, check_content
+from gateway.web.headers import JSON, Headers, Usual, check_content
 from gateway.web.kept import Entry, Kept, Key
 from gateway.web.leaving import Leaving, Left
 from gateway.web.reading import NotHttp, from_body, from_query, token_elsewhere
-from gateway.web.respond import errors_of, give, masked, refuse, send_again, send_whole
+from gateway.web.respond import answer_at_once, errors_of, give, masked, refuse, send_again, send_whole
 from gateway.web.seats import Seats
 from gateway.web.sse import EVENTS
 from gateway.web.streams import Stopping, Streams
@@ -89,7 +89,7 @@ class GraphQLEndpoint:
         self._max_body = max_body_bytes
         self._page = page
         self._leaving = Leaving()
-        self._seen: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
+        self._seen: dict[tuple[tuple[bytes, bytes], ...], Usual | None] = {}
         self._streams = streams or Streams(Seats(most=1_000, client=50, public=5))
         self._sockets = Sockets(engine, authenticator, self._streams, self, url=url)
         self._requests = requests
@@ -97,24 +97,24 @@ class GraphQLEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope["headers"])
-        media, view, usual = JSON, "", b""  # unknown until somebody is known to ask
+        media, view = JSON, ""  # unknown until somebody is known to ask
         principal: Principal | None = None
         try:
             method = scope["method"]
             if method == "GET" and self._page is not None and headers.wants_html():
                 await send_whole(send, 200, b"text/html; charset=utf-8", self._page, PAGE_HEADERS)
                 return
-            kept = self._kept
-            if kept is not None and (usual := self._usual(scope, headers)):
-                media = usual
-                if not (tried := scope.get(TRIED)):
-                    self._throttle.stranger(scope)
-                raw: bytes | str = await self._body(headers, receive)
+            if usual := self._usual(scope, headers):
+                media = usual.media
+                kept, tried = (self._kept, scope.get(TRIED)) if usual.nobody else (None, None)
+                if not tried:
+                    self._admit(scope, headers, usual.authorization)
+                raw: bytes | str = await self._body(receive)
             else:
                 tried, media = None, headers.response_type()
-                self._admit(scope, headers)
+                self._admit(scope, headers, headers.get(b"authorization"))
                 raw = await self._raw(scope, headers, receive)
-                kept = kept if headers.of_nobody() and media != EVENTS else None
+                kept = self._kept if headers.of_nobody() and media != EVENTS else None
             if kept is not None and tried != LOOKED and (entry := await kept.find(raw)) is not None:
                 self._learn(scope, raw, entry, usual, headers)
                 self._answered[ANONYMOUS.view].inc()
@@ -124,10 +124,15 @@ class GraphQLEndpoint:
                     await send_again(send, media, entry)
                 return
             begun = None if kept is None else kept.begin()
-            request = _request(raw, headers.language())
-            principal = await self._principal(scope, headers, request)
-            view = principal.view
-            principal, request = await self._asked(headers, principal, request)
+            request = _request(raw, usual.language if usual else headers.language())
+            if usual:
+                principal = await self._principal(scope, headers, request, usual.authorization, usual.purpose)
+                view = principal.view
+            else:
+                who = headers.only(b"authorization"), headers.only(b"credit-purpose")
+                principal = await self._principal(scope, headers, request, *who)
+                view = principal.view
+                principal, request = await self._asked(headers, principal, request)
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
                 raise NotHttp(
@@ -147,8 +152,8 @@ class GraphQLEndpoint:
             self._answered[view].inc()
             if method == "GET" and not body.startswith(_ERRORS):
                 await give(send, headers, media, body)
-            else:
-                await send_whole(send, 200, media, body, _cache(principal))
+            elif not answer_at_once(scope, media, body, cache := _cache(principal)):
+                await send_whole(send, 200, media, body, ((b"cache-control", cache),))
         except Left:
             self._requests.labels(view, "LEFT").inc()
         except NotHttp as error:
@@ -169,30 +174,26 @@ class GraphQLEndpoint:
             self._requests.labels(view, Internal.code).inc()
             await refuse(send, masked(error), media, headers.language())
 
-    def _learn(self, scope: Scope, key: Key, entry: Entry | None, media: bytes, headers: Headers) -> None:
-        """That the bytes of a usual request (`media`; else b"") lead to an entry, where they came as one."""
-        if media and entry is not None and self._again is not None and (raw := scope.get(RAW)) is not None:
-            self._again.learn(raw, key, entry, media, headers)
+    def _learn(self, scope: Scope, key: Key, entry: Entry | None, usual: Usual | None, headers: Headers) -> None:
+        """That the bytes of a usual request lead to an entry, where they came as one."""
+        if usual and entry is not None and self._again is not None and (raw := scope.get(RAW)) is not None:
+            self._again.learn(raw, key, entry, usual.media, headers)
 
-    def _usual(self, scope: Scope, headers: Headers) -> bytes:
-        """The media type of the answer where a public question comes with headers that were found in order before: a
-        client's are the same each time, and looking through them costs more than the answer does. Else b""."""
+    def _usual(self, scope: Scope, headers: Headers) -> Usual | None:
+        """What the headers of a question say, where they are usual ones: a client's are the same each time, and looking
+        through them costs more than many an answer. None: it goes the long way, which may refuse it."""
         if scope["method"] != "POST" or scope["query_string"]:
-            return b""
+            return None
         known = headers.known()
-        media = self._seen.get(known)
-        if media is None:
-            try:
-                media = headers.response_type() if headers.of_nobody() else b""
-                media = b"" if media == EVENTS else media  # a stream is no answer to be kept
-                check_content(headers)
-            except (NotHttp, BadUserInput):
-                media = b""  # it is refused on the long way
-            if sum(len(name) + len(value) for name, value in known) <= _MOST_SEEN_BYTES:
-                if len(self._seen) >= _MOST_SEEN:
-                    self._seen.clear()
-                self._seen[known] = media
-        return media
+        try:
+            return self._seen[known]
+        except KeyError:
+            usual = headers.usual(self._max_body)
+        if sum(len(name) + len(value) for name, value in known) <= _MOST_SEEN_BYTES:
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen.clear()
+            self._seen[known] = usual
+        return usual
 
     def _answer(
         self, scope: Scope, principal: Principal, request: Request, basis: Basis | None = None
@@ -226,10 +227,10 @@ class GraphQLEndpoint:
                 await sse.part(send, sse.next_event(errors_of(told, headers.language())))
             await sse.end(send)
 
-    def _admit(self, scope: Scope, headers: Headers) -> None:
+    def _admit(self, scope: Scope, headers: Headers, authorization: bytes | str | None) -> None:
         """Before anything is read: raises RateLimited for an address that asks too much without a token, or with tokens
         that don't hold. A token of ours is not held back by its neighbours' that are none."""
-        if headers.get(b"authorization") is None:
+        if authorization is None:
             self._throttle.stranger(scope)
         elif self._throttle.any_failed and (wait := self._throttle.suspect(scope, self._vouched_for(headers))):
             raise too_many(wait)
@@ -251,7 +252,7 @@ class GraphQLEndpoint:
         """A WebSocket."""
         headers = Headers(scope["headers"])
         try:
-            self._admit(scope, headers)
+            self._admit(scope, headers, headers.get(b"authorization"))
             if b"access_token" in scope["query_string"]:
                 raise token_elsewhere()
         except (RateLimited, NotHttp) as error:
@@ -306,8 +307,9 @@ class GraphQLEndpoint:
         if principal is None or not principal.access.disclosed:
             self._refusals.add(code, self._throttle.address(scope))
 
-    async def _principal(self, scope: Scope, headers: Headers, request: Request) -> Principal:
-        authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
+    async def _principal(
+        self, scope: Scope, headers: Headers, request: Request, authorization: str | None, purpose: str | None
+    ) -> Principal:
         principal = self._authenticator.cached(authorization, purpose)
         if principal is None:
             proofs = tuple(value.decode("latin-1") for value in headers.all(b"dpop"))
@@ -355,7 +357,10 @@ class GraphQLEndpoint:
                 ((b"allow", b"GET, POST"),),
             )
         check_content(headers)
-        return await self._body(headers, receive)
+        length = headers.get(b"content-length")
+        if length is not None and (not length.isdigit() or int(length) > self._max_body):
+            raise self._too_long()
+        return await self._body(receive)
 
     def _too_long(self) -> NotHttp:
         return NotHttp(
@@ -364,10 +369,7 @@ class GraphQLEndpoint:
             f"正文最多 {self._max_body} 字节，请分多次查询",
         )
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        length = headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > self._max_body):
-            raise self._too_long()
+    async def _body(self, receive: Receive) -> bytes:
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
@@ -391,5 +393,6 @@ def _request(raw: bytes | str, language: str) -> Request:
     return from_query(raw.encode("latin-1"), language) if isinstance(raw, str) else from_body(raw, language)
 
 
-def _cache(principal: Principal) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"cache-control", b"no-store" if principal.access.disclosed else b"no-cache"),)
+def _cache(principal: Principal) -> bytes:
+    """Cache-Control of who is answered."""
+    return b"no-store" if principal.access.disclosed else b"no-cache"

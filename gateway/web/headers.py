@@ -6,6 +6,8 @@ In: raw headers as ASGI has them. Out: what they say; NotHttp, BadUserInput wher
 from __future__ import annotations
 
 import re
+import sys
+from typing import NamedTuple
 
 from gateway.errors import BadUserInput
 from gateway.web.reading import NotHttp
@@ -17,6 +19,18 @@ JSON = b"application/json"
 _CHARSET = re.compile(rb"charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _UNWANTED = re.compile(rb"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
 _WHO_OR_MORE = frozenset((b"authorization", b"dpop", b"idempotency-key"))  # and what begins with credit-
+_EACH_TIME = frozenset((b"dpop", b"idempotency-key"))  # another value with each request
+_PURPOSE = b"credit-purpose"
+
+
+class Usual(NamedTuple):
+    """What the headers of a question say that are in order and ask for nothing special."""
+
+    media: bytes  # of the answer
+    language: str
+    nobody: bool  # nothing says who asks
+    authorization: str | None
+    purpose: str | None
 
 
 class Headers:
@@ -45,6 +59,23 @@ class Headers:
     def any_of(self, names: tuple[bytes, ...]) -> bool:
         """Whether one of these headers is there."""
         return any(key in names for key, _ in self._raw)
+
+    def usual(self, most_bytes: int) -> Usual | None:
+        """What they say, where they are those of a POST of `most_bytes` at most that is neither refused for them nor
+        answered otherwise than most: no stream, no proof or key of its own, nothing about the answer."""
+        if any(key in _EACH_TIME or (key.startswith(b"credit-") and key != _PURPOSE) for key, _ in self._raw):
+            return None
+        try:
+            media = self.response_type()
+            check_content(self)
+            authorization, purpose = self.only(b"authorization"), self.only(_PURPOSE)
+        except (NotHttp, BadUserInput):
+            return None
+        length = self.get(b"content-length")
+        if media == EVENTS or (length is not None and (not length.isdigit() or int(length) > most_bytes)):
+            return None
+        authorization = authorization and sys.intern(authorization)  # one text for all that differ in their length
+        return Usual(media, self.language(), self.of_nobody(), authorization, purpose)
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of a header."""

@@ -9,16 +9,17 @@ be read at once, even where the answer to the request before is still to come.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.web.again import ADMITTED, LOOKED, MOST, RAW, TRIED, Waiting
 from gateway.web.door import NEVER, Door
-from gateway.web.transport import OneWrite
+from gateway.web.transport import WHOLE, OneWrite
 from gateway.web.upgrade import websocket
 
 # What the client owes.
@@ -186,11 +187,11 @@ class Protocol(HttpToolsProtocol):
         transport = self.transport
         if transport.is_closing():
             return  # the end of the connection is under way
-        head = again.answer(waiting.whole, self.server_state.default_headers, known=known)
-        if not head:
+        if not again.answers(waiting.whole, known=known):
             self._ordinary(waiting, LOOKED)
             return
         self._waiting, self._first = None, False
+        head = self._door.beginning(self.server_state.default_headers) + waiting.whole.head
         transport.whole(head, waiting.whole.entry.body)
         self.server_state.total_requests += 1
         self._deadline = self.loop.time() + self._bounds.idle
@@ -318,6 +319,7 @@ class Protocol(HttpToolsProtocol):
                 return
             self.cycle.keep_alive = False
         self._first = False
+        self._note(WHOLE, partial(self._whole, self.cycle))
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -329,6 +331,25 @@ class Protocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + self._bounds.idle if self.cycle.response_complete else NEVER
 
     # What leaves ------------------------------------------------------------------------------------------------------
+
+    def _whole(self, cycle: RequestResponseCycle, own: bytes, body: bytes) -> bool:
+        """Answer a request with status 200, these lines of headers and this body; False where it has to go uvicorn's
+        way. It is what uvicorn does in two messages, each of which looks through all headers."""
+        if (
+            cycle.disconnected
+            or cycle.response_started
+            or cycle.waiting_for_100_continue
+            or not cycle.keep_alive
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        ):
+            return False
+        door = self._door
+        self.transport.whole(door.beginning(self.server_state.default_headers) + own + door.headers[0], body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def on_response_complete(self) -> None:
         """Called by the cycle. As uvicorn does it, but for its timer of each idle connection."""

@@ -10,12 +10,20 @@ import asyncio
 import fcntl
 import struct
 import termios
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from gateway.web.security_headers import POLICY_NAME, security_headers
 
 PLAIN = security_headers(https=False)
+# In the scope of a request, by protocol.py: a function of the lines of an answer's own headers, and its body. It writes
+# an answer of status 200 at once and as a whole, or says no where it can't.
+WHOLE: Final = "credit.whole"
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they are sent."""
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
 
 
 class OneWrite:

@@ -55,9 +55,9 @@ class World:
     def __init__(self, port: int, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
         self.port, self.registry, self.again = port, registry, 0
         self.connections: list[Protocol] = []
-        answer, made = Again.answer, Protocol.connection_made
+        answer, made = Again.answers, Protocol.connection_made
 
-        def counted(again: Again, *given: Any, **more: Any) -> bytes:
+        def counted(again: Again, *given: Any, **more: Any) -> bool:
             found = answer(again, *given, **more)
             self.again += bool(found)
             return found
@@ -66,7 +66,7 @@ class World:
             made(protocol, transport)
             self.connections.append(protocol)
 
-        monkeypatch.setattr(Again, "answer", counted)
+        monkeypatch.setattr(Again, "answers", counted)
         monkeypatch.setattr(Protocol, "connection_made", noted)
 
     def count(self, name: str, **labels: str) -> float:
