@@ -18,6 +18,7 @@ from gateway.engine.mutate import Database
 from gateway.engine.request import Done, Limits, Request, budget, ends_at
 from gateway.engine.sql import Statement
 from gateway.engine.statements import Statements
+from gateway.engine.values import resolved
 from gateway.errors import QueryTooCostly
 from gateway.sources.ask import Sources
 from gateway.sources.wanted import Consulted, Inquire, Wanted
@@ -56,7 +57,7 @@ class Inquiries:
                     for code in codes if is_list else (codes,):
                         by_subject.setdefault(code, {}).update(dict.fromkeys(parts))
             else:
-                arguments = [value.resolve(variables, principal, fed) for value in keys.statement.parameters]
+                arguments = resolved(keys.statement.parameters, variables, principal, fed)
                 until = ends_at(request, self._limits, done)
                 find = partial(_find, self._pools[principal.access.name], keys.statement, arguments, until)
                 codes = await self._statements.in_turn(compiled, principal, done, until, find)

@@ -52,6 +52,7 @@ from gateway.engine.statements import Statements
 from gateway.engine.subscribe import Changes, Subscription, begin
 from gateway.engine.together import TOO_LONG
 from gateway.engine.under_scope import needs_scope
+from gateway.engine.values import resolved
 from gateway.errors import (
     BadUserInput,
     ClientError,
@@ -286,7 +287,7 @@ class Engine:
             inquire = partial(self._before_inquiry, principal, request, done)
             consulted = await self._inquiries.consult(compiled, variables, principal, fed, request, done, inquire)
         try:
-            arguments = [value.resolve(variables, principal, fed) for value in compiled.body.parameters]
+            arguments = resolved(compiled.body.parameters, variables, principal, fed)
         except BadUserInput as error:
             raise bad_values(compiled, variables, principal, error) from None
         accounts = compiled.body.accounts

@@ -38,7 +38,7 @@ from gateway.engine.scans import LARGE, Scans
 from gateway.engine.selection import Document as Collected
 from gateway.engine.selection import collect
 from gateway.engine.sql import disclosed
-from gateway.engine.values import Places
+from gateway.engine.values import Places, resolved
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
 from gateway.storage.lane import Ask
 from gateway.storage.persons import masked_identity
@@ -353,7 +353,7 @@ class _Run:
         self._stage = "payload"
         statement = payload.body
         assert statement is not None  # a payload is an object
-        arguments = [value.resolve(self._variables, self._principal, fed) for value in statement.parameters]
+        arguments = resolved(statement.parameters, self._variables, self._principal, fed)
         (row,) = await ask(statement.text, arguments)
         if not row["body"]:
             raise too_many(self._principal)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from gateway.auth.principal import Principal
 from gateway.engine.account import Disclosure, Told, told
@@ -259,9 +259,13 @@ def _storable(variables: Mapping[str, Any], done: Done) -> str | None:
     for name in operation.coerce.representations & variables.keys():
         variables = {**variables, name: _identifying(variables[name])}
     if operation.coerce.texts:
-        secret = operation.secrets.variables
-        kept = {name: value for name, value in variables.items() if name not in secret} if secret else variables
-        variables = {**cast("dict[str, Any]", mask_identity_numbers_in(kept)), **done.hidden}
+        texts, secret = operation.coerce.texts, operation.secrets.variables
+        variables = {
+            name: mask_identity_numbers_in(value) if name in texts else value
+            for name, value in variables.items()
+            if name not in secret
+        }
+        variables |= done.hidden
     if done.revealed:
         variables = {**variables, REVEALED: done.revealed}
     return _ENCODE(variables)

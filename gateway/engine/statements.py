@@ -7,7 +7,6 @@ of a process (scans.py, together.py), and so is what is filled in (references.py
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -104,7 +103,7 @@ class Statements:
         access, until = principal.access.name, ends_at(request, self._limits, done)
         known, pool = self.references[access], self._pools[access]
         try:
-            body = await known.filled(found.body, found.version, gaps, principal, pool, until)
+            found.body = await known.filled(found.body, found.version, gaps, principal, pool, until)
         except StorageUnavailable as error:
             if not principal.access.disclosed:
                 raise
@@ -112,7 +111,7 @@ class Statements:
                 "the database did not answer to the end; the request is on record as answered, ask again later",
                 "数据库未能完成答复，本次请求已记为已答复，请稍后再试",
             ) from error
-        return replace(found, body=body)
+        return found
 
 
 def _answered(compiled: Compiled, principal: Principal, rows: Sequence[Any]) -> Found | None:

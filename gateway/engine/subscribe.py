@@ -22,7 +22,7 @@ from gateway.engine.compile import Planned, bad_values, refuse_bad_values
 from gateway.engine.mutate import Database
 from gateway.engine.request import Done, Limits, Request, check_sizes
 from gateway.engine.scans import Turn, Turns
-from gateway.engine.values import Fed
+from gateway.engine.values import Fed, resolved
 from gateway.errors import BadUserInput, LedgerUnavailable, QueryTooCostly, RateLimited, Refused, StorageUnavailable
 from gateway.storage.pool import same
 
@@ -155,7 +155,7 @@ class Subscription:
         statement = planned.compiled.next
         assert statement is not None
         fed = {_name(BEYOND): self._place, _name(UNTIL): until}
-        arguments = [value.resolve(planned.variables, planned.principal, fed) for value in statement.parameters]
+        arguments = resolved(statement.parameters, planned.variables, planned.principal, fed)
         place: int | None = await self._engine.pools[planned.principal.access.name].fetch(
             statement.text, arguments, read=_place, again=same
         )

@@ -6,7 +6,7 @@ the conversion that turns a client's text into what PostgreSQL takes, or raises 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -94,18 +94,33 @@ class Value:
 
     def resolve(self, variables: Variables, principal: Principal, fed: Mapping[str, Any]) -> Any:
         """What the statement gets. Raises BadUserInput where the conversion refuses it."""
-        if isinstance(self.origin, Fed):
-            return fed[self.origin.name]
-        found = _origin(self.origin, variables, principal)
+        return resolved((self,), variables, principal, fed)[0]
+
+
+def resolved(values: Iterable[Value], variables: Variables, principal: Principal, fed: Mapping[str, Any]) -> list[Any]:
+    """What a statement gets. Raises BadUserInput where a conversion refuses it."""
+    made: list[Any] = []
+    for value in values:
+        origin, convert = value.origin, value.convert
+        if isinstance(origin, FromVariable):  # nearly all of them
+            found = variables.get(origin.name)
+            for key in origin.path:
+                found = found[key]  # type: ignore[index] # what has a path is an object: the document is valid
+        elif isinstance(origin, Fed):
+            made.append(fed[origin.name])
+            continue
+        else:
+            found = _origin(origin, variables, principal)
         if isinstance(found, str) and not _storable(found):
-            raise _bad_text(self.places)
-        if self.convert is None:
-            return found
-        try:
-            return self.convert(found)
-        except BadUserInput as error:
-            error.locations = error.locations or self.places
-            raise
+            raise _bad_text(value.places)
+        if convert is not None:
+            try:
+                found = convert(found)
+            except BadUserInput as error:
+                error.locations = error.locations or value.places
+                raise
+        made.append(found)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +132,12 @@ class Apiece:
     convert: Convert | None
 
     def __call__(self, found: Any) -> list[str | None]:
-        if isinstance(self.convert, Absent):
-            return [self.convert.text]
-        text = _as_text(found if self.convert is None else self.convert(found))
+        convert = self.convert
+        if convert is not None:
+            if isinstance(convert, Absent):
+                return [convert.text]
+            found = convert(found)
+        text = found if found is None or isinstance(found, str) else _as_text(found)
         if text is not None and not _storable(text):
             raise _bad_text()  # it would fail on its way, and all that share the statement with it
         return [text]
@@ -160,12 +178,12 @@ def _quoted(text: str | None) -> str:
 def _origin(
     origin: FromVariable | Constant | ListOf | FromPrincipal, variables: Variables, principal: Principal
 ) -> Any:
-    if isinstance(origin, FromVariable):  # nearly all of them
-        found: Any = variables.get(origin.name)
-        for key in origin.path:
-            found = found[key]
-        return found
     match origin:
+        case FromVariable(name, path):
+            found: Any = variables.get(name)
+            for key in path:
+                found = found[key]
+            return found
         case Constant(value):
             return list(value) if isinstance(value, tuple) else value
         case ListOf(items):

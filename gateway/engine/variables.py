@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from graphql import (
     GraphQLEnumType,
@@ -65,7 +65,7 @@ class Coercer:
         types = {d.variable.name.value: type_from_ast(schema, d.type) for d in operation.variable_definitions or ()}
         self.representations = frozenset(n for n, type_ in types.items() if str(get_named_type(type_)) == "_Any")
         # Variables that may hold free text, which the account keeps masked.
-        self.texts = any(has_text(type_) for type_ in types.values())
+        self.texts = frozenset(name for name, type_ in types.items() if has_text(type_))
 
     def __call__(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Any, ...]]:
         """(coerced variables, shape). Variables that the operation does not define are ignored (the standard).
@@ -121,12 +121,15 @@ class Coercer:
         return coerced
 
 
+_FREE: Final = frozenset(("String", "ID", "Decimal", "Float", "_Any"))
+
+
 def has_text(type_: Any) -> bool:
-    """Whether a value of an input type may hold free text."""
+    """Whether a value of an input type may hold free text, or as many digits as one likes."""
     named = get_named_type(type_)
     if isinstance(named, GraphQLInputObjectType):
         return any(has_text(field.type) for field in named.fields.values())
-    return isinstance(named, GraphQLScalarType) and named.name in ("String", "ID", "_Any")
+    return isinstance(named, GraphQLScalarType) and named.name in _FREE
 
 
 def bad(where: str, en: str, zh: str) -> BadUserInput:
