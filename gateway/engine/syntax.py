@@ -27,15 +27,16 @@ from graphql.language import Lexer, Location, Source
 from graphql.language.parser import Parser
 
 # What is ignored, then one token; the former alone at the end and before what is not ordinary. A surrogate never is:
-# with its neighbour it may be a character, or an error. Nothing is tried twice, whatever the text is.
+# with its neighbour it may be a character, or an error. Nothing is tried twice, whatever the text is: by atomic groups,
+# since Python before 3.11.5 matches too much where the repeats of a group are possessive (gh-106052).
 _PATTERN: Final = r"""([ \t,\ufeff\n\r]*+)
-    (?: ([_A-Za-z][_0-9A-Za-z]*+)
+    (?> ([_A-Za-z][_0-9A-Za-z]*+)
       | ([!$&():=@\[\]{}|]|\.\.\.)
-      | (-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?+([Ee][+-]?[0-9]++)?+)(?![.0-9A-Z_a-z])
-      | "(?!"")((?:[^"\\\n\r\ud800-\udfff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+)"
-      | "{3}((?:[^"\\\ud800-\udfff]++|"(?!"")|\\(?:"{3})?+)*+)"{3}
+      | (-?(?:0|[1-9][0-9]*+)(?>(\.[0-9]++)?)(?>([Ee][+-]?[0-9]++)?))(?![.0-9A-Z_a-z])
+      | "(?!"")((?>(?:[^"\\\n\r\ud800-\udfff]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*))"
+      | "{3}((?>(?:[^"\\\ud800-\udfff]++|"(?!"")|\\(?>(?:"{3})?))*))"{3}
       | \#([^\n\r\ud800-\udfff]*+)(?![\ud800-\udfff])
-    )?+"""
+      | )"""
 _NEXT: Final = re.compile(_PATTERN, re.VERBOSE).match
 _NAME, _SIGN, _NUMBER, _FRACTION, _EXPONENT, _STRING, _BLOCK, _COMMENT = range(2, 10)
 _KINDS: Final = {kind.value: kind for kind in TokenKind}

@@ -135,8 +135,9 @@ def kind_of_uscc(code: str) -> str:
 # A view has as many characters as its text, each one a digit, a capital letter, ".", " " for what may stand between the
 # digits, "\x01" for what is not seen at all, "\x00" for everything else.
 _MORE_XS = "×✕ХхΧχ"  # of other alphabets, and the sign of multiplication
-_DIGITS = re.compile(r"[0-9](?:\x01*+(?:[ .]\x01*+){0,3}+[0-9])*+")
-_PIECE = re.compile(r"[0-9](?:\x01*+[0-9])*+")
+# Repeats of a group are not possessive: Python before 3.11.5 matches too much then (gh-106052).
+_DIGITS = re.compile(r"[0-9](?>(?:\x01*+(?:[ .]\x01*+){0,3}[0-9])*)")
+_PIECE = re.compile(r"[0-9](?>(?:\x01*+[0-9])*)")
 _CHECK_X = re.compile(r"\x01*+(?:X|[ .](?:\x01*+[ .]){0,2}\x01*+X(?![0-9A-Z]))")
 _CENTS = re.compile(r"\.[0-9]{1,2}(?![0-9])")
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
