@@ -261,7 +261,7 @@ def _storable(variables: Mapping[str, Any], done: Done) -> str | None:
     if operation.coerce.texts:
         texts, secret = operation.coerce.texts, operation.secrets.variables
         variables = {
-            name: mask_identity_numbers_in(value) if name in texts else value
+            mask_identity_numbers(name): mask_identity_numbers_in(value) if name in texts else value
             for name, value in variables.items()
             if name not in secret
         }

@@ -101,7 +101,7 @@ class KeptAnswers:
             if traceless:
                 found |= {key: one for key, one in got.items() if one.until > now and _newer(one, found.get(key))}
             else:
-                self._take(missing, got, now)
+                self._take(missing, got, found, now)
                 for key in keys:  # what landed while the database was read: no reason to ask again
                     slot = slots.get(key)
                     if slot is not None and slot.told.until > now:
@@ -148,12 +148,14 @@ class KeptAnswers:
         except TimeoutError:
             raise storage_unavailable() from None
 
-    def _take(self, keys: list[Key], got: Mapping[Key, Told], now: float) -> None:
+    def _take(self, keys: list[Key], got: Mapping[Key, Told], found: dict[Key, Told], now: float) -> None:
         """Keep in the process what the database had of `keys`, and that it had nothing."""
         for key in keys:
             answer = got.get(key)
             if answer is not None:
-                self.put(key, answer, now)
+                answer = self.put(key, answer, now)  # which may not keep it, where there are very many
+                if answer.until > now:
+                    found[key] = answer
             elif (slot := self._slots.get(key)) is not None:
                 slot.checked = now
             else:

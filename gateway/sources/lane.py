@@ -279,7 +279,10 @@ class Lane:
             outcomes = await self._ask(batch, end)
             # Nobody waits beyond `end`, but an answer can be kept.
             replies = await self._reader.read(batch[0].part, outcomes, end + _GRACE)
-            if any(flight.alone is None for flight in batch):
+            for flight in batch:  # who waits is told at once; it is under way until its answer is kept
+                if not flight.future.done():
+                    flight.future.set_result(replies[flight.uscc])
+            if any(flight.alone is None and None not in flight.askers for flight in batch):
                 await self._seals.ready(MOMENT)  # in doubt no answer is kept
             self._judge(batch, outcomes, replies, ticket, hurried=hurried)
         except Exception:  # a connector promises not to raise: a fault of ours, not of the source

@@ -36,6 +36,9 @@ CHANNEL: Final = "credit"
 BOUND: Final = 1.0  # s for which a heartbeat that has returned holds
 _CONNECTING: Final = 2.0  # s of an attempt
 _LEAVE: Final = 0.5  # s
+_STOOD_STILL: Final = 0.02  # s too late, from which on a process blames itself
+_UNREAD: Final = 0.01  # s in which what has come is read: a loop looks at its timers first
+_LOOKS: Final = 4  # at a heartbeat that is late, at most
 _FIRST, _LONGEST = 0.05, 1.0  # s between two attempts to connect
 _SETTINGS: Final = {"application_name": "credit-gateway listener", "synchronous_commit": "off"}
 
@@ -183,7 +186,7 @@ class Listener:
         waiting, self._waiting = self._waiting, []
         self._sent += 1
         sent = self._clock()
-        self._cut_off(connection, self._sent, self._bound)
+        self._cut_off(connection, self._sent, self._bound, _LOOKS)
         try:
             # The driver calls back for what comes before the end of the reply, before it wakes us up.
             await connection.execute(f"select pg_notify('{self._own}', '{self._sent} ' || core.today())")
@@ -198,16 +201,17 @@ class Listener:
         self._confirmed_until = sent + self._bound
         _tell(waiting, True)
 
-    def _cut_off(self, connection: Connection, number: int, patience: float) -> None:
+    def _cut_off(self, connection: Connection, number: int, patience: float, looks: int) -> None:
         """End the connection unless the heartbeat is back by then. A process that stood still itself does not blame the
-        server: what has come meanwhile is still to be read."""
+        server at once: what has come meanwhile is still to be read."""
         due = self._loop.time() + patience
 
         def look() -> None:
+            stood_still = self._loop.time() - due > _STOOD_STILL
             if self._back == number:
                 return
-            if self._loop.time() - due > self._heartbeat:
-                self._cut_off(connection, number, self._heartbeat)
+            if looks > 1 and (stood_still or looks == _LOOKS):
+                self._cut_off(connection, number, self._heartbeat if stood_still else _UNREAD, looks - 1)
             else:
                 connection.terminate()
 

@@ -52,7 +52,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-_MOST_SEEN, _MOST_SEEN_BYTES = 1_000, 2_048  # sets of headers that are remembered, and of each
+_MOST_SEEN = 1_000  # sets of headers that are remembered
+_MOST_HEADERS, _MOST_SEEN_BYTES = 24, 2_048  # of each
 _ASKING = (b"credit-hops", b"idempotency-key", b"credit-deadline-ms", b"credit-cost", b"credit-receipt")
 _ERRORS = b'{"errors"'  # how an answer begins that has some: its words depend on the asker's language
 
@@ -189,7 +190,7 @@ class GraphQLEndpoint:
             return self._seen[known]
         except KeyError:
             usual = headers.usual(self._max_body)
-        if sum(len(name) + len(value) for name, value in known) <= _MOST_SEEN_BYTES:
+        if len(known) <= _MOST_HEADERS and sum([len(name) + len(value) for name, value in known]) <= _MOST_SEEN_BYTES:
             if len(self._seen) >= _MOST_SEEN:
                 self._seen.clear()
             self._seen[known] = usual

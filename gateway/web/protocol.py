@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Any, Final, cast
+from weakref import ReferenceType, ref
 
 import httptools
 from uvicorn.config import Config
@@ -72,6 +73,8 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self.headers = _TRAILERS
         self._door = door
+        self._own = ref(self)
+        self._running: RequestResponseCycle | None = None  # what is being answered; `cycle` is the newest
         self._again = door.again
         self._waiting: Waiting | None = None  # a known request, for a heartbeat
         self._bounds = door.bounds
@@ -107,6 +110,11 @@ class Protocol(HttpToolsProtocol):
             self._waiting = None
             self._again.left()
         super().connection_lost(exc)
+        running, self._running = self._running, None
+        if running is not None and not running.response_complete:  # uvicorn tells the newest alone
+            running.disconnected = True
+            running.message_event.set()
+        self.pipeline.clear()
         if self._key is not None:
             self._door.leave(self, self._key)
 
@@ -319,7 +327,13 @@ class Protocol(HttpToolsProtocol):
                 return
             self.cycle.keep_alive = False
         self._first = False
-        self._note(WHOLE, partial(self._whole, self.cycle))
+        # Held weakly: a request that its own scope kept alive would stay, with its body, until the collector comes.
+        self._note(WHOLE, partial(_whole, self._own, ref(self.cycle)))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Called where a request's turn comes."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
@@ -398,6 +412,12 @@ class Protocol(HttpToolsProtocol):
         self.transport.end(answer)
         self.flow.resume_reading()
         self._deadline = self.loop.time() + self._bounds.linger
+
+
+def _whole(of: ReferenceType[Protocol], cycle: ReferenceType[RequestResponseCycle], own: bytes, body: bytes) -> bool:
+    """What the scope has of Protocol._whole."""
+    protocol, found = of(), cycle()
+    return protocol is not None and found is not None and protocol._whole(found, own, body)
 
 
 def uvicorn_protocol(door: Door) -> Any:

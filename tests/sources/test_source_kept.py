@@ -187,6 +187,19 @@ async def test_what_lands_while_another_answer_is_read_is_found_too() -> None:
     assert await kept.find([one, other], soon()) == {one: landed}
 
 
+async def test_what_is_read_counts_though_there_is_no_room_for_it() -> None:
+    clock, pool = Clock(), NoDatabase()
+    kept = KeptAnswers({"COURTS": policy()}, pool, entries=3, clock=clock)  # type: ignore[arg-type]
+    keys = [("COURTS", PARTS[0], code()) for _ in range(5)]
+
+    async def fetch(*arguments: Any, read: Any, **more: Any) -> Any:
+        return read([{"i": place + 1, "asked_at": clock.now - 60, "rows": b"[]"} for place in range(5)])
+
+    pool.fetch = fetch  # type: ignore[method-assign]
+    assert set(await kept.find(keys, soon())) == {*keys}
+    assert len(kept._slots) == 3
+
+
 async def test_absence_is_not_asked_for_again_at_once() -> None:
     clock, database = Clock(), NoDatabase()
     kept = KeptAnswers({"COURTS": policy()}, database, clock=clock)  # type: ignore[arg-type]

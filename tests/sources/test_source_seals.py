@@ -303,3 +303,28 @@ async def test_a_call_that_ends_or_is_joined_while_nobody_can_say_waits_a_moment
     assert [answer["status"] for answer in answers] == ["ANSWERED"] * 2
     assert len(here.courts.calls) == 1
     assert await here.written() == {"core.source_answer", "core.source_health"}
+
+
+async def test_an_answer_in_time_is_told_in_time_though_nobody_can_say(build: Callable[..., Here]) -> None:
+    """It comes shortly before its time is over, and is kept as soon as it is known that it may be."""
+
+    class Slow(Orders):
+        async def ready(self, patience: float) -> None:
+            if self.unknown:
+                await asyncio.sleep(patience * 0.9)
+                self.unknown = False
+
+    orders = Slow(cases=set())
+    here, uscc = build(orders, budget=1.0), code()
+
+    async def late(*given: Any) -> Any:
+        await asyncio.sleep(0.97)
+        orders.unknown = True
+        return await ask(*given)
+
+    ask = here.courts.ask
+    here.courts.ask = late  # type: ignore[method-assign]
+    assert (await here.ask(OTHER, uscc))["status"] == "ANSWERED"
+    assert "core.source_answer" not in here.pool.written
+    await asyncio.sleep(0.2)
+    assert await here.written() == {"core.source_answer", "core.source_health"}

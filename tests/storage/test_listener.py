@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
+import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from gateway.storage.database import Database
 from gateway.storage.embedded import ensure_running
-from gateway.storage.listener import CHANNEL, Listener
+from gateway.storage.listener import _LOOKS, CHANNEL, Listener
 from tests.ledger.relay import Relay
 from tests.machine import stopwatch
 from tests.storage.eventually import eventually
@@ -161,7 +162,8 @@ async def test_a_server_that_is_paused_for_a_moment_loses_nothing(
     assert heard.all == ["heard later"]
 
 
-async def test_a_process_that_stands_still_blames_nobody(database: Database) -> None:
+@pytest.mark.parametrize("seconds", [0.42, 0.5, 0.7])
+async def test_a_process_that_stands_still_blames_nobody(database: Database, seconds: float) -> None:
     """Held up for longer than the bound, with a heartbeat on its way: its answer has come meanwhile and is read, the
     connection stays, and the next one follows at once."""
     registry = CollectorRegistry()
@@ -172,7 +174,7 @@ async def test_a_process_that_stands_still_blames_nobody(database: Database) -> 
         assert listener.then(lambda _: None)
         for _ in range(steps):
             await asyncio.sleep(0)
-        time.sleep(0.7)  # noqa: ASYNC251 - nothing of it runs
+        time.sleep(seconds)  # noqa: ASYNC251 - nothing of it runs
         assert not listener.confirmed
         for _ in range(10):
             await asyncio.sleep(0.01)
@@ -181,6 +183,28 @@ async def test_a_process_that_stands_still_blames_nobody(database: Database) -> 
         assert listener.confirmed, steps
     assert registry.get_sample_value("credit_listener_lost_total") == 0
     await listener.close()
+
+
+@pytest.mark.parametrize(("late", "within"), [(0.0, 0.2), (0.05, 1.0), (0.3, 3.0)])
+async def test_a_process_that_is_always_late_gives_a_dead_connection_up_all_the_same(
+    late: float, within: float
+) -> None:
+    """Each turn of the loop takes so long; the heartbeat never comes."""
+
+    class Dead:
+        ended = False
+
+        def terminate(self) -> None:
+            self.ended = True
+
+    dead, listener = Dead(), Listener("", heartbeat=0.1)
+    listener._loop = asyncio.get_running_loop()
+    with stopwatch() as seconds:
+        listener._cut_off(dead, 1, 0.05, _LOOKS)  # type: ignore[arg-type]
+        while not dead.ended and seconds() < 10:
+            time.sleep(late)  # noqa: ASYNC251 - the loop is late
+            await asyncio.sleep(0.001)
+        assert 0.05 <= seconds() < within
 
 
 async def test_a_backend_that_is_terminated_is_noticed_at_once(
