@@ -32,7 +32,7 @@ from gateway.storage.database import Database, open_database, prepare
 from gateway.storage.identifiers import organisation_uuid, uscc_check_digit
 from gateway.storage.listener import CHANNEL
 from gateway.zone import SHANGHAI, today
-from scripts.served import LIMITS_OFF, SERVE, free_port, ready, start
+from scripts.served import LIMITS_OFF, SERVE, free_port, free_ports, ready, start
 
 CODE = "91652799YL0000039" + uscc_check_digit("91652799YL0000039")
 QUESTION = "query R($c: Uscc!) { subject(uscc: $c) { name records(first: 50) { edges { node { title } } } } }"
@@ -106,7 +106,7 @@ async def torment(database: Database, data_dir: Path, given: argparse.Namespace)
         " values ($1, 'ORGANISATION', 'ENTERPRISE', $2, '样例', '样例')",
         organisation_uuid(CODE), CODE,
     )  # fmt: skip
-    base, admin = f"http://127.0.0.1:{free_port()}", free_port()
+    base, admin = f"http://127.0.0.1:{free_port()}", free_ports(given.workers)[0]
     more = {"GATEWAY_WORKERS": str(given.workers), "GATEWAY_ADMIN_PORT": str(admin), **LIMITS_OFF}
     running = start(given.serve, data_dir, base, **more)
     try:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -37,6 +38,9 @@ from scripts import make_demo_data
 ROOT = Path(__file__).resolve().parents[1]
 SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
 READY_SECONDS = 90
+_GIVEN_AWAY = (
+    32_768  # from here on ports are what Linux gives to connections that are being made; elsewhere from 49,152
+)
 LIMITS_OFF = {
     "GATEWAY_CLIENT_RATE": "0",
     "GATEWAY_PUBLIC_RATE": "0",
@@ -203,5 +207,15 @@ def _said(log: Path | None) -> str:
 
 def free_port() -> int:
     """A port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses, in a row. None of those that the kernel gives to connections that are being made: until
+    somebody listens on it, one of these may be taken for any of them."""
+    while True:
+        first = random.randrange(10_000, _GIVEN_AWAY - count)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return list(range(first, first + count))

@@ -125,19 +125,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 # Processes -----------------------------------------------------------------------------------------------------------
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses, in a row."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first = int(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
-            try:
-                for more in range(1, count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", first + more)))
-            except (OSError, OverflowError):
-                continue
-            return list(range(first, first + count))
-
-
 @contextlib.contextmanager
 def process(arguments: list[str], environment: dict[str, str], **more: Any) -> Iterator[subprocess.Popen[str]]:
     """A process that ends with the block."""

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from e2e_stack import Stack, courts_source, free_ports, serving
+from e2e_stack import Stack, courts_source, serving
 
 from gateway.storage.listener import BOUND as HEARD
+from scripts.served import free_ports
 
 BUDGET = 2.0
 COURTS = {

@@ -31,7 +31,6 @@ from e2e_stack import (
     TODAY,
     Account,
     Gateway,
-    free_ports,
     make_client,
     process,
     rows_of,
@@ -41,6 +40,7 @@ from gateway.auth.clients import ClientStore
 from gateway.auth.documents import StoredDocuments
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
+from scripts.served import free_ports
 from tests import machine
 
 QUESTION = "query Q($uscc: Uscc!) { subject(uscc: $uscc) { name records { totalCount } } viewer { view } }"

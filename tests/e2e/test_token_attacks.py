@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e_stack import GRAPHQL, Account, Gateway, Reply, assertion, free_ports, make_client, process, rows_of
+from e2e_stack import GRAPHQL, Account, Gateway, Reply, assertion, make_client, process, rows_of
 from joserfc.jwk import ECKey
 from test_serve import QUESTION, Server, command, connections, everyone_served, ready
 from token_attacks import certificate, forgeries, form_of, long_assertion, post, proof, server_key
@@ -24,6 +24,7 @@ from gateway.auth.keys import KeyStore
 from gateway.auth.registration import Registration, register
 from gateway.storage.database import Database
 from gateway.storage.pool import Pool
+from scripts.served import free_ports
 from tests import machine
 
 PROXY = "127.0.0.2"  # whoever calls from here is the operator's proxy; every other caller is a client
