@@ -40,6 +40,13 @@ async def test_a_newer_database_is_refused(
         await migrate.migrate(owner, database.prefix, tmp_path)
 
 
+def test_what_was_shipped_is_never_changed() -> None:
+    """Databases that have a migration refuse another text of it. A line of the list is written once, with its file; what
+    is to be otherwise goes into a new one."""
+    listed = (Path(__file__).parent / "shipped.sha256").read_text(encoding="utf-8").splitlines()
+    assert [f"{each.checksum}  {each.name}" for each in migrate.shipped()] == listed
+
+
 def test_a_gap_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0002_x.sql").write_text("select 1")
     with pytest.raises(MigrationError, match="without gaps"):

@@ -1,12 +1,8 @@
 -- Which regions have more than 200 organisations, themselves or below: a page of a region's records is then found in the
--- order of all, and need not count first (decisions 0025, 0043). A hint: of a region that is not here the statement counts.
--- One that should not be here any more has its few records looked for among all, so it goes when its subjects do.
+-- order of all, and need not count first (decisions 0025, 0043). A hint and nothing else: of a region that is not here the
+-- statement counts, and one that is no longer so large is only read in the other way.
 create table core.large_region (code text primary key);
 comment on table core.large_region is 'Regions known to have more than 200 organisations, those below included';
-
--- What is no organisation is passed by in the index, however many of them a region has.
-drop index core.subject_region;
-create index subject_region on core.subject (region_code, class) include (id, kind);
 
 create function core.has_many(region text) returns boolean language sql stable set search_path = pg_catalog
 begin atomic
@@ -19,83 +15,27 @@ begin atomic
     ) n;
 end;
 
--- Looks at regions again. Two that note the same ones would wait for each other, perhaps in a circle: the second leaves it to
--- whoever is next; and who reads a snapshot of before would fail at what it does not see.
-create function core.note_regions(regions text[]) returns void language plpgsql set search_path = pg_catalog as $$
-begin
-    if cardinality(regions) > 0 and current_setting('transaction_isolation') = 'read committed'
-            and pg_try_advisory_xact_lock(hashtextextended('core.large_region', 0)) then
-        delete from core.large_region l where l.code = any (regions) and not core.has_many(l.code);
-        insert into core.large_region select r from unnest(regions) r where core.has_many(r) on conflict do nothing;
-    end if;
-end $$;
-
--- Of these regions, with all above them, those that have gained organisations and are not noted, and those that have lost
--- some and are.
-create function core.note_changed_regions(gained text[], lost text[]) returns void language sql set search_path = pg_catalog
-begin atomic
-    select core.note_regions(array (
-        select distinct c.ancestor from unnest(note_changed_regions.gained) g(code)
-        join core.region_closure c on c.code = g.code
-        where not exists (select from core.large_region l where l.code = c.ancestor)
-        union
-        select c.ancestor from unnest(note_changed_regions.lost) g(code)
-        join core.region_closure c on c.code = g.code
-        join core.large_region l on l.code = c.ancestor));
-end;
-
-create function core.subjects_came_or_went() returns trigger language plpgsql security definer
-    set search_path = pg_catalog as $$
-begin
-    if tg_op = 'INSERT' then
-        perform core.note_changed_regions(
-            array (select distinct a.region_code from added a where a.class = 'ORGANISATION'), '{}');
-    elsif tg_op = 'DELETE' then
-        perform core.note_changed_regions(
-            '{}', array (select distinct r.region_code from removed r where r.class = 'ORGANISATION'));
-    else
-        delete from core.large_region;
-    end if;
-    return null;
-end $$;
-
--- Planned anew each time: whether one row or ten thousand were changed decides on the join.
-create function core.subjects_moved() returns trigger language plpgsql security definer
-    set search_path = pg_catalog set plan_cache_mode = force_custom_plan as $$
+create function core.region_grew() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
 declare
-    gained text[];
-    lost text[];
+    fresh text[];
 begin
-    select array_agg(distinct n.region_code) filter (where n.class = 'ORGANISATION'),
-        array_agg(distinct o.region_code) filter (where o.class = 'ORGANISATION')
-    into gained, lost
-    from removed o join added n on n.id = o.id
-    where (o.region_code, o.class) is distinct from (n.region_code, n.class);
-    if gained is not null or lost is not null then
-        perform core.note_changed_regions(gained, lost);
+    fresh := array (
+        select distinct c.ancestor from (select distinct a.region_code from added a where a.class = 'ORGANISATION') r
+        join core.region_closure c on c.code = r.region_code
+        where not exists (select from core.large_region l where l.code = c.ancestor)
+    );
+    -- Two that note the same ones would wait for each other, perhaps in a circle: the second leaves it to whoever is next.
+    if cardinality(fresh) > 0 and pg_try_advisory_xact_lock(hashtextextended('core.large_region', 0)) then
+        insert into core.large_region select f from unnest(fresh) f where core.has_many(f) on conflict do nothing;
     end if;
     return null;
 end $$;
 
-create function core.regions_moved() returns trigger language plpgsql security definer
-    set search_path = pg_catalog as $$
-begin
-    perform core.note_regions(array (select r.code from core.region r));
-    return null;
-end $$;
-
-revoke execute on function core.has_many(text), core.note_regions(text[]), core.note_changed_regions(text[], text[]),
-    core.subjects_came_or_went(), core.subjects_moved(), core.regions_moved() from public;
+revoke execute on function core.region_grew(), core.has_many(text) from public;
 
 create trigger region_insert after insert on core.subject referencing new table as added
-    for each statement execute function core.subjects_came_or_went();
-create trigger region_update after update on core.subject referencing old table as removed new table as added
-    for each statement execute function core.subjects_moved();
-create trigger region_delete after delete on core.subject referencing old table as removed
-    for each statement execute function core.subjects_came_or_went();
-create trigger region_truncate after truncate on core.subject
-    for each statement execute function core.subjects_came_or_went();
-create trigger large_regions after insert or update or delete or truncate on core.region_closure
-    for each statement execute function core.regions_moved();
+    for each statement execute function core.region_grew();
+create trigger region_update after update on core.subject referencing new table as added
+    for each statement execute function core.region_grew();
 
-insert into core.large_region select r.code from core.region r where core.has_many(r.code);
+insert into core.large_region select distinct c.ancestor from core.region_closure c where core.has_many(c.ancestor);
