@@ -38,9 +38,7 @@ from scripts import make_demo_data
 ROOT = Path(__file__).resolve().parents[1]
 SERVE = (sys.executable, "-c", "from gateway.cli import main; main()", "serve")
 READY_SECONDS = 90
-_GIVEN_AWAY = (
-    32_768  # from here on ports are what Linux gives to connections that are being made; elsewhere from 49,152
-)
+_GIVEN_AWAY = 32_768  # from here on Linux gives ports to connections that are being made; others from 49,152 on
 LIMITS_OFF = {
     "GATEWAY_CLIENT_RATE": "0",
     "GATEWAY_PUBLIC_RATE": "0",

@@ -102,15 +102,10 @@ def resolved(values: Iterable[Value], variables: Variables, principal: Principal
     made: list[Any] = []
     for value in values:
         origin, convert = value.origin, value.convert
-        if isinstance(origin, FromVariable):  # nearly all of them
-            found = variables.get(origin.name)
-            for key in origin.path:
-                found = found[key]  # type: ignore[index] # what has a path is an object: the document is valid
-        elif isinstance(origin, Fed):
+        if isinstance(origin, Fed):
             made.append(fed[origin.name])
             continue
-        else:
-            found = _origin(origin, variables, principal)
+        found = _origin(origin, variables, principal)
         if isinstance(found, str) and not _storable(found):
             raise _bad_text(value.places)
         if convert is not None:
@@ -132,12 +127,9 @@ class Apiece:
     convert: Convert | None
 
     def __call__(self, found: Any) -> list[str | None]:
-        convert = self.convert
-        if convert is not None:
-            if isinstance(convert, Absent):
-                return [convert.text]
-            found = convert(found)
-        text = found if found is None or isinstance(found, str) else _as_text(found)
+        if isinstance(self.convert, Absent):
+            return [self.convert.text]
+        text = _as_text(found if self.convert is None else self.convert(found))
         if text is not None and not _storable(text):
             raise _bad_text()  # it would fail on its way, and all that share the statement with it
         return [text]
@@ -178,12 +170,12 @@ def _quoted(text: str | None) -> str:
 def _origin(
     origin: FromVariable | Constant | ListOf | FromPrincipal, variables: Variables, principal: Principal
 ) -> Any:
+    if isinstance(origin, FromVariable):  # nearly all of them
+        found: Any = variables.get(origin.name)
+        for key in origin.path:
+            found = found[key]
+        return found
     match origin:
-        case FromVariable(name, path):
-            found: Any = variables.get(name)
-            for key in path:
-                found = found[key]
-            return found
         case Constant(value):
             return list(value) if isinstance(value, tuple) else value
         case ListOf(items):

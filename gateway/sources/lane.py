@@ -263,8 +263,7 @@ class Lane:
         self._low.clear()
 
     def _settle(self, flight: Flight, reply: Reply) -> None:
-        if not flight.future.done():
-            flight.future.set_result(reply)
+        _tell(flight, reply)
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
@@ -280,8 +279,7 @@ class Lane:
             # Nobody waits beyond `end`, but an answer can be kept.
             replies = await self._reader.read(batch[0].part, outcomes, end + _GRACE)
             for flight in batch:  # who waits is told at once; it is under way until its answer is kept
-                if not flight.future.done():
-                    flight.future.set_result(replies[flight.uscc])
+                _tell(flight, replies[flight.uscc])
             if any(flight.alone is None and None not in flight.askers for flight in batch):
                 await self._seals.ready(MOMENT)  # in doubt no answer is kept
             self._judge(batch, outcomes, replies, ticket, hurried=hurried)
@@ -385,6 +383,12 @@ class Lane:
             self._breaker.abandoned(ticket, now)
         else:
             self._breaker.failed(ticket, now, max(pauses, default=None))
+
+
+def _tell(flight: Flight, reply: Reply) -> None:
+    """Who waits gets this, unless it was told before."""
+    if not flight.future.done():
+        flight.future.set_result(reply)
 
 
 def _together(first: Flight, second: Flight) -> bool:

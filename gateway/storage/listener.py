@@ -207,9 +207,9 @@ class Listener:
         due = self._loop.time() + patience
 
         def look() -> None:
-            stood_still = self._loop.time() - due > _STOOD_STILL
             if self._back == number:
                 return
+            stood_still = self._loop.time() - due > _STOOD_STILL
             if looks > 1 and (stood_still or looks == _LOOKS):
                 self._cut_off(connection, number, self._heartbeat if stood_still else _UNREAD, looks - 1)
             else:

@@ -126,13 +126,10 @@ class GraphQLEndpoint:
                 return
             begun = None if kept is None else kept.begin()
             request = _request(raw, usual.language if usual else headers.language())
-            if usual:
-                principal = await self._principal(scope, headers, request, usual.authorization, usual.purpose)
-                view = principal.view
-            else:
-                who = headers.only(b"authorization"), headers.only(b"credit-purpose")
-                principal = await self._principal(scope, headers, request, *who)
-                view = principal.view
+            who = (usual.authorization, usual.purpose) if usual else _who(headers)
+            principal = await self._principal(scope, headers, request, *who)
+            view = principal.view
+            if not usual:
                 principal, request = await self._asked(headers, principal, request)
             if method == "GET" and principal.access.disclosed:
                 await self._engine.account_for_refusal(principal, request, BadUserInput.code)
@@ -210,8 +207,7 @@ class GraphQLEndpoint:
             await sse.whole(send, await self._answer(scope, principal, request))
             return
         with self._streams.seats.seat(principal, self._throttle.address(scope)):
-            authorization, purpose = headers.only(b"authorization"), headers.only(b"credit-purpose")
-            who = self._streams.who(self._authenticator, authorization, purpose)
+            who = self._streams.who(self._authenticator, *_who(headers))
             await sse.begin(send)
             try:
                 async with aclosing(subscription.events(who)) as events:
@@ -247,7 +243,7 @@ class GraphQLEndpoint:
         self._throttle.failed(scope, client_id)
 
     def _vouched_for(self, headers: Headers) -> str:
-        return self._authenticator.vouched_for(headers.only(b"authorization"), headers.only(b"credit-purpose"))
+        return self._authenticator.vouched_for(*_who(headers))
 
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A WebSocket."""
@@ -358,8 +354,7 @@ class GraphQLEndpoint:
                 ((b"allow", b"GET, POST"),),
             )
         check_content(headers)
-        length = headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > self._max_body):
+        if not headers.announces_at_most(self._max_body):
             raise self._too_long()
         return await self._body(receive)
 
@@ -392,6 +387,11 @@ class GraphQLEndpoint:
 def _request(raw: bytes | str, language: str) -> Request:
     """The request's parameters. Raises NotHttp, BadUserInput."""
     return from_query(raw.encode("latin-1"), language) if isinstance(raw, str) else from_body(raw, language)
+
+
+def _who(headers: Headers) -> tuple[str | None, str | None]:
+    """Authorization and Credit-Purpose. Raises BadUserInput where one stands twice."""
+    return headers.only(b"authorization"), headers.only(b"credit-purpose")
 
 
 def _cache(principal: Principal) -> bytes:

@@ -60,6 +60,11 @@ class Headers:
         """Whether one of these headers is there."""
         return any(key in names for key, _ in self._raw)
 
+    def announces_at_most(self, most_bytes: int) -> bool:
+        """Whether the body's length, if it is given, is one and within the bound."""
+        length = self.get(b"content-length")
+        return length is None or (length.isdigit() and int(length) <= most_bytes)
+
     def usual(self, most_bytes: int) -> Usual | None:
         """What they say, where they are those of a POST of `most_bytes` at most that is neither refused for them nor
         answered otherwise than most: no stream, no proof or key of its own, nothing about the answer."""
@@ -71,8 +76,7 @@ class Headers:
             authorization, purpose = self.only(b"authorization"), self.only(_PURPOSE)
         except (NotHttp, BadUserInput):
             return None
-        length = self.get(b"content-length")
-        if media == EVENTS or (length is not None and (not length.isdigit() or int(length) > most_bytes)):
+        if media == EVENTS or not self.announces_at_most(most_bytes):
             return None
         authorization = authorization and sys.intern(authorization)  # one text for all that differ in their length
         return Usual(media, self.language(), self.of_nobody(), authorization, purpose)

@@ -9,7 +9,6 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from gateway.errors import (
@@ -76,17 +75,7 @@ async def send_again(send: Send, media: bytes, entry: Entry) -> None:
 def answer_at_once(scope: MutableMapping[str, Any], media: bytes, body: bytes, cache: bytes) -> bool:
     """An answer of status 200 to a POST, where the connection can take it whole. `cache`: Cache-Control."""
     whole: Callable[[bytes, bytes], bool] | None = scope.get(WHOLE)
-    if whole is None:
-        return False
-    ahead, behind = _lines_of(media, cache)
-    return whole(b"%b%d%b" % (ahead, len(body), behind), body)
-
-
-@lru_cache(maxsize=16)
-def _lines_of(media: bytes, cache: bytes) -> tuple[bytes, bytes]:
-    """The headers of such an answer, before and after its length."""
-    ahead, mark, behind = lines(headers_of(media, b"", ((b"cache-control", cache),))).partition(b"content-length: 0")
-    return ahead + mark[:-1], behind
+    return whole is not None and whole(lines(headers_of(media, body, ((b"cache-control", cache),))), body)
 
 
 async def send_whole(

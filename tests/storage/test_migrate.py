@@ -41,8 +41,8 @@ async def test_a_newer_database_is_refused(
 
 
 def test_what_was_shipped_is_never_changed() -> None:
-    """Databases that have a migration refuse another text of it. A line of the list is written once, with its file; what
-    is to be otherwise goes into a new one."""
+    """Databases that have a migration refuse another text of it. A line of the list is written once, with its file;
+    what is to be otherwise goes into a new one."""
     listed = (Path(__file__).parent / "shipped.sha256").read_text(encoding="utf-8").splitlines()
     assert [f"{each.checksum}  {each.name}" for each in migrate.shipped()] == listed
 

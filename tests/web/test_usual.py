@@ -82,6 +82,14 @@ class Asked:
         finally:
             client.writer.close()
 
+    async def until(self, raw: bytes, text: bytes) -> None:
+        """Ask until the response has this, for ten seconds at most."""
+        for _ in range(100):
+            if text in (await self.ask(raw))[0]:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(text)
+
 
 @pytest_asyncio.fixture(scope="module")
 async def served(database: Database, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[int, str]]:
@@ -196,6 +204,21 @@ async def test_who_has_left_gets_nothing_and_harms_nobody(asked: Asked) -> None:
         await client.writer.drain()
         client.writer.transport.abort()
     assert b'"name"' in (await asked.ask(asked.raw((TOKEN,))))[0]
+
+
+async def test_a_client_that_is_disabled_elsewhere_is_refused_though_its_headers_are_known(
+    asked: Asked, database: Database
+) -> None:
+    owner = await asyncpg.connect(database.migrate_dsn)
+    raw = asked.raw((TOKEN,))
+    assert b'"name"' in (await asked.ask(raw, times=2))[1]
+    await owner.execute("update auth.client set disabled_at = now() where id = 'usual'")
+    try:
+        await asked.until(raw, b"UNAUTHENTICATED")
+    finally:
+        await owner.execute("update auth.client set disabled_at = null where id = 'usual'")
+        await owner.close()
+    await asked.until(raw, b'"name"')
 
 
 async def test_who_asks_for_much_leaves_and_reads_nothing_is_no_fault_of_ours(
