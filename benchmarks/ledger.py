@@ -42,6 +42,7 @@ WITHOUT, WITH, ROWS = "gateway-restricted", "gateway-restricted-ledger", "gatewa
 AIMS = {"W1": 0.82, "W2": 0.82, "W4": 0.88}  # of WITHOUT
 ROWS_AIMS = {"W3": 0.88}  # the rows alone: while they are written nobody sequences
 DRAINED = 60.0  # s after the load
+LAG = 2.0  # s until a checkpoint has it, of each disclosure
 SLOW_MS, SLOW_CONNECTIONS, SLOW_AIM = 4, 256, 0.7
 SHIM = f"""#define _GNU_SOURCE
 #include <dlfcn.h>
@@ -189,6 +190,15 @@ def told(found: dict[str, dict[str, Turns]], connections: int, aims: dict[str, f
     return rows
 
 
+def missed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that do not reach their aim, or leave entries or disclosures waiting for too long."""
+    return [
+        row
+        for row in rows
+        if (row["aim"] is not None and row["ratio"] < row["aim"]) or row["drained_s"] > DRAINED or row["lag_s"] > LAG
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ledger", description=__doc__)
@@ -221,9 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(
         f"p50 of one connection: {more:.2f} ms more; fsync of this disk {disk:.2f} ms, so {allowed:.2f} allowed"
     )
-    failed = [r for r in rows if r["aim"] is not None and r["ratio"] < r["aim"]] + [
-        r for r in rows if r["drained_s"] > DRAINED
-    ]
+    failed = missed(rows)
     if more > allowed:
         failed.append({"p50_more_ms": round(more, 2), "allowed": round(allowed, 2)})
     with slow_fsync() as slow:
@@ -233,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     uvloop.run(measure(database, postmaster, size, many, {"W1": [WITHOUT, WITH]})),
                     SLOW_CONNECTIONS, {"W1": SLOW_AIM},
                 )  # fmt: skip
-            failed += [r for r in late if r["aim"] is not None and r["ratio"] < r["aim"]]
+            failed += missed(late)
         else:
             late = []
             console.print("no cc: a slow disk is not measured")

@@ -139,7 +139,25 @@ class Sequencer:
     async def once(self, connection: Connection) -> None:
         """One look, and the rest of the interval: all leaves, a checkpoint, some of the fan-out."""
         began = time.monotonic()
-        made = 0
+        made, complete = await self._take(connection, began + self._interval)
+        self._made.inc(made)
+        if not self._settled:
+            self._settled = await connection.fetchval("select ledger.settle()", timeout=_LONGEST)
+        await self._publish(connection)
+        if complete:
+            self._done_at = began
+        if began - self._cared_at > _CARE:
+            self._cared_at = began
+            await self._care(connection)
+        await self._unseal(connection)
+        busy = made > _BUSY * self._interval
+        await self._fan_out(connection, began + self._interval, self._share * self._interval if busy else math.inf)
+        await asyncio.sleep(began + self._interval - time.monotonic())
+
+    async def _take(self, connection: Connection, until: float) -> tuple[int, bool]:
+        """Leaves of what is committed, and whether it was all there was when this began; where that takes longer than
+        until a moment, a checkpoint goes first. Returns how many leaves."""
+        made, few = 0, False
         while True:
             try:
                 found = await connection.fetchval(_SEQUENCE, _AT_ONCE, timeout=_LONGEST)
@@ -153,20 +171,13 @@ class Sequencer:
                 )
                 continue
             made += max(found, 0)
-            if found < _AT_ONCE:
-                break
-        self._made.inc(made)
-        if not self._settled:
-            self._settled = await connection.fetchval("select ledger.settle()", timeout=_LONGEST)
-        await self._publish(connection)
-        self._done_at = began
-        if began - self._cared_at > _CARE:
-            self._cared_at = began
-            await self._care(connection)
-        await self._unseal(connection)
-        busy = made > _BUSY * self._interval
-        await self._fan_out(connection, began + self._interval, self._share * self._interval if busy else math.inf)
-        await asyncio.sleep(began + self._interval - time.monotonic())
+            # What is too much at once is cut between two transactions: fewer than `_AT_ONCE` does not mean all. But
+            # where less than half was before a cut, what comes behind it is more than half.
+            few, before = 2 * found < _AT_ONCE, few
+            if found <= 0 or (few and before):
+                return made, True
+            if time.monotonic() > until:
+                return made, False
 
     async def _unseal(self, connection: Connection) -> None:
         """Numbers for what was sealed until now."""

@@ -153,6 +153,35 @@ async def test_fan_out_steps_back_while_many_answers_are_written(
     assert busy.metric("credit_log_fan_out_leaves_total") == 3_000
 
 
+@pytest.mark.parametrize("rows", [(4,) * 30, (2, 30) * 4, (11,) * 6, (1, 1, 9) * 5, (10,), ()], ids=str)
+async def test_what_is_cut_is_gone_on_with(
+    log: TestLog, runners: list[Runner], rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look takes all there is, however transactions lie at its cuts."""
+    monkeypatch.setattr("gateway.ledger.sequencer._AT_ONCE", 10)
+    for count in rows:
+        await log.write(count)
+    assert await runners[0].sequencer._take(log.log, math.inf) == (sum(rows), True)
+    assert await log.owner.fetchval("select size from ledger.log_state") == sum(rows)
+
+
+async def test_a_checkpoint_does_not_wait_for_all_of_a_backlog(
+    log: TestLog, runners: list[Runner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ledger.sequencer._AT_ONCE", 10)
+    for _ in range(30):
+        await log.write(4)
+    found = Runner(runners[0].relay, log, interval=0.0)  # so short that each look is cut
+    await found.sequencer.once(log.log)
+    assert 0 < (size := await log.owner.fetchval("select max(size) from ledger.checkpoint")) < 120
+    assert found.metric("credit_log_leaves_total") == size
+    assert found.sequencer._done_at == -math.inf  # the lag counts on
+    for _ in range(60):
+        await found.sequencer.once(log.log)
+    assert await log.owner.fetchval("select max(size) from ledger.checkpoint") == 120
+    assert found.sequencer._done_at > 0
+
+
 async def sized(log: TestLog, size: int) -> None:
     for _ in range(600):
         if await log.owner.fetchval("select size from ledger.log_state") == size:
