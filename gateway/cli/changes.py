@@ -72,7 +72,10 @@ async def _status(database: Database) -> None:
     finally:
         await connection.close()
     if not rows:
-        note("no changes were read yet: `serve` follows them where it has GATEWAY_REGION_PLATFORM__BASE_URL, unless FOLLOW_CHANGES is false")
+        note(
+            "no changes were read yet: `serve` follows them where it has GATEWAY_REGION_PLATFORM__BASE_URL,"
+            " unless GATEWAY_REGION_PLATFORM__FOLLOW_CHANGES is false"
+        )
     for row in rows:
         again = ", being read from its beginning again" if row["rereading"] else ""
         typer.echo(
