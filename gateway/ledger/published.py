@@ -16,14 +16,15 @@ from gateway.auth.keys import KeyStore
 from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, held, read_head, verifiers
 from gateway.ledger.notes import NoteError, checkpoint_of, read_note
 from gateway.ledger.retention import WAITING
+from gateway.ledger.sequencer import WAITED
 from gateway.ledger.tiles import WIDTH, Tile, width_in
 from gateway.storage.pool import Pool, same
 
-MOST_COSIGNATURES: Final = 32  # of one checkpoint that are shown
+MOST_COSIGNATURES: Final = 32  # of one checkpoint that are shown, one of each witness
 _FRESH: Final = 0.2  # s for which the last checkpoint is not asked for again
 _LINES: Final = f"""(select string_agg(s.line, '' order by s.at, s.line) from (
-    select line, at from ledger.cosignature s where s.size = c.size and s.root = c.root
-    order by at limit {MOST_COSIGNATURES}) s)"""
+    select distinct on (name) name, line, at from ledger.cosignature s where s.size = c.size and s.root = c.root
+    order by name, at desc, line limit {MOST_COSIGNATURES}) s)"""
 _LAST: Final = f"""select c.note, coalesce({_LINES}, '') as lines
     from ledger.checkpoint c order by c.size desc, c.at desc limit $1"""
 _COSIGNED: Final = f"""select c.note, {_LINES} as lines from ledger.checkpoint c
@@ -37,10 +38,6 @@ _ENTRIES: Final = """select count(*) as count,
 _LEAVES: Final = """select string_agg(hash, '' order by index) as found, count(*) as count
     from ledger.leaf where index >= $1 and index < $2"""
 _SEALED: Final = "select day, total from ledger.sealed_total order by day desc limit 1"
-# The oldest that is not in the log, by the index on transactions.
-_WAITING: Final = """select extract(epoch from now() - d.at)::bigint as seconds from ledger.log_state s
-    cross join lateral (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot)
-        order by d.xid limit 1) d"""
 _LATE: Final = 60  # s after which a disclosure should be in the log whatever happens
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
@@ -125,10 +122,11 @@ class Published:
             await read_head(fetch, self._keys)
         except Tampered as error:
             return [f"the log: {error}; nothing more is signed, run: credit-gateway ledger verify"]
-        rows = await self._pool.fetch(_WAITING, (), again=same)
-        if rows and rows[0]["seconds"] > _LATE:
+        rows = await self._pool.fetch(WAITED, (), again=same)
+        if rows and (seconds := round(rows[0]["seconds"])) > _LATE:
             return [
-                f"the log: disclosures of {rows[0]['seconds']} s ago are not in it; no process sequences, see its log"
+                f"the log: disclosures of {seconds} s ago are under no checkpoint; no process sequences and signs,"
+                " see its log"
             ]
         rows = await self._pool.fetch(WAITING, (), again=same)
         if rows and rows[0]["months"] > 1:

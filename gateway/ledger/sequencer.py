@@ -30,6 +30,7 @@ Publish: TypeAlias = Callable[[Connection], Awaitable[object]]
 
 _INTERVAL: Final = 1.0  # s between two sequencings: a disclosure is under a checkpoint within two
 _AT_ONCE: Final = 5_000  # disclosures of one transaction
+_AT_FIRST: Final = 50_000  # the same before it is known that none is to be looked up: of what was restored, nearly none
 _BUSY: Final = 100  # disclosures a second from which on answers go first
 _SHARE: Final = 0.02  # of the time that fan-out then takes
 _SPELL: Final = 0.05  # s that one call of fan-out should take at most
@@ -39,6 +40,14 @@ _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
 _OVER: Final = "select exists (select from ledger.seal where ended_at is null and until <= now())"
+# Seconds that the oldest disclosure has waited: one that is no leaf yet, by the index on transactions, or the first
+# leaf that no checkpoint is over. No row where none waits.
+WAITED: Final = """select extract(epoch from now() - min(o.at))::float8 as seconds from ledger.log_state s
+    cross join lateral (
+        (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot) order by d.xid limit 1)
+        union all
+        (select l.at from ledger.leaf l where l.index = (select coalesce(max(c.size), 0) from ledger.checkpoint c))
+    ) o having min(o.at) is not null"""
 _SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
@@ -124,6 +133,8 @@ class Sequencer:
                 said = told
             finally:
                 self.leads = False
+                self._size.set(math.nan)  # whoever leads now knows
+                self._backlog.set(math.nan)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _AGAIN)
 
@@ -132,7 +143,7 @@ class Sequencer:
             logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
         self._settled = False
         await self._events.begin(connection)
-        self._done_at = time.monotonic()  # how old the oldest row is nobody knows yet
+        self._done_at = time.monotonic() - (await connection.fetchval(WAITED, timeout=_LONGEST) or 0.0)
         self.leads = True
         logger.info("sequencer: leading")
 
@@ -149,18 +160,21 @@ class Sequencer:
         if began - self._cared_at > _CARE:
             self._cared_at = began
             await self._care(connection)
-        await self._unseal(connection)
+        await self._unseal(connection, began + self._interval)
         busy = made > _BUSY * self._interval
-        await self._fan_out(connection, began + self._interval, self._share * self._interval if busy else math.inf)
+        share = self._share * self._interval
+        until = max(began + self._interval, time.monotonic() + share)  # that much, if leaves have taken all of the time
+        await self._fan_out(connection, until, share if busy else math.inf)
         await asyncio.sleep(began + self._interval - time.monotonic())
 
     async def _take(self, connection: Connection, until: float) -> tuple[int, bool]:
         """Leaves of what is committed, and whether it was all there was when this began; where that takes longer than
-        until a moment, a checkpoint goes first. Returns how many leaves."""
+        until a moment, or somebody else is at the log, a checkpoint goes first. Returns how many leaves."""
         made, few = 0, False
+        most = _AT_ONCE if self._settled else _AT_FIRST
         while True:
             try:
-                found = await connection.fetchval(_SEQUENCE, _AT_ONCE, timeout=_LONGEST)
+                found = await connection.fetchval(_SEQUENCE, most, timeout=_LONGEST)
             except asyncpg.UniqueViolationError:
                 # Ids are random: no mishap, but somebody with a view's role. The log goes on all the same.
                 parted = await connection.fetchval("select ledger.part_doubles()", timeout=_LONGEST)
@@ -171,20 +185,23 @@ class Sequencer:
                 )
                 continue
             made += max(found, 0)
-            # What is too much at once is cut between two transactions: fewer than `_AT_ONCE` does not mean all. But
-            # where less than half was before a cut, what comes behind it is more than half.
-            few, before = 2 * found < _AT_ONCE, few
-            if found <= 0 or (few and before):
+            # What is too much at once is cut between two transactions: fewer than `most` does not mean all. But where
+            # less than half was before a cut, what comes behind it is more than half.
+            few, before = 2 * found < most, few
+            if found == 0 or (few and before):
                 return made, True
-            if time.monotonic() > until:
+            if found < 0 or time.monotonic() > until:
                 return made, False
 
-    async def _unseal(self, connection: Connection) -> None:
-        """Numbers for what was sealed until now."""
+    async def _unseal(self, connection: Connection, until: float) -> None:
+        """Numbers for what was sealed until now, one seal after the other; after a moment the others wait for the next
+        look: many end at midnight, and the log goes on meanwhile."""
         while await connection.fetchval(_OVER, timeout=_LONGEST):
             async with connection.transaction():
                 if await connection.fetchval("select ledger.end_seal(null)", timeout=_LONGEST) >= 0:
                     await self._events.sign(connection, "UNSEAL")
+            if time.monotonic() > until:
+                break
 
     async def _fan_out(self, connection: Connection, until: float, budget: float) -> None:
         """Fan out until a moment, for `budget` seconds at most; with a budget, evenly over the time."""
@@ -203,7 +220,7 @@ class Sequencer:
             self._fanned.inc(done)
             self._spent.inc(spent)
             self._backlog.set(backlog)
-            if spent < _SPELL / 2:
+            if spent < _SPELL / 2 and done >= self._at_once:  # how long fewer took tells nothing of more
                 self._at_once = min(2 * self._at_once, _MOST)
             elif spent > _SPELL:
                 self._at_once = max(self._at_once // 2, _LEAST)

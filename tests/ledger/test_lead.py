@@ -136,7 +136,7 @@ async def test_that_nobody_sequences_is_told(log: TestLog, published: Published)
         " where not exists (select from ledger.leaf l where l.id = d.id)"
     )
     (told,) = await published.warnings()
-    assert "not in it" in told
+    assert "under no checkpoint" in told
     await log.sequence()
     assert await published.warnings() == []
 

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from relay import Relay
 
 from gateway.ledger.events import Events
+from gateway.ledger.published import Published
 from gateway.ledger.sequencer import Sequencer
 from gateway.storage.database import Database
 from tests.storage.eventually import eventually
@@ -158,7 +159,8 @@ async def test_what_is_cut_is_gone_on_with(
     log: TestLog, runners: list[Runner], rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One look takes all there is, however transactions lie at its cuts."""
-    monkeypatch.setattr("gateway.ledger.sequencer._AT_ONCE", 10)
+    for most in ("_AT_ONCE", "_AT_FIRST"):
+        monkeypatch.setattr(f"gateway.ledger.sequencer.{most}", 10)
     for count in rows:
         await log.write(count)
     assert await runners[0].sequencer._take(log.log, math.inf) == (sum(rows), True)
@@ -168,7 +170,8 @@ async def test_what_is_cut_is_gone_on_with(
 async def test_a_checkpoint_does_not_wait_for_all_of_a_backlog(
     log: TestLog, runners: list[Runner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.ledger.sequencer._AT_ONCE", 10)
+    for most in ("_AT_ONCE", "_AT_FIRST"):
+        monkeypatch.setattr(f"gateway.ledger.sequencer.{most}", 10)
     for _ in range(30):
         await log.write(4)
     found = Runner(runners[0].relay, log, interval=0.0)  # so short that each look is cut
@@ -180,6 +183,92 @@ async def test_a_checkpoint_does_not_wait_for_all_of_a_backlog(
         await found.sequencer.once(log.log)
     assert await log.owner.fetchval("select max(size) from ledger.checkpoint") == 120
     assert found.sequencer._done_at > 0
+
+
+async def test_who_finds_somebody_else_at_the_log_does_not_call_it_complete(
+    database: Database, log: TestLog, runners: list[Runner]
+) -> None:
+    await log.write(5)
+    other = await asyncpg.connect(database.migrate_dsn)
+    async with other.transaction():
+        await other.execute("select from ledger.log_state for update")  # an erasure, a seal that is recorded
+        assert await runners[0].sequencer._take(log.log, math.inf) == (0, False)
+    await other.close()
+    assert await runners[0].sequencer._take(log.log, math.inf) == (5, True)
+
+
+async def test_what_waited_before_somebody_leads_counts(
+    log: TestLog, runners: list[Runner], published: Published
+) -> None:
+    async def lag() -> float:
+        await runners[0].sequencer._begin(log.log)
+        return runners[0].metric("credit_log_lag_seconds")
+
+    assert await lag() < 10
+    await log.write(5)
+    await log.owner.execute("update ledger.disclosure set at = at - interval '1 hour'")
+    assert 3_600 <= await lag() < 3_700  # no leaf yet
+    assert "under no checkpoint" in (await published.warnings())[0]
+    await log.sequence()
+    assert 3_600 <= await lag() < 3_700  # no checkpoint
+    assert "under no checkpoint" in (await published.warnings())[0]
+    await log.publish()
+    assert await lag() < 10
+    assert await published.warnings() == []
+
+
+async def test_fan_out_does_not_learn_from_looks_that_had_little(log: TestLog, runners: list[Runner]) -> None:
+    found = Runner(runners[0].relay, log, interval=0.01)
+    for _ in range(8):
+        await log.write(1)
+        await found.sequencer.once(log.log)
+    assert found.sequencer._at_once == 20
+    await log.write(500)
+    for _ in range(50):
+        await found.sequencer.once(log.log)
+    assert await log.owner.fetchval("select fanned = size from ledger.log_state")
+    assert found.sequencer._at_once > 20
+
+
+async def test_fan_out_has_its_share_where_leaves_take_all_of_the_time(
+    log: TestLog, runners: list[Runner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Runner(runners[0].relay, log, interval=0.2)
+    take = found.sequencer._take
+
+    async def slow(connection: Any, until: float) -> tuple[int, bool]:
+        taken = await take(connection, until)
+        await asyncio.sleep(until - time.monotonic())
+        return taken
+
+    monkeypatch.setattr(found.sequencer, "_take", slow)
+    await log.write(500)
+    await found.sequencer.once(log.log)
+    assert await log.owner.fetchval("select fanned from ledger.log_state") > 0
+
+
+async def test_the_log_goes_on_while_many_seals_end(log: TestLog, runners: list[Runner]) -> None:
+    await log.owner.execute(
+        "truncate ledger.seal, ledger.sealed_entry;"
+        " insert into ledger.seal (authority, basis, case_number, until)"
+        " select 'a', 'b', 's' || i, now() - interval '1 second' from generate_series(1, 5) i"
+    )
+    left = "select count(*) from ledger.seal where ended_at is null"
+    await runners[0].sequencer._unseal(log.log, time.monotonic() - 1)  # no time: one all the same
+    assert await log.owner.fetchval(left) == 4
+    await runners[0].sequencer._unseal(log.log, math.inf)
+    assert await log.owner.fetchval(left) == 0
+
+
+async def test_who_does_not_lead_any_more_tells_no_numbers(log: TestLog, runners: list[Runner]) -> None:
+    one = runners[0]
+    one.sequencer.start()
+    await log.write(5)
+    await signed(log, 5)
+    assert await eventually(lambda: one.metric("credit_log_size") == 5)
+    await one.relay.cut()
+    assert await eventually(lambda: math.isnan(one.metric("credit_log_size")))
+    assert math.isnan(one.metric("credit_log_fan_out_backlog"))
 
 
 async def sized(log: TestLog, size: int) -> None:

@@ -125,6 +125,24 @@ async def test_what_was_cosigned_is_served_and_comes_home(
         assert len(read_note(await remote.note("cosigned")).signatures) == 2
 
 
+async def test_of_each_witness_the_newest_is_shown(
+    log: TestLog, published: Published, witness_keys: KeyStore, tmp_path: Path
+) -> None:
+    """Who cosigns an idle log each minute neither hides what others cosign nor grows old."""
+    await log.grow(10)
+    stored = read_note((await log.checkpoints())[0]["note"].encode())
+    often = signer(witness_keys, COSIGNATURES, "often.example/log")
+    once = signer(KeyStore(tmp_path / "once"), COSIGNATURES, "once.example/log")
+    now = int(time.time())
+    for who, at in [*[(often, now - 2_400 + 60 * minute) for minute in range(40)], (once, now)]:
+        data = str(Note(stored.text, (*stored.signatures, who.sign(stored.text, at)))).encode()
+        assert (await keep_cosignatures(log.log, log.keys, data, [who.verifier]))[1] == [who.verifier.name]
+    for shown in (await published.cosigned(), await published.checkpoint()):
+        assert shown is not None
+        found = {line.name: cosigned_at(line) for line in read_note(shown).signatures if line.name != ORIGIN}
+        assert found == {"often.example/log": now - 60, "once.example/log": now}
+
+
 async def test_cosignatures_that_are_not_kept(log: TestLog, witness_keys: KeyStore, tmp_path: Path) -> None:
     await log.grow(10)
     made = signer(witness_keys, COSIGNATURES, NAME)
