@@ -138,6 +138,8 @@ async def test_that_nobody_sequences_is_told(log: TestLog, published: Published)
     (told,) = await published.warnings()
     assert "under no checkpoint" in told
     await log.sequence()
+    assert await published.warnings() == [told]  # in the log, and not signed
+    await log.publish()
     assert await published.warnings() == []
 
 
