@@ -41,6 +41,14 @@ LAST: Final = "select size, root, note from ledger.checkpoint order by size desc
 LEAVES: Final = "select hash from ledger.leaf where index >= $1 and index < $2 order by index"
 # A row for each full tile: its root, which is a hash of the level above.
 TILES: Final = "select hash from ledger.tile where level = $1 and n >= $2 and n < $3 order by n"
+# Seconds that the oldest disclosure has waited: one that is no leaf yet, by the index on transactions, or the first
+# leaf that no checkpoint is over. No row where none waits.
+UNSIGNED: Final = """select extract(epoch from now() - min(o.at))::float8 as seconds from ledger.log_state s
+    cross join lateral (
+        (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot) order by d.xid limit 1)
+        union all
+        (select l.at from ledger.leaf l where l.index = (select coalesce(max(c.size), 0) from ledger.checkpoint c))
+    ) o having min(o.at) is not null"""
 
 
 class Tampered(OperatorError):

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.auth.keys import KeyStore
-from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, Tampered, held, read_head, verifiers
+from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, UNSIGNED, Tampered, held, read_head, verifiers
 from gateway.ledger.notes import NoteError, checkpoint_of, read_note
 from gateway.ledger.retention import WAITING
-from gateway.ledger.sequencer import WAITED
 from gateway.ledger.tiles import WIDTH, Tile, width_in
 from gateway.storage.pool import Pool, same
 
@@ -38,7 +37,7 @@ _ENTRIES: Final = """select count(*) as count,
 _LEAVES: Final = """select string_agg(hash, '' order by index) as found, count(*) as count
     from ledger.leaf where index >= $1 and index < $2"""
 _SEALED: Final = "select day, total from ledger.sealed_total order by day desc limit 1"
-_LATE: Final = 60  # s after which a disclosure should be in the log whatever happens
+_LATE: Final = 60  # s after which a disclosure should be under a checkpoint whatever happens
 _TILE: Final = """select string_agg(hash, '' order by n) as found, count(*) as count
     from ledger.tile where level = $3 and n >= $1 and n < $2"""
 
@@ -122,7 +121,7 @@ class Published:
             await read_head(fetch, self._keys)
         except Tampered as error:
             return [f"the log: {error}; nothing more is signed, run: credit-gateway ledger verify"]
-        rows = await self._pool.fetch(WAITED, (), again=same)
+        rows = await self._pool.fetch(UNSIGNED, (), again=same)
         if rows and (seconds := round(rows[0]["seconds"])) > _LATE:
             return [
                 f"the log: disclosures of {seconds} s ago are under no checkpoint; no process sequences and signs,"

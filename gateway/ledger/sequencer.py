@@ -19,6 +19,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.ledger.events import Events
+from gateway.ledger.head import UNSIGNED
 from gateway.ledger.lead import connected, leading
 from gateway.ledger.retention import Retention
 from gateway.storage.faults import told_of
@@ -40,14 +41,6 @@ _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
 _OVER: Final = "select exists (select from ledger.seal where ended_at is null and until <= now())"
-# Seconds that the oldest disclosure has waited: one that is no leaf yet, by the index on transactions, or the first
-# leaf that no checkpoint is over. No row where none waits.
-WAITED: Final = """select extract(epoch from now() - min(o.at))::float8 as seconds from ledger.log_state s
-    cross join lateral (
-        (select d.at from ledger.disclosure d where d.xid >= pg_snapshot_xmax(s.snapshot) order by d.xid limit 1)
-        union all
-        (select l.at from ledger.leaf l where l.index = (select coalesce(max(c.size), 0) from ledger.checkpoint c))
-    ) o having min(o.at) is not null"""
 _SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
@@ -143,7 +136,7 @@ class Sequencer:
             logger.warning("sequencer: this ledger was restored into another server; all rows are looked at again")
         self._settled = False
         await self._events.begin(connection)
-        self._done_at = time.monotonic() - (await connection.fetchval(WAITED, timeout=_LONGEST) or 0.0)
+        self._done_at = time.monotonic() - (await connection.fetchval(UNSIGNED, timeout=_LONGEST) or 0.0)
         self.leads = True
         logger.info("sequencer: leading")
 
