@@ -22,15 +22,14 @@ import asyncpg
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
 from gateway.ledger.events import Events
+from gateway.ledger.sequence import Slices
 from gateway.storage.canonical import canonical_json
 from gateway.storage.database import Database
 from gateway.storage.forget import find, forget
 from gateway.storage.identifiers import node_id
 
-_AT_ONCE: Final = 10_000  # disclosures of one call of the sequencer's function
 _WAIT: Final = "30s"  # for the sequencer, a fan-out, or another erasure to end
 _LOCKED: Final = "select from ledger.log_state for update"
-_SEQUENCE: Final = "select ledger.sequence($1)"
 
 _CONCERNED: Final = """select d.*, l.entry as entry from ledger.disclosure d
     left join ledger.leaf l on l.id = d.id and l.kind = 'D'
@@ -43,7 +42,8 @@ _ADD_ERASED: Final = "insert into ledger.erased (disclosure_id, place, leaf_hash
 _ADD_KEPT: Final = "insert into ledger.kept_salt (disclosure_id, place, salt) values ($1, $2, $3)"
 _DROP_KEPT: Final = "delete from ledger.kept_salt where disclosure_id = $1 and place = any ($2::integer[])"
 _EMPTIED: Final = """update ledger.disclosure
-    set salt = null, variables = null, sources = '{}', subject_ids = $3 where at = $1 and id = $2"""
+    set salt = null, variables = null, sources = '{}', subject_ids = $4
+    where xid = $1 and at = $2 and id = $3"""  # (xid) has an index
 _REQUESTS: Final = "delete from ledger.access_request where subject_id = $1"  # with the name of who asked
 _NUMBERS: Final = "delete from ledger.subject_entry where subject_id = $1"
 _EVENT: Final = "insert into ledger.event (kind, content) values ('ERASURE', $1)"
@@ -90,8 +90,9 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
     if person is not None and person.blind_index is not None:
         signs.append(person.blind_index.hex())
     await connection.execute(_LOCKED)
-    while await connection.fetchval(_SEQUENCE, _AT_ONCE) > 0:
-        pass
+    slices = await Slices.begin(connection)
+    while not slices.complete:
+        await slices.next()
     rows = await connection.fetch(_CONCERNED, subject, signs)
     if person is None and not rows:
         raise OperatorError(f"nobody is known by {subject}; ids are those of answers, or their UUIDs")
@@ -128,5 +129,5 @@ async def _puncture(connection: asyncpg.Connection[asyncpg.Record], row: Mapping
     else:
         await connection.execute(_DROP_KEPT, found, gone)
     emptied = [commitment.ERASED_SUBJECT if one == subject else one for one in subjects]
-    await connection.execute(_EMPTIED, row["at"], found, emptied)
+    await connection.execute(_EMPTIED, row["xid"], row["at"], found, emptied)
     return gone

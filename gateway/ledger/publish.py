@@ -66,14 +66,14 @@ class Publisher:
         said in the log and in credit_log_tampered, and looked at anew the next time. Raises what asyncpg raises."""
         try:
             async with connection.transaction():
-                head = await self._publish(connection)
+                head, signed = await self._publish(connection)
         except Tampered as error:
             self._tampered.set(1)
             if time.monotonic() - self._said > _SAID:
                 self._said = time.monotonic()
                 logger.critical("the log is not signed any more: %s; run: credit-gateway ledger verify", error)
             return False
-        if head is not self._head:
+        if signed:
             self._signed.inc()
             self._at.set_to_current_time()
         self._head = head
@@ -81,7 +81,8 @@ class Publisher:
         self._tampered.set(0)
         return True
 
-    async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> Head:
+    async def _publish(self, connection: asyncpg.Connection[asyncpg.Record]) -> tuple[Head, bool]:
+        """The head over all leaves, and whether it was signed now."""
         await connection.execute(_ALONE)
         fetch = of_connection(connection)
         head = self._head
@@ -97,10 +98,10 @@ class Publisher:
             raise Tampered(f"{was} entries were signed, and there are {size}")
         made = self._signer_for(head)
         if head and size == was and _by(made, head):
-            return head
+            return head, False
         edge = head.edge.copy() if head else Edge()
         await self._extend(connection, edge, size)
-        return await self._sign(connection, edge, made)
+        return await self._sign(connection, edge, made), True
 
     def _signer_for(self, head: Head | None) -> Signer:
         """The current key under the log's name, which stays what it was."""

@@ -22,6 +22,7 @@ from gateway.ledger.events import Events
 from gateway.ledger.head import UNSIGNED
 from gateway.ledger.lead import connected, leading
 from gateway.ledger.retention import Retention
+from gateway.ledger.sequence import BUSY, Slices
 from gateway.storage.faults import told_of
 from gateway.storage.lane import Connection
 
@@ -30,18 +31,15 @@ logger = logging.getLogger(__name__)
 Publish: TypeAlias = Callable[[Connection], Awaitable[object]]
 
 _INTERVAL: Final = 1.0  # s between two sequencings: a disclosure is under a checkpoint within two
-_AT_ONCE: Final = 5_000  # disclosures of one transaction
-_AT_FIRST: Final = 50_000  # the same before it is known that none is to be looked up: of what was restored, nearly none
 _BUSY: Final = 100  # disclosures a second from which on answers go first
 _SHARE: Final = 0.02  # of the time that fan-out then takes
 _SPELL: Final = 0.05  # s that one call of fan-out should take at most
-_MOST, _LEAST = 5_000, 20  # leaves of one call
+_MOST, _LEAST = 5_000, 20  # entries of one call
 _CARE: Final = 3_600.0  # s between two looks at partitions
 _MONTHS: Final = 4  # this one and those ahead
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _FIRST, _AGAIN = 0.1, 1.0  # s between two attempts
 _OVER: Final = "select exists (select from ledger.seal where ended_at is null and until <= now())"
-_SEQUENCE: Final = "select case when ledger.waits() then ledger.sequence($1) else 0 end"
 _SETTINGS: Final = {
     # Thousands of leaves meet thousands of rows: what the planner takes for a few must not become a loop in a loop.
     "enable_nestloop": "off",
@@ -69,7 +67,7 @@ class Sequencer:
         self._interval = interval
         self._share = share
         self._task: asyncio.Task[None] | None = None
-        self._at_once = _LEAST  # leaves of the next call of fan-out
+        self._at_once = _LEAST  # entries of the next call of fan-out
         self._done_at = -math.inf  # when the last complete look began
         self._cared_at = -math.inf
         self._settled = False  # whether rows need no looking up among the leaves (ledger.adopt)
@@ -163,11 +161,10 @@ class Sequencer:
     async def _take(self, connection: Connection, until: float) -> tuple[int, bool]:
         """Leaves of what is committed, and whether it was all there was when this began; where that takes longer than
         until a moment, or somebody else is at the log, a checkpoint goes first. Returns how many leaves."""
-        made, few = 0, False
-        most = _AT_ONCE if self._settled else _AT_FIRST
+        made, slices = 0, await Slices.begin(connection)
         while True:
             try:
-                found = await connection.fetchval(_SEQUENCE, most, timeout=_LONGEST)
+                found = await slices.next()
             except asyncpg.UniqueViolationError:
                 # Ids are random: no mishap, but somebody with a view's role. The log goes on all the same.
                 parted = await connection.fetchval("select ledger.part_doubles()", timeout=_LONGEST)
@@ -177,14 +174,11 @@ class Sequencer:
                     "sequencer: %d disclosures were written under ids that others have; they got new ones", parted
                 )
                 continue
-            made += max(found, 0)
-            # What is too much at once is cut between two transactions: fewer than `most` does not mean all. But where
-            # less than half was before a cut, what comes behind it is more than half.
-            few, before = 2 * found < most, few
-            if found == 0 or (few and before):
-                return made, True
-            if found < 0 or time.monotonic() > until:
+            if found == BUSY:
                 return made, False
+            made += found
+            if slices.complete or time.monotonic() > until:
+                return made, slices.complete
 
     async def _unseal(self, connection: Connection, until: float) -> None:
         """Numbers for what was sealed until now, one seal after the other; after a moment the others wait for the next
@@ -213,7 +207,7 @@ class Sequencer:
             self._fanned.inc(done)
             self._spent.inc(spent)
             self._backlog.set(backlog)
-            if spent < _SPELL / 2 and done >= self._at_once:  # how long fewer took tells nothing of more
+            if spent < _SPELL / 2 and backlog > 0:  # how long took what there was tells nothing of more
                 self._at_once = min(2 * self._at_once, _MOST)
             elif spent > _SPELL:
                 self._at_once = max(self._at_once // 2, _LEAST)

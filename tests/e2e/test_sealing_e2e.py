@@ -274,7 +274,7 @@ async def test_it_ends_by_itself_and_another_seal_holds_on(stack: Stack, looks: 
     assert await sealed_leaves(stack) == 0
     # A row that nothing seals is no excuse for a missing entry.
     await stack.owner.execute(
-        "insert into ledger.sealed_entry select index, at from ledger.leaf where kind = 'D' limit 1"
+        "insert into ledger.sealed_entry select index, at, gen_random_uuid() from ledger.leaf where kind = 'D' limit 1"
     )
     assert await held_back(stack) == []
     await stack.owner.execute("delete from ledger.sealed_entry")

@@ -197,6 +197,23 @@ async def test_what_is_not_in_the_log_yet_is_taken_in_first(
     assert entry == now
 
 
+async def test_so_it_is_of_a_ledger_that_was_put_back(
+    database: Database, owner: Connection, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There slices of it make no leaves, since these are there already."""
+    monkeypatch.setattr("gateway.ledger.sequence.AT_ONCE", 5)
+    for _ in range(30):
+        await disclosed(owner, [OTHER])
+    await sequenced(owner)
+    await owner.execute("update ledger.log_state set cluster = 1")
+    assert await owner.fetchval("select ledger.adopt()") is True
+    person = uuid4()
+    shown = await disclosed(owner, [person])
+    assert (await erase(database, person, "b", events)).disclosures == 1
+    entry, now, _ = await committed(owner, shown)
+    assert entry == now
+
+
 async def test_a_disclosure_that_was_changed_is_not_erased_over(
     database: Database, owner: Connection, events: Events
 ) -> None:

@@ -150,7 +150,9 @@ async def test_seal(database: Database, filled: TestLog) -> None:
     )
     assert entry is not None
     await filled.owner.execute("delete from ledger.subject_entry where leaf_index = $1", entry["leaf_index"])
-    await filled.owner.execute("insert into ledger.sealed_entry values ($1, $2)", entry["leaf_index"], entry["at"])
+    await filled.owner.execute(
+        "insert into ledger.sealed_entry values ($1, $2, gen_random_uuid())", entry["leaf_index"], entry["at"]
+    )
     async with with_the_database(filled.owner):
         await filled.owner.execute(SEAL, entry["case_number"])
     assert await found(database, filled) >= {"EVENT_SIGNATURE", "SUBJECT_ENTRIES"}

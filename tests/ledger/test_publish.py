@@ -67,7 +67,11 @@ async def test_two_levels_of_tiles(log: TestLog, published: Published) -> None:
     assert split(await published.tile(Tile(2, 0, 1)) or b"") == [whole(ones[:256])]
     assert await published.tile(Tile(2, 0, 2)) is None
     assert split(await published.tile(Tile(0, 258, 52)) or b"") == leaves[66048:]
-    assert await log.restarted().grow(1)
+    other = log.restarted()
+    assert await other.publish()
+    assert other.metric("credit_log_checkpoints_total") == 0  # it has looked, and signed nothing
+    assert await other.grow(1)
+    assert other.metric("credit_log_checkpoints_total") == 1
     assert (await log.checkpoints())[-1]["root"] == root_of(await log.leaves())
 
 

@@ -401,7 +401,8 @@ async def test_the_command_says_what_goes_next_and_when(ledger: Ledger, environm
 async def test_the_command_says_why_not_and_changes_nothing(ledger: Ledger, environment: dict[str, str]) -> None:
     await ledger.live(7)
     await ledger.log.owner.execute(
-        "insert into ledger.sealed_entry select index, at from ledger.leaf where at < '2029-05-01' limit 1"
+        "insert into ledger.sealed_entry"
+        " select index, at, gen_random_uuid() from ledger.leaf where at < '2029-05-01' limit 1"
     )
     assert "subjects have not been told" in (await command(environment)).stdout
     assert await ledger.let_go() == 0

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from gateway.ledger.sequence import Slices
 from gateway.storage.database import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -210,6 +211,27 @@ async def test_a_ledger_put_back_into_another_server(
     assert await sequence(log) == 1
 
 
+async def test_all_is_taken_where_slices_make_nothing(
+    log: Connection, owner: Connection, writers: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a ledger that was put back most rows are in the log already: that a slice makes no leaf is not the end."""
+    monkeypatch.setattr("gateway.ledger.sequence.AT_ONCE", 10)
+    for _ in range(50):
+        await write(writers[0])
+    assert await sequence(log) == 50
+    await owner.execute("update ledger.log_state set cluster = 1")
+    assert await log.fetchval("select ledger.adopt()") is True
+    await write(writers[0], 3)
+    slices = await Slices.begin(log)
+    made = [await slices.next()]
+    while not slices.complete:
+        await write(writers[1])  # what comes meanwhile needs not be in it: it ends all the same
+        made.append(await slices.next())
+    assert made[:4] == [0, 0, 0, 0]
+    assert sum(made) >= 3
+    assert len(made) < 12
+
+
 # Subjects ------------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +264,49 @@ async def test_numbers_of_a_subject_have_no_gap_and_follow_the_leaves(
         found.setdefault(row["subject_id"], []).append((row["number"], row["leaf_index"], row["disclosure_id"]))
     assert found == expected
     assert len(found) == 5
+
+
+async def test_a_call_of_fan_out_is_bounded_in_entries(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    """A leaf may have ten thousand: it is done alone, and whoever sequences does not wait for a hundred of them."""
+    for count in (2, 3, 50, 4, 4, 4):
+        await write(writers[0], 1, [uuid4() for _ in range(count)])
+        await sequence(log)
+    await write(writers[0], 8, [])
+    await sequence(log)
+    done = []
+    while got := await log.fetchval("select ledger.fan_out(10)"):
+        done.append(got)
+        assert await log.fetchval("select count(distinct leaf_index) from ledger.subject_entry") == min(sum(done), 6)
+    assert done == [2, 1, 2, 9]
+    assert await log.fetchval("select count(*) from ledger.subject_entry") == 67
+
+
+async def test_the_end_of_a_seal_concerns_what_it_holds(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    """What another seal covers, too, is held by that one then; what others hold is not even looked at."""
+    seals = [
+        await owner.fetchval(
+            "select ledger.add_seal('a', 'b', null, null, $1, null, now() + $2::int * interval '1 day')", case, days
+        )
+        for case, days in (("S1", 3), ("S1", 2), ("S2", 5), ("S1", 1))
+    ]
+    for case in ("S1", "S2", "S1"):
+        await write(writers[0], 1, [uuid4()])
+        await owner.execute("update ledger.disclosure set case_number = $1 where case_number = 'n'", case)
+    await sequence(log)
+    assert await log.fetchval("select ledger.fan_out(10)") == 7
+    held = "select seal_id from ledger.sealed_entry order by leaf_index"
+    assert [row[0] for row in await log.fetch(held)] == [seals[0], seals[2], seals[0]]
+    assert await owner.fetchval("select ledger.end_seal($1)", seals[3]) == 0  # holds nothing
+    assert await owner.fetchval("select ledger.end_seal($1)", seals[0]) == 0
+    assert [row[0] for row in await log.fetch(held)] == [seals[1], seals[2], seals[1]]
+    assert await owner.fetchval("select ledger.end_seal($1)", seals[1]) == 2
+    assert [row[0] for row in await log.fetch(held)] == [seals[2]]
+    assert await owner.fetchval("select ledger.end_seal($1)", seals[2]) == 1
+    assert await log.fetchval("select count(*) from ledger.subject_entry") == 3
 
 
 # Months --------------------------------------------------------------------------------------------------------------

@@ -159,8 +159,7 @@ async def test_what_is_cut_is_gone_on_with(
     log: TestLog, runners: list[Runner], rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One look takes all there is, however transactions lie at its cuts."""
-    for most in ("_AT_ONCE", "_AT_FIRST"):
-        monkeypatch.setattr(f"gateway.ledger.sequencer.{most}", 10)
+    monkeypatch.setattr("gateway.ledger.sequence.AT_ONCE", 10)
     for count in rows:
         await log.write(count)
     assert await runners[0].sequencer._take(log.log, math.inf) == (sum(rows), True)
@@ -170,8 +169,7 @@ async def test_what_is_cut_is_gone_on_with(
 async def test_a_checkpoint_does_not_wait_for_all_of_a_backlog(
     log: TestLog, runners: list[Runner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for most in ("_AT_ONCE", "_AT_FIRST"):
-        monkeypatch.setattr(f"gateway.ledger.sequencer.{most}", 10)
+    monkeypatch.setattr("gateway.ledger.sequence.AT_ONCE", 10)
     for _ in range(30):
         await log.write(4)
     found = Runner(runners[0].relay, log, interval=0.0)  # so short that each look is cut

@@ -528,7 +528,9 @@ async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str,
     entry = await checked.log.owner.fetchrow("select * from ledger.subject_entry order by number desc limit 1")
     assert entry is not None
     await checked.execute("delete from ledger.subject_entry where leaf_index = $1", entry["leaf_index"])
-    await checked.execute("insert into ledger.sealed_entry values ($1, $2)", entry["leaf_index"], entry["at"])
+    await checked.execute(
+        "insert into ledger.sealed_entry values ($1, $2, gen_random_uuid())", entry["leaf_index"], entry["at"]
+    )
     assert "SUBJECT_ENTRIES" in kinds(await checked.found())
     await checked.execute(
         "select ledger.add_seal('示例', '示例', null, null, d.case_number, null, now() + $2::text::interval)"
@@ -540,6 +542,37 @@ async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str,
     assert {kind for kind in kinds(await checked.found()) if kind != "NUMBERS"} == found
     await checked.execute("delete from ledger.sealed_entry")
     await checked.execute("delete from ledger.seal")
+
+
+async def test_the_place_is_named_behind_many_that_are_excused(checked: Checked) -> None:
+    """Two hundred leaves are held back and a hundred were let go, with hundreds of entries: what is wrong is named."""
+    await let_go(checked, 100)
+    await checked.log.signed(
+        "SEAL", "select ledger.add_seal('示例', '示例', null, 'GRANT', null, null, now() + interval '1 day')"
+    )
+    await checked.log.grow(200)
+    identity = uuid4()
+    await checked.execute(
+        "insert into ledger.disclosure (id, client_id, organisation_uscc, view, matter, case_number, outcome,"
+        " subject_ids, sources, withheld) values ($1, 'c', '', 'RESTRICTED', 'TENDER', '1', 'ANSWERED',"
+        " array[md5('7')::uuid], '{}', '{}')",
+        identity,
+    )
+    await checked.publish_again()
+    held, kept = "select count(*) from ledger.sealed_entry", "select count(*) from ledger.subject_entry"
+    assert await checked.log.owner.fetchval(held) > 100
+    assert await checked.log.owner.fetchval(kept) > 200
+    assert await checked.found() == []
+    await checked.execute("delete from ledger.subject_entry where disclosure_id = $1", identity)
+    await checked.execute(
+        "insert into ledger.subject_entry select 'ffffffff-ffff-4fff-bfff-ffffffffffff', 1, 0, gen_random_uuid(), now()"
+    )
+    places = [where for kind, where in await checked.found() if kind == "SUBJECT_ENTRIES"]
+    assert [identity in where for identity, where in zip((str(identity), "ffffffff-ffff"), places, strict=True)] == [
+        True,
+        True,
+    ]
+    await checked.execute("delete from ledger.sealed_entry; delete from ledger.seal")
 
 
 ORDER = CHANGES["the order of a subject's entries"][0]
