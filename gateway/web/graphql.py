@@ -124,7 +124,7 @@ class GraphQLEndpoint:
                 else:
                     await send_again(send, media, entry)
                 return
-            begun = None if kept is None else kept.begin()
+            begun = None if kept is None else kept.begin(raw)
             request = _request(raw, usual.language if usual else headers.language())
             who = (usual.authorization, usual.purpose) if usual else _who(headers)
             principal = await self._principal(scope, headers, request, *who)

@@ -9,6 +9,10 @@ the freshness of sources, as it does there.
 
 Changes are numbered as they are heard. An answer has the number of when its request began to be answered: what was
 heard since of its subjects may be missing in it, whether it was heard before the answer was kept or after.
+
+Where there is no more room, an answer is kept if it is clearly asked for more often than the one that would go first.
+Who asks for all subjects in turn, one after the other, would else push out each answer just before it is asked for
+again, and each miss would pay for an entry in vain.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.engine.dependence import Basis
 from gateway.storage.listener import Listener, OnBack
+from gateway.web.often import Often
 
 Key: TypeAlias = "bytes | str"  # the body of a POST, the query of a GET
 
@@ -30,7 +35,8 @@ TOPIC: Final = "public"
 ALL: Final = "*"
 _OVERHEAD: Final = 700  # bytes of an entry besides key and body
 _CODES: Final = 20_000  # changes of subjects that are remembered one by one
-_SHARE: Final = 16  # of the whole size, for one entry at most
+_SHARE: Final = 16  # of the whole size, for one entry at most; with less than that left there is no more room
+_CLEARLY: Final = 2  # times more; of those that are asked for in turn one is always once ahead
 _SPELLINGS: Final = 4  # whole requests that are known of one entry
 _SPELLING: Final = 400  # bytes of one besides its own and its headers'
 
@@ -67,7 +73,8 @@ class Whole:
 
 
 class Kept:
-    """The answers of one process, at most `size` bytes of them, least recently asked for first to go."""
+    """The answers of one process, at most `size` bytes of them. First to go is what was asked for least recently,
+    and it goes for what is asked for more often."""
 
     def __init__(
         self,
@@ -88,11 +95,17 @@ class Kept:
         self._all = 0  # of the newest one of everything
         self._by_code: OrderedDict[str, int] = OrderedDict()  # of a subject
         self._forgotten = 0  # of the newest one that is not remembered by its subject any more
+        self._often = Often()
         listener.subscribe(TOPIC, self._changed, self._doubt)
         registry = registry or CollectorRegistry()
         asked = Counter("credit_public_cache", "Public requests by what the cache had", ("outcome",), registry=registry)
         self._hit, self._old, self._missed, self._unconfirmed = (
             asked.labels(outcome) for outcome in ("HIT", "OLD", "MISS", "UNCONFIRMED")
+        )
+        self._passed = Counter(
+            "credit_public_cache_passed",
+            "Public answers that were not kept: there is no room, and what would go is asked for as often",
+            registry=registry,
         )
         Gauge("credit_public_cache_bytes", "Bytes of kept public answers", registry=registry).set_function(
             lambda: self._bytes
@@ -112,8 +125,9 @@ class Kept:
         if not known:
             self._unconfirmed.inc()
             return False
-        if entry.day == self._listener.day and entry.until > self._clock() and self._holds(entry):
+        if self._stands(entry):
             self._hit.inc()
+            self._often.count(key)
             if self._entries.get(key) is entry:
                 self._entries.move_to_end(key)
             return True
@@ -131,9 +145,19 @@ class Kept:
         """Call back with what `is_now` has to know of a request that has just arrived (Listener.then)."""
         self._listener.then(back)
 
-    def begin(self) -> Entry | None:
-        """Called before a request that may be kept is answered; None where nothing can be kept now."""
-        return Entry(self._heard, self._listener.day) if self._listener.confirmed else None
+    def begin(self, key: Key) -> Entry | None:
+        """Called before a request that may be kept is answered; None where it can't be now, or is not worth it."""
+        if not self._listener.confirmed:
+            return None
+        asked = self._often.count(key)
+        if self._bytes * _SHARE > self._limit * (_SHARE - 1):
+            first, entry = next(iter(self._entries.items()))
+            if not self._stands(entry):
+                self._drop(first)
+            elif asked < self._often.of(first) + _CLEARLY:
+                self._passed.inc()
+                return None
+        return Entry(self._heard, self._listener.day)
 
     def put(self, key: Key, entry: Entry, basis: Basis, body: bytes) -> Entry | None:
         """Keep the answer that began with `entry`; None where it can't be."""
@@ -172,6 +196,10 @@ class Kept:
     def _shrink(self) -> None:
         while self._bytes > self._limit:
             self._drop(next(iter(self._entries)))
+
+    def _stands(self, entry: Entry) -> bool:
+        """Whether the entry would be answered now, as far as it is known here."""
+        return entry.day == self._listener.day and entry.until > self._clock() and self._holds(entry)
 
     def _holds(self, entry: Entry) -> bool:
         """Whether nothing that was heard since it began is of what it stands on."""

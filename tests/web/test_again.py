@@ -428,7 +428,7 @@ class Silent:
 def test_few_spellings_of_an_entry_are_known_and_they_go_with_it() -> None:
     kept = Kept(Silent(), size=100_000, clock=lambda: 0.0)  # type: ignore[arg-type]
     for key in (b"a", b"b"):
-        begun = kept.begin()
+        begun = kept.begin(key)
         assert begun is not None
         entry = kept.put(key, begun, Basis(None, 1e9), b'{"data":1}')
         assert entry is not None

@@ -320,7 +320,7 @@ def filled(size: int = 100_000, now: float = 0.0) -> tuple[Kept, Heard]:
 
 
 def keep(kept: Kept, key: bytes, codes: frozenset[str] | None = None, body: bytes = b'{"data":1}', **more: Any) -> bool:
-    entry = kept.begin()
+    entry = kept.begin(key)
     assert entry is not None
     return kept.put(key, entry, Basis(codes, more.get("until", 1e9)), body) is not None
 
@@ -337,7 +337,7 @@ async def test_changes_by_subject() -> None:
 async def test_what_is_heard_of_too_many_is_forgotten_safely() -> None:
     kept, heard = filled()
     assert keep(kept, b"a", frozenset("A"))
-    began = kept.begin()
+    began = kept.begin(b"a")
     heard.tell("A")
     for number in range(20_001):
         heard.tell(f"X{number}")
@@ -359,20 +359,63 @@ async def test_errors_are_not_kept() -> None:
     assert not keep(kept, b"a", body=b'{"errors":[]}')
 
 
+async def ask(kept: Kept, key: bytes) -> bool:
+    """As the endpoint does; whether the answer came out of the cache."""
+    if await kept.find(key) is not None:
+        return True
+    entry = kept.begin(key)
+    if entry is not None:
+        kept.put(key, entry, Basis(frozenset({key.decode()}), 1e9), b'{"data":1}')
+    return False
+
+
 async def test_within_its_bytes() -> None:
-    """Keys count as well; what is large has no place, what was not asked for longest goes first."""
+    """Keys count as well; what is large has no place, what was not asked for longest goes first, for what is asked for
+    more often."""
     kept, _ = filled(size=40_000)
     assert not keep(kept, b"a" * 3_000)
     assert not keep(kept, b"a", body=b'{"data":' + b"x" * 3_000)
     for number in range(100):
-        assert keep(kept, b"%d" % number)
-        assert await kept.find(b"0") is not None
-    assert kept._bytes <= 40_000
-    assert await kept.find(b"1") is None
-    assert await kept.find(b"99") is not None
+        for _ in range(1 if number < 50 else 4):
+            await ask(kept, b"%d" % number)
+            assert kept._bytes <= 40_000
+        await ask(kept, b"0")
+    assert await ask(kept, b"0")
+    assert await ask(kept, b"80")
+    assert not await ask(kept, b"1")
+
+
+@pytest.mark.parametrize(("clearly", "least", "most"), [(2, 300, 500), (-1_000_000, 0, 0)])
+async def test_who_asks_for_all_in_turn_pushes_nothing_out(
+    monkeypatch: pytest.MonkeyPatch, clearly: int, least: int, most: int
+) -> None:
+    """A hundred in turn, of which some fifty have room. Without the control none is ever found."""
+    monkeypatch.setattr("gateway.web.kept._CLEARLY", clearly)
+    kept, _ = filled(size=40_000)
+    hits = 0
+    for _ in range(10):
+        for number in range(100):
+            hits += await ask(kept, b"%d" % number)
+    assert least <= hits <= most
+
+
+async def test_what_has_become_popular_gets_a_place_and_what_no_longer_stands_gives_its_own() -> None:
+    kept, heard = filled(size=40_000)
+    for number in range(100):
+        await ask(kept, b"%d" % number)
+    assert not await ask(kept, b"new")
+    assert not await ask(kept, b"new")
+    assert not await ask(kept, b"new")  # now it is kept
+    assert await ask(kept, b"new")
+    first = next(iter(kept._entries))
+    assert not await ask(kept, b"newer")
+    heard.tell(first.decode())  # type: ignore[union-attr]
+    assert not await ask(kept, b"newest")
+    assert await ask(kept, b"newest")
+    assert first not in kept._entries
 
 
 async def test_nothing_is_begun_while_nothing_is_confirmed() -> None:
     kept, heard = filled()
     heard.confirmed = False
-    assert kept.begin() is None
+    assert kept.begin(b"a") is None
