@@ -23,6 +23,11 @@ from gateway.limits import CONTRACTS, checked
 from gateway.source_settings import BanksSource, CourtsSource, PeerSource, PlatformSource
 
 PREFIX = "GATEWAY_"
+_WORDS = {  # for pydantic's own, which speak of strings and parsing
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
 # Settings with a group of their own: GATEWAY_COURTS__BASE_URL.
 GROUPS: Mapping[str, type[BaseModel]] = {
     "courts": CourtsSource,
@@ -248,7 +253,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(f"{_name(e['loc'])}: {_said(e['loc'], e['msg'])}" for e in error.errors()))
+        found = [(e["loc"], _WORDS.get(e["type"], e["msg"])) for e in error.errors()]
+        problems = "; ".join(dict.fromkeys(f"{_name(place)}: {_said(place, message)}" for place, message in found))
         raise SettingsError(f"settings: {problems}") from None
     except NotReadable as error:  # not JSON where a list or an object is expected
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")

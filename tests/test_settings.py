@@ -57,6 +57,21 @@ def test_a_peers_member_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("GATEWAY_PORT", "x", "must be a whole number"),
+        ("GATEWAY_LEDGER_TIMEOUT", "soon", "must be a number"),
+    ],
+)
+def test_what_is_no_number_is_told_in_our_words(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^settings: {name}: {told}$"):
+        load()
+
+
+@pytest.mark.parametrize(
     ("limits", "told"),
     [
         ('{"PUBLIC": {"depth": 99}}', "GATEWAY_LIMITS: PUBLIC: depth must be a whole number from 1 to 40"),

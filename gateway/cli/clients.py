@@ -18,6 +18,7 @@ from gateway.auth.registration import Registration, check_certificates, check_jw
 from gateway.cli import documents
 from gateway.cli.common import fail, note, run_with_pool, show_json, show_table
 from gateway.cli.keys import new_client_key
+from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.storage.pool import Pool
 
@@ -217,9 +218,10 @@ def fill_list(
         return await ClientStore(pool).fill_list(name, _codes(file))
 
     members, unknown = run_with_pool("service", work)
-    note(f"{name} has {members} members")
+    note(f"{name} has {counted(members, 'member')}")
     if unknown:
-        note(f"{len(unknown)} codes are not on record and were left out: {', '.join(unknown[:10])}")
+        told = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
+        note(f"left out, since no organisation on record has such a code: {told} ({counted(len(unknown), 'line')})")
         raise typer.Exit(3)
 
 

@@ -42,7 +42,7 @@ def add(
     its line, and the others are registered all the same. Again with the same file: nothing happens.
     """
 
-    async def work(pool: Pool) -> tuple[dict[str, int], list[Fault]]:
+    async def work(pool: Pool) -> tuple[dict[str, int], list[Fault], list[str]]:
         contract = await _contract(pool, owner)
         entries, faults = read(file)
         store = StoredDocuments(pool)
@@ -63,13 +63,15 @@ def add(
         if not dry_run and good:
             await store.add(owner, [entry.row() for entry in good])
         counts = {"added": len(good), "known": known, "left_out": len(faults)}
-        return counts, sorted(faults, key=lambda fault: fault.line)
+        return counts, sorted(faults, key=lambda fault: fault.line), [entry.id for entry in good]
 
-    counts, faults = run_with_pool("service", work)
+    counts, faults, ids = run_with_pool("service", work)
     for fault in faults:
         note(f"{file.name}, line {fault.line}, {fault.id or 'without an id'}: {fault.reason}")
     told = f"{counts['added']} new, {counts['known']} known, {counts['left_out']} left out"
     note(f"{owner}: {told}" + ("; nothing was changed (--dry-run)" if dry_run else ""))
+    for id_ in ids if file.suffix in (".graphql", ".gql") else ():
+        note(f'its id, the SHA-256 of its text: "documentId": "{id_}"')
     if as_json:
         show_json({**counts, "faults": [{"line": f.line, "id": f.id, "reason": f.reason} for f in faults]})
     if faults:
@@ -94,7 +96,12 @@ def list_documents(owner: Owner, as_json: Json = False) -> None:
 @app.command("remove")
 def remove(
     owner: Owner,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids or SHA-256 of documents")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="Ids or SHA-256 of documents, or an operation, as `list` has it, of one alone"
+        ),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="All of them")] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -107,8 +114,15 @@ def remove(
         store = StoredDocuments(pool)
         given = {id_.removeprefix("sha256:") for id_ in ids or ()}
         documents = await store.of(owner)
-        gone = [d.id for d in documents if every or not given.isdisjoint((d.id, d.sha256))]
         held = {name for d in documents for name in (d.id, d.sha256)}
+        for name in [*(given - held)]:  # an operation, as `list` has it
+            own = [d.id for d in documents if d.name == name]
+            if len(own) > 1:
+                raise OperatorError(f"{len(own)} documents have an operation {name}; give an id: {', '.join(own[:10])}")
+            if own:
+                given.remove(name)
+                given.add(own[0])
+        gone = [d.id for d in documents if every or not given.isdisjoint((d.id, d.sha256))]
         if not dry_run and gone:
             await store.remove(owner, gone)
         return len(gone), sorted(given - held)

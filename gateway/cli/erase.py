@@ -28,6 +28,8 @@ def erase_command(
 ) -> None:
     """Erase a natural person: identity number and data key, names, what records say, and their place in disclosures.
 
+    Receipts of answers that showed the person stay genuine and become SUPERSEDED.
+
     The log stays whole: tombstones stand where the person was, and an event in the log names them
     (docs/ledger.md). What backups have is beyond its reach; their retention is yours. Try --dry-run first.
     """
@@ -40,7 +42,8 @@ def erase_command(
         with database_there(settings) as database:
             if not dry_run and not yes:
                 first = asyncio.run(erase(database, found, given, events_of(settings), dry_run=True))
-                typer.confirm(f"{_said(first, dry_run=True)}. This can't be undone. Erase?", abort=True, err=True)
+                question = f"{_said(first, dry_run=True)}. This can't be undone. Erase?"
+                typer.confirm(question, abort=True, err=True)
             made = asyncio.run(erase(database, found, given, events_of(settings), dry_run=dry_run))
         if as_json:
             show_json(asdict(made))
@@ -64,4 +67,5 @@ def _said(made: Erased, *, dry_run: bool) -> str:
     what = f"{counted(made.records, 'record')} and {counted(made.disclosures, 'disclosure')}"
     verb = "would be" if dry_run else "were"
     person = "" if made.on_record else "; the person was no longer on record"
-    return f"{what} {verb} emptied{person}"
+    goes = f"{made.who}: name and number go, " if made.who else ""
+    return f"{goes}{what} {verb} emptied{person}"

@@ -249,8 +249,8 @@ class Engine:
         if not principal.identifies_persons:
             raise Forbidden(
                 "the matter of this request does not allow persons to be asked for by identity number; ask in one that"
-                " does",
-                "本次请求的事项不允许按证件号码查询自然人，请使用允许的事项",
+                " does (APPOINTMENT, SUPERVISION, unless your prefecture has set it otherwise)",
+                "本次请求的事项不允许按证件号码查询自然人，请使用允许的事项（APPOINTMENT、SUPERVISION，本地另有设置的除外）",
             )
         if request.reads_only or not request.posted:
             raise not_posted()

@@ -13,7 +13,7 @@ could not be committed to afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,11 +51,13 @@ _EVENT: Final = "insert into ledger.event (kind, content) values ('ERASURE', $1)
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure did, or would do. `on_record`: whether the person was still on record."""
+    """What an erasure did, or would do. `on_record`: whether the person was still on record; `who`: of whom it would
+    be, masked, and empty once it is done."""
 
     on_record: bool
     records: int
     disclosures: int
+    who: str = ""
 
 
 async def erase(database: Database, subject: UUID, basis: str, events: Events, *, dry_run: bool = False) -> Erased:
@@ -70,6 +72,8 @@ async def erase(database: Database, subject: UUID, basis: str, events: Events, *
         try:
             await connection.execute(f"set local lock_timeout = '{_WAIT}'")
             made = await _erase(connection, subject, basis, events)
+            if not dry_run:
+                made = replace(made, who="")
         except BaseException:
             await transaction.rollback()
             raise
@@ -95,14 +99,16 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
         await slices.next()
     rows = await connection.fetch(_CONCERNED, subject, signs)
     if person is None and not rows:
-        raise OperatorError(f"nobody is known by {subject}; ids are those of answers, or their UUIDs")
+        raise OperatorError(
+            f"nobody is known by {subject}: ids are those of answers, or their UUIDs; who was erased is no longer known"
+        )
     places = {str(row["id"]): await _puncture(connection, dict(row), subject) for row in rows}
     await connection.execute(_NUMBERS, subject)
     await connection.execute(_REQUESTS, subject)
     content = canonical_json({"basis": basis, "erased": places})
     await connection.execute(_EVENT, content)
     await events.sign(connection, "ERASURE")
-    return Erased(person is not None, records, len(rows))
+    return Erased(person is not None, records, len(rows), "" if person is None else person.who)
 
 
 async def _puncture(connection: asyncpg.Connection[asyncpg.Record], row: Mapping[str, Any], subject: UUID) -> list[int]:

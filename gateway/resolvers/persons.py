@@ -81,8 +81,9 @@ def no_person() -> ClientError:
 
 def _not_for_this_matter() -> ClientError:
     return Forbidden(
-        "the matter of this request does not allow identity numbers to be revealed; ask in one that does",
-        "本次请求的事项不允许显示证件号码，请使用允许的事项",
+        "the matter of this request does not allow identity numbers to be revealed; ask in one that does (SUPERVISION,"
+        " unless your prefecture has set it otherwise)",
+        "本次请求的事项不允许显示证件号码，请使用允许的事项（SUPERVISION，本地另有设置的除外）",
     )
 
 

@@ -18,7 +18,8 @@ from gateway.errors import OperatorError
 
 GONE: Final = "（已删除）"
 
-_SUBJECT: Final = "select id, class, node_id from core.subject where external_id = $1 for update"
+_SUBJECT: Final = "select id, class, kind, name from core.subject where external_id = $1 for update"
+_IDENTITY: Final = "select blind_index, masked from core.person_identity where subject_id = $1"
 # By the subject's own key, $1.
 _STATEMENTS: Final = (
     """delete from core.idempotent_reply r using core.subject s where s.id = $1
@@ -47,10 +48,12 @@ _STATEMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person on record. `blind_index` is None where no identity number is stored."""
+    """A person on record. `blind_index` is None where no identity number is stored; `who`: for whoever has to be sure,
+    not enough for who does not know already."""
 
     key: int
     blind_index: bytes | None
+    who: str = ""
 
 
 async def find(connection: asyncpg.Connection[asyncpg.Record], subject: UUID) -> Person | None:
@@ -62,10 +65,10 @@ async def find(connection: asyncpg.Connection[asyncpg.Record], subject: UUID) ->
         raise OperatorError(
             "this subject is an organisation: what is public of it by law is not erased, it is corrected or repaired"
         )
-    index = await connection.fetchval(
-        "select blind_index from core.person_identity where subject_id = $1", int(row["id"])
-    )
-    return Person(int(row["id"]), index)
+    identity = await connection.fetchrow(_IDENTITY, int(row["id"]))
+    index, masked = identity or (None, "no identity number")
+    name = row["name"] or ""
+    return Person(int(row["id"]), index, f"{row['kind']} {name[:1]}{'*' * (len(name) - 1)}, {masked}")
 
 
 async def forget(connection: asyncpg.Connection[asyncpg.Record], person: Person) -> int:

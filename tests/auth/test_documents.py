@@ -213,6 +213,23 @@ def test_removing(data: Path) -> None:
     assert listed(client) == []
 
 
+def test_removing_by_the_operation_that_one_document_has(data: Path) -> None:
+    client = registered("docs-by-name")
+    (data / "more").mkdir()
+    texts = {"View.graphql": VIEW, "more/View.graphql": VIEW + " # again", "Matters.graphql": MATTERS}
+    for name, text in texts.items():
+        (data / name).write_text(text, encoding="utf-8")
+        made = run("documents", "add", client, str(data / name))
+        hash_ = hashlib.sha256(text.encode()).hexdigest()
+        assert (made.exit_code, hash_ in made.stderr) == (0, True)
+    assert run("documents", "remove", client, "Matters").exit_code == 0
+    assert len(listed(client)) == 2
+    several = run("documents", "remove", client, "View")
+    assert several.exit_code == 1
+    assert [id_ for id_ in listed(client) if id_ not in several.stderr] == []
+    assert len(listed(client)) == 2
+
+
 @pytest.mark.parametrize("command", [("list",), ("remove", "x"), ("add", "manifest.json")])
 def test_an_owner_that_is_none(data: Path, command: tuple[str, ...]) -> None:
     for owner in ("docs-nobody", "@other", ""):

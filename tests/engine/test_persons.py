@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +76,20 @@ async def test_found_by_number_and_name(engine: Engine, world: World, people: di
     assert await ask(engine, asker(world), PERSON, of(person, name="示例甲•乙")) == expected
     row = await last(owner)
     assert [*row["subject_ids"]] == [person.id]
+
+
+async def test_as_the_page_for_clients_shows_it(engine: Engine, world: World, people: dict[str, Person]) -> None:
+    """Its two requests, of a person who is on record here."""
+    person = people["person"]
+    page = (Path(__file__).parents[2] / "docs" / "clients.md").read_text(encoding="utf-8")
+    blocks = page.partition("\n## Persons\n")[2].partition("\n## ")[0].split("```json\n")[1:]
+    asked, revealed = (json.loads(block.partition("```")[0]) for block in blocks)
+    found = await ask(engine, asker(world), asked["query"], dict.fromkeys(asked["variables"]) | of(person))
+    assert found["person"]["id"] == person.node
+    given = {"person": found["person"]["id"], "reason": revealed["variables"]["reason"]}
+    assert given.keys() == revealed["variables"].keys()
+    found = await ask(engine, asker(world), revealed["query"], given)
+    assert found["revealIdentity"]["identityNumber"] == person.number
 
 
 async def test_everything_else_is_one_null(engine: Engine, world: World, people: dict[str, Person], owner: Any) -> None:

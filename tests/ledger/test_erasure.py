@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -113,7 +114,7 @@ async def test_nothing_is_left_and_the_log_is_the_same(
     assert (made.on_record, made.records, made.disclosures) == (True, 1, 2)
     assert await everything(owner) == before
 
-    assert await erase(database, person, "示例依据", events) == made
+    assert await erase(database, person, "示例依据", events) == replace(made, who="")
     await sequenced(owner)
     after = await everything(owner)
     assert [sign for sign in signs if sign in after] == []
@@ -148,12 +149,14 @@ async def test_the_command_says_on_stdout_what_was_done(
         return await asyncio.to_thread(CliRunner().invoke, cli.app, command, env=environment)
 
     tried = await run("--dry-run")
-    assert (tried.exit_code, tried.stdout) == (0, "1 record and 2 disclosures would be emptied\n"), tried.output
+    who = f"NATURAL_PERSON 示****, {NUMBER[:4]}**********{NUMBER[-4:]}: name and number go"
+    assert tried.stdout == f"{who}, 1 record and 2 disclosures would be emptied\n", tried.output
+    assert tried.exit_code == 0
     asked = await run()  # nobody answers
     assert asked.exit_code == 1
     assert "1 record and 2 disclosures would be emptied. This can't be undone. Erase?" in asked.stderr
     found = await run("--yes", "--json")
-    assert json.loads(found.stdout) == {"on_record": True, "records": 1, "disclosures": 2}
+    assert json.loads(found.stdout) == {"on_record": True, "records": 1, "disclosures": 2, "who": ""}
     await disclosed(owner, [person])
     await sequenced(owner)
     found = await run("--yes")
