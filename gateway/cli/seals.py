@@ -6,16 +6,19 @@ seal, which the log has an event of. What is sealed is in the log at once; its s
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 import uuid
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 
 from gateway.cli.access import Connection, on_ledger
 from gateway.cli.common import events_of, fail, note, show_json, show_table
 from gateway.counted import counted
+from gateway.ledger.sequence import take_all
 from gateway.settings import load
 from gateway.storage.listener import BOUND
 from gateway.zone import SHANGHAI, shown
@@ -30,6 +33,7 @@ _LIST = """select s.id, s.authority, s.basis, case when s.client_id is not null 
     s.until, s.sealed_at, s.ended_at
 from ledger.seal s order by s.sealed_at, s.id"""
 _UNSEAL = "select ledger.end_seal($1)"
+_LOGGED = 30.0  # s for the seal's event to get into the log
 
 
 def _end(text: str) -> dt.datetime:
@@ -82,6 +86,8 @@ def seal(
             made = await connection.fetchval(_ADD, authority, basis, client, matter, case, one, until)
             if made is not None:
                 await events_of(load()).sign(connection, "SEAL")
+        if made is not None:
+            await _in_the_log(connection)
         return made
 
     made = on_ledger(work)
@@ -91,6 +97,16 @@ def seal(
     note(f"sealed until {shown(until)}; what was numbered before stays")
     note(f"end it early with: credit-gateway ledger unseal {made}")
     typer.echo(made)
+
+
+async def _in_the_log(connection: Connection) -> None:
+    """A seal covers what stands behind its event: once that is in the log, all that is asked."""
+    try:
+        async with asyncio.timeout(_LOGGED):
+            await take_all(connection)
+    except (TimeoutError, asyncpg.PostgresError) as error:
+        note(f"the seal is made, but not in the log yet ({type(error).__name__}); see: credit-gateway ledger verify")
+        note("a gateway that runs puts it there, within seconds; what is asked before that is not sealed")
 
 
 def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as `seals` has it")]) -> None:

@@ -22,7 +22,7 @@ import asyncpg
 from gateway.errors import OperatorError
 from gateway.ledger import commitment
 from gateway.ledger.events import Events
-from gateway.ledger.sequence import Slices
+from gateway.ledger.sequence import take_all
 from gateway.storage.canonical import canonical_json
 from gateway.storage.database import Database
 from gateway.storage.forget import find, forget
@@ -94,9 +94,7 @@ async def _erase(connection: asyncpg.Connection[asyncpg.Record], subject: UUID, 
     if person is not None and person.blind_index is not None:
         signs.append(person.blind_index.hex())
     await connection.execute(_LOCKED)
-    slices = await Slices.begin(connection)
-    while not slices.complete:
-        await slices.next()
+    await take_all(connection)
     rows = await connection.fetch(_CONCERNED, subject, signs)
     if person is None and not rows:
         raise OperatorError(

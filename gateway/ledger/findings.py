@@ -23,6 +23,7 @@ KINDS: Final = {
     "COSIGNATURE": "another region has cosigned another tree",
     "NUMBERS": "a subject's entries are not numbered from 1 without gaps, in the order of the log",
     "SUBJECT_ENTRIES": "what subjects are shown is not what was disclosed of them",
+    "SEAL_CHANGED": "a seal is not what its event in the log says, has none, or is gone",
     "TOMBSTONE": "something was erased without, or otherwise than, its event in the log says",
     "RETENTION": "more or fewer disclosures are gone than the event in the log says",
     "TEXT_CHANGED": "a text that disclosures point to is another, or gone",

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -115,33 +115,75 @@ def erased(events: Iterable[Event]) -> set[tuple[UUID, int]]:
     return found
 
 
-def seals(events: Iterable[Event], rows: Iterable[Any]) -> list[UUID]:
-    """Of seals, given with what their event must say, those that have one that holds."""
-    said = {
-        canonical_json({name: value for name, value in event.content.items() if name not in _OURS})
-        for event in events
-        if event.kind == "SEAL" and event.holds
-    }
-    return [row["id"] for row in rows if canonical_json(_object(row["told"])) in said]
+_LAST: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What seals covered that have ended: whose requests, or which."""
+class Covering:
+    """One seal, as its event says: what it covers by which of four, and behind which entry of the log. One disclosure
+    is covered wherever it stands: that its subjects had no entry was looked at when the seal was made."""
 
-    clients: tuple[str, ...] = ()
-    matters: tuple[str, ...] = ()
-    cases: tuple[str, ...] = ()
-    disclosures: tuple[str, ...] = ()
-
-
-_COVERED: Final = ("client_id", "matter", "case_number", "disclosure")
+    by: str
+    value: str
+    behind: int
+    before: int = _LAST  # the entry that tells of its end
 
 
-def opened(events: Iterable[Event]) -> Opened:
-    """As the ends of seals say. They give the numbers at once, and are in the log a little later."""
-    ended = [event.content for event in events if event.kind == "UNSEAL" and event.right]
-    return Opened(*(tuple(sorted({s[n] for s in ended if isinstance(s.get(n), str)})) for n in _COVERED))
+def covered(first: int) -> str:
+    """SQL: whether a disclosure `d` with its leaf `l` is covered. Its four parameters, by number, are `columns`."""
+    arrays = ", ".join(f"${first + i}::{of}[]" for i, of in enumerate(("text", "text", "bigint", "bigint")))
+    return (
+        f"exists (select from unnest({arrays}) c (by, value, behind, before) where l.index > c.behind"
+        " and l.index < c.before and c.value = case c.by when 'client_id' then d.client_id when 'matter' then d.matter"
+        " when 'case_number' then d.case_number else d.id::text end)"
+    )
+
+
+_COVERED_BY: Final = ("client_id", "matter", "case_number", "disclosure")
+
+
+def columns(covering: Sequence[Covering]) -> list[list[Any]]:
+    """The parameters of `covered`."""
+    return [list(column) for column in zip(*map(astuple, covering), strict=True)] or [[], [], [], []]
+
+
+def seals(events: Sequence[Event], rows: Sequence[Any], findings: Findings) -> tuple[list[Covering], list[Covering]]:
+    """What seals cover that have not ended and are not over, and what those covered that have ended, as far as events
+    say so that hold. `rows`: all of ledger.seal, with what their events must say, and whether their time is over; one
+    that says otherwise is a finding, and excuses nothing."""
+    said = {kind: _by_id(events, kind) for kind in ("SEAL", "UNSEAL")}
+    known = {str(row["id"]) for row in rows}
+    for identity in sorted(said["SEAL"].keys() - known):
+        findings.add("SEAL_CHANGED", f"seal {identity}", "the log has its event, and it is gone")
+    in_force, ended = [], []
+    for row in rows:
+        identity, begin, end = str(row["id"]), *(said[kind].get(str(row["id"])) for kind in ("SEAL", "UNSEAL"))
+        if begin is None or _told(begin) != canonical_json(_object(row["told"])):
+            findings.add("SEAL_CHANGED", f"seal {identity}", "it is not what its event in the log says")
+        elif (row["ended_at"] is None) != (end is None):
+            findings.add("SEAL_CHANGED", f"seal {identity}", "whether it has ended is not what the log says")
+        elif begin.row["index"] is not None:
+            by = next((by for by in _COVERED_BY if begin.content.get(by) is not None), "disclosure")
+            behind = -1 if by == "disclosure" else begin.row["index"]
+            made = Covering(by, str(begin.content.get(by)), behind)
+            if end is not None:
+                ended.append(made if end.row["index"] is None else replace(made, before=end.row["index"]))
+            elif not row["over"]:
+                in_force.append(made)
+    return in_force, ended
+
+
+def _by_id(events: Iterable[Event], kind: str) -> dict[str, Event]:
+    """Those of a kind that are right, by the seal they tell of; the first where there are several."""
+    found: dict[str, Event] = {}
+    for event in events:
+        if event.kind == kind and event.right:
+            found.setdefault(str(event.content.get("id")), event)
+    return found
+
+
+def _told(event: Event) -> str:
+    return canonical_json({name: value for name, value in event.content.items() if name not in _OURS})
 
 
 def _is_month(begin: dt.datetime, end: dt.datetime) -> bool:

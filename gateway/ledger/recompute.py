@@ -14,7 +14,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import astuple, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ import asyncpg
 
 from gateway.ledger.commitment import ERASED_SUBJECT, OF_ENTRY, SOURCES, SUBJECTS, VARIABLES, Punctured, of_disclosure
 from gateway.ledger.findings import Findings
-from gateway.ledger.judged import Opened
+from gateway.ledger.judged import Covering, columns, covered
 
 BATCH: Final = 2_000  # rows that are fetched at once
 SUM_BYTES: Final = 16
@@ -42,10 +42,9 @@ _ROWS: Final = """select d.id, d.at, d.client_id, d.organisation_uscc, d.view, d
 _ENTRIES: Final = """select subject_id, number, leaf_index, disclosure_id, at from ledger.subject_entry
     where subject_id >= $1 and subject_id <= $2 order by subject_id, number"""
 # Of entries those that may have waited for the end of a seal.
-_WAITED: Final = """select l.index from ledger.leaf l
+_WAITED: Final = f"""select l.index from ledger.leaf l
     join ledger.disclosure d on d.xid = l.xid and d.at = l.at and d.id = l.id
-    where l.index = any ($1::bigint[]) and (d.client_id = any ($2::text[]) or d.matter = any ($3::text[])
-        or d.case_number = any ($4::text[]) or d.id::text = any ($5::text[]))"""
+    where l.index = any ($1::bigint[]) and {covered(2)}"""
 _ERASED: Final = "select disclosure_id, place, leaf_hash from ledger.erased where disclosure_id = any ($1)"
 _KEPT: Final = "select disclosure_id, place, salt from ledger.kept_salt where disclosure_id = any ($1)"
 
@@ -76,7 +75,7 @@ class Job:
     held_back: frozenset[int]  # leaves below it that have none yet
     key: bytes  # of the sums, made for this run: nobody can make rows whose sum fits
     gone: Gone
-    opened: Opened  # by the ends of seals
+    ended: list[Covering]  # what seals covered that have ended
 
     @classmethod
     def read(cls, line: str) -> Job:
@@ -91,7 +90,7 @@ class Job:
             frozenset(data["held_back"]),
             bytes.fromhex(data["key"]),
             Gone(gone),
-            Opened(**{name: tuple(found) for name, found in data["opened"].items()}),
+            [Covering(*covering) for covering in data["ended"]],
         )
 
     def line(self) -> str:
@@ -104,7 +103,7 @@ class Job:
             "held_back": sorted(self.held_back),
             "key": self.key.hex(),
             "gone": [[begin.isoformat(), end.isoformat()] for begin, end in self.gone.months],
-            "opened": asdict(self.opened),
+            "ended": [astuple(covering) for covering in self.ended],
         }
         return json.dumps(made)
 
@@ -243,10 +242,8 @@ class Recomputing:
     async def _out_of_order(self, back: Mapping[tuple[int, UUID], int], done: Done) -> None:
         """Entries that stand further back in the log than the number before theirs: the first of those that a seal held
         up, which get their numbers when it ends."""
-        ended = self._job.opened
-        covered = (ended.clients, ended.matters, ended.cases, ended.disclosures)
         indices = list({index for index, _ in back})
-        rows = await self._connection.fetch(_WAITED, indices, *covered) if any(covered) else []
+        rows = await self._connection.fetch(_WAITED, indices, *columns(self._job.ended))
         waited = {row["index"] for row in rows}
         for (index, owner), number in back.items():
             if index not in waited:

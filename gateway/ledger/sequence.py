@@ -6,12 +6,14 @@ snapshot then reaches beyond every transaction of that moment, however slices we
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from gateway.storage.lane import Connection
 
 AT_ONCE: Final = 5_000  # disclosures of one slice, where no one transaction wrote more
 BUSY: Final = -1
+_AGAIN: Final = 0.1  # s until it is looked again whether somebody else still is
 _LONGEST: Final = 900.0  # s of a statement: the first leaves of a ledger that is older than its log
 _BEHIND: Final = "select pg_snapshot_xmax(pg_current_snapshot())"
 _REACHED: Final = "select pg_snapshot_xmax(snapshot) >= $1 from ledger.log_state"
@@ -41,3 +43,11 @@ class Slices:
         if made != BUSY:
             self.complete = await self._connection.fetchval(_REACHED, self._behind, timeout=_LONGEST)
         return made
+
+
+async def take_all(connection: Connection) -> None:
+    """Take all that is committed, and wait for who else is at it. Raises UniqueViolationError as Slices.next."""
+    slices = await Slices.begin(connection)
+    while not slices.complete:
+        if await slices.next() == BUSY:
+            await asyncio.sleep(_AGAIN)

@@ -25,7 +25,10 @@ from gateway.cli import access, app
 from gateway.cli import ledger as ledger_command
 from gateway.cli import seals as seals_command
 from gateway.ledger.events import Events
-from gateway.ledger.verify import HELD_BACK, SEALS
+from gateway.ledger.findings import Findings
+from gateway.ledger.head import verifiers
+from gateway.ledger.judged import columns, judge, seals
+from gateway.ledger.verify import EVENTS, HELD_BACK, SEALS
 from gateway.sources.wanted import NoSeals
 from gateway.storage.identifiers import node_id, organisation_uuid
 
@@ -116,8 +119,10 @@ async def as_written(stack: Stack, kind: str, sql: str, *arguments: Any) -> Any:
 
 async def held_back(stack: Stack) -> list[int]:
     """The leaves that `ledger verify` knows to wait for the end of a seal."""
-    seals = [row["id"] for row in await stack.owner.fetch(SEALS)]
-    return [row[0] for row in await stack.owner.fetch(HELD_BACK, seals)]
+    keys, findings = KeyStore(stack.settings.data_dir / "keys"), Findings()
+    events = judge(await stack.owner.fetch(EVENTS), lambda origin: verifiers(keys, origin), findings)
+    in_force, _ = seals(events, await stack.owner.fetch(SEALS), findings)
+    return [row[0] for row in await stack.owner.fetch(HELD_BACK, *columns(in_force))]
 
 
 async def seal(stack: Stack, seconds: float, **which: Any) -> Any:
@@ -303,6 +308,7 @@ async def test_a_month_with_sealed_entries_is_kept(stack: Stack, looks: tuple[Lo
         " on conflict (day) do update set due = excluded.due"
     )
     identity = await seal(stack, 3_600, case="old")
+    await settled(stack)
     await stack.owner.execute(
         "insert into ledger.disclosure (id, at, client_id, organisation_uscc, view, matter, case_number, outcome,"
         " subject_ids, sources, withheld) values (gen_random_uuid(), '2020-01-15', 'c', $1, 'INTERNAL', 'SUPERVISION',"

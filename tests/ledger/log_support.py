@@ -100,7 +100,8 @@ async def emptied(owner: Connection) -> None:
     """Back to a log of nothing."""
     await owner.execute(
         "truncate ledger.disclosure, ledger.leaf, ledger.tile, ledger.checkpoint, ledger.subject_entry, ledger.event,"
-        " ledger.erased, ledger.kept_salt, ledger.told, ledger.cosignature, ledger.witnessed;"
+        " ledger.erased, ledger.kept_salt, ledger.told, ledger.cosignature, ledger.witnessed, ledger.seal,"
+        " ledger.sealed_entry;"
         " update ledger.log_state set size = 0, snapshot = pg_current_snapshot(), fanned = 0"
     )
 

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.ledger.sequence import Slices
+from gateway.ledger.sequence import Slices, take_all
 from gateway.storage.database import Database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -230,6 +230,19 @@ async def test_all_is_taken_where_slices_make_nothing(
     assert made[:4] == [0, 0, 0, 0]
     assert sum(made) >= 3
     assert len(made) < 12
+
+
+async def test_who_needs_all_of_it_waits_for_who_is_at_it(
+    log: Connection, owner: Connection, writers: list[Connection]
+) -> None:
+    await write(writers[0], 3)
+    async with owner.transaction():
+        await owner.fetch("select * from ledger.log_state for update")
+        taking = asyncio.create_task(take_all(log))
+        await asyncio.sleep(0.3)
+        assert not taking.done()
+    await taking
+    assert len(await leaves(log)) == 3
 
 
 # Subjects ------------------------------------------------------------------------------------------------------------

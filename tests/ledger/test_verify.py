@@ -522,34 +522,106 @@ async def test_an_event_is_no_cover_for_some_rows_of_a_month(checked: Checked) -
     assert "RETENTION" in kinds(await checked.found())
 
 
-@pytest.mark.parametrize(("until", "found"), [("1 day", set()), ("-1 day", {"SUBJECT_ENTRIES"})])
-async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str, found: set[str]) -> None:
-    """A subject's last entry is taken away, and a seal is made that was over when it was made."""
-    entry = await checked.log.owner.fetchrow("select * from ledger.subject_entry order by number desc limit 1")
-    assert entry is not None
-    await checked.execute("delete from ledger.subject_entry where leaf_index = $1", entry["leaf_index"])
-    await checked.execute(
-        "insert into ledger.sealed_entry values ($1, $2, gen_random_uuid())", entry["leaf_index"], entry["at"]
-    )
-    assert "SUBJECT_ENTRIES" in kinds(await checked.found())
-    await checked.execute(
-        "select ledger.add_seal('示例', '示例', null, null, d.case_number, null, now() + $2::text::interval)"
-        " from ledger.disclosure d where d.id = $1",
-        entry["disclosure_id"],
-        until,
+async def sealed(checked: Checked, until: str, which: str = "null, 'GRANT', null") -> UUID:
+    """A seal, by default of the matter in which all rows are; its event is in the log."""
+    made = await checked.log.signed(
+        "SEAL", f"select ledger.add_seal('示例', '示例', {which}, null, now() + $1::text::interval)", until
     )
     await checked.publish_again()
-    assert {kind for kind in kinds(await checked.found()) if kind != "NUMBERS"} == found
-    await checked.execute("delete from ledger.sealed_entry")
-    await checked.execute("delete from ledger.seal")
+    return UUID(str(made))
+
+
+@pytest.mark.parametrize(("until", "found"), [("1 day", set()), ("-1 day", {"SUBJECT_ENTRIES"})])
+async def test_a_seal_that_is_over_excuses_nothing(checked: Checked, until: str, found: set[str]) -> None:
+    """What was asked under it waits for its end, and whoever leads ends it at its time."""
+    await sealed(checked, until)
+    await checked.log.grow(20)
+    await checked.log.fan_out()
+    assert await checked.log.owner.fetchval("select count(*) from ledger.sealed_entry") > 10
+    assert kinds(await checked.found()) == found
+
+
+async def test_a_seal_excuses_nothing_that_was_told_before_it(checked: Checked) -> None:
+    """All that subjects were told is taken away, and noted as held back by a genuine seal of its matter."""
+    await sealed(checked, "1 day")
+    assert await checked.found() == []
+    await checked.execute(
+        "insert into ledger.sealed_entry select l.index, l.at, s.id from ledger.leaf l, ledger.seal s"
+        " where l.kind = 'D'; delete from ledger.subject_entry"
+    )
+    assert (await checked.verify()).findings.counts == {"SUBJECT_ENTRIES": 750}  # as many as there were
+
+
+async def test_the_end_of_a_seal_excuses_no_order_of_what_it_did_not_hold(checked: Checked) -> None:
+    """What stands before it in the log, and what stands behind its end."""
+    before = await sealed(checked, "1 day")
+    await checked.log.signed("UNSEAL", "select ledger.end_seal($1)", before)
+    await checked.publish_again()
+    assert await checked.found() == []
+    await checked.execute(ORDER)
+    assert kinds(await checked.found()) == {"NUMBERS"}
+    await checked.execute(ORDER)
+    await checked.log.grow(200)
+    await checked.log.fan_out()
+    assert await checked.found() == []
+    last = ORDER.replace("number in (2, 4)", "number in (15, 17)").replace("6 - number", "32 - number")
+    assert last != ORDER
+    await checked.execute(last)
+    assert kinds(await checked.found()) == {"NUMBERS"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update ledger.seal set authority = 'another'",
+        "update ledger.seal set basis = basis || ' '",
+        "update ledger.seal set matter = 'TENDER'",
+        "update ledger.seal set until = until + interval '1 year'",
+        "update ledger.seal set ended_at = now()",
+        "delete from ledger.seal",
+        "insert into ledger.seal (authority, basis, matter, until) values ('a', 'b', 'GRANT', '2099-01-01')",
+    ],
+)
+async def test_a_seal_is_what_its_event_says(checked: Checked, change: str) -> None:
+    """Whoever has the database can't sign an event for it, nor take the genuine one out."""
+    await sealed(checked, "1 day")
+    assert await checked.found() == []
+    await checked.execute(change)
+    assert kinds(await checked.found()) == {"SEAL_CHANGED"}
+
+
+async def test_that_nothing_is_told_yet_is_no_excuse_for_long(checked: Checked) -> None:
+    """All entries are taken away, and the log said to be at its beginning with telling; its first row is of yesterday's
+    yesterday."""
+    await checked.execute("delete from ledger.subject_entry; update ledger.log_state set fanned = 0")
+    assert await checked.found() == []  # of a log of this minute: the next look would tell all of it
+    await emptied(checked.log.owner)
+    await checked.execute(
+        "insert into ledger.disclosure (id, at, client_id, organisation_uscc, view, matter, case_number, outcome,"
+        " subject_ids, sources, withheld) values (gen_random_uuid(), now() - interval '2 days', 'c', '', 'RESTRICTED',"
+        " 'GRANT', '1', 'ANSWERED', array[md5('7')::uuid], '{}', '{}')"
+    )
+    log = checked.log.restarted()
+    await log.grow(20)
+    await log.fan_out()
+    assert await checked.found() == []
+    await checked.execute("delete from ledger.subject_entry; update ledger.log_state set fanned = 0")
+    assert kinds(await checked.found()) == {"SUBJECT_ENTRIES"}
+
+
+async def test_a_seal_that_has_ended_is_not_put_in_force_again(checked: Checked) -> None:
+    ended = await sealed(checked, "1 day")
+    await checked.log.signed("UNSEAL", "select ledger.end_seal($1)", ended)
+    await checked.publish_again()
+    assert await checked.found() == []
+    await checked.execute("update ledger.seal set ended_at = null")
+    assert kinds(await checked.found()) == {"SEAL_CHANGED"}
 
 
 async def test_the_place_is_named_behind_many_that_are_excused(checked: Checked) -> None:
     """Two hundred leaves are held back and a hundred were let go, with hundreds of entries: what is wrong is named."""
     await let_go(checked, 100)
-    await checked.log.signed(
-        "SEAL", "select ledger.add_seal('示例', '示例', null, 'GRANT', null, null, now() + interval '1 day')"
-    )
+    await sealed(checked, "1 day")
     await checked.log.grow(200)
     identity = uuid4()
     await checked.execute(
@@ -572,7 +644,6 @@ async def test_the_place_is_named_behind_many_that_are_excused(checked: Checked)
         True,
         True,
     ]
-    await checked.execute("delete from ledger.sealed_entry; delete from ledger.seal")
 
 
 ORDER = CHANGES["the order of a subject's entries"][0]
@@ -582,9 +653,7 @@ async def test_the_end_of_a_seal_excuses_the_order_of_what_it_held_up(checked: C
     """What was sealed gets its numbers after later entries; entries that no seal covered stay in the log's order. The
     event of the end is looked at, whether it is in the log already or about to be."""
     log = checked.log
-    sealed = await log.owner.fetchval(
-        "select ledger.add_seal('示例', '示例', null, null, '示例〔2026〕7号', null, now() + interval '1 day')"
-    )
+    held = await sealed(checked, "1 day", "null, null, '示例〔2026〕7号'")
     for case in ("示例〔2026〕7号", "示例〔2026〕8号"):
         await checked.execute(
             "insert into ledger.disclosure (id, client_id, organisation_uscc, view, matter, case_number, outcome,"
@@ -594,7 +663,7 @@ async def test_the_end_of_a_seal_excuses_the_order_of_what_it_held_up(checked: C
         )
         await checked.publish_again()
     assert await checked.found() == []
-    assert await log.owner.fetchval("select ledger.end_seal($1)", sealed) == 1
+    assert await log.signed("UNSEAL", "select ledger.end_seal($1)", held) == 1
     late = await log.owner.fetchval(
         "select e.number - o.number from ledger.subject_entry e, ledger.subject_entry o, ledger.disclosure d,"
         " ledger.disclosure p where d.id = e.disclosure_id and d.case_number = '示例〔2026〕7号' and"
@@ -609,7 +678,7 @@ async def test_the_end_of_a_seal_excuses_the_order_of_what_it_held_up(checked: C
     await checked.execute(ORDER)
     # Without the event nothing is excused.
     await checked.execute("update ledger.event set kind = 'ERASURE' where kind = 'UNSEAL'")
-    assert kinds(await checked.found()) == {"EVENT_CHANGED", "NUMBERS"}
+    assert kinds(await checked.found()) == {"EVENT_CHANGED", "NUMBERS", "SEAL_CHANGED"}
 
 
 # The rest -------------------------------------------------------------------------------------------------------------
