@@ -7,22 +7,19 @@ Exit status: 0 it holds, 1 it could not be looked at, 2 wrong usage, 3 it does n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import asyncpg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway.auth.keys import KeyStore
-from gateway.cli.common import database_there, note, reported, show_json, show_table
+from gateway.cli import verified
+from gateway.cli.common import database_there, fail, note, reported, show_json
 from gateway.counted import counted
 from gateway.errors import OperatorError
-from gateway.ledger.findings import KINDS
 from gateway.ledger.head import CHECKPOINTS, LAST, LEAVES, TILES, log_name, text_of, verifiers
 from gateway.ledger.merkle import Part, ProofError
 from gateway.ledger.notes import (
@@ -38,7 +35,7 @@ from gateway.ledger.notes import (
 )
 from gateway.ledger.remote import opened
 from gateway.ledger.tiles import WIDTH, TileHashes, tiles_for
-from gateway.ledger.verify import Report, Verification
+from gateway.ledger.verify import Verification
 from gateway.ledger.witness import Forked, Seen, consistent, cosign, keep_cosignatures, seen
 from gateway.settings import Settings, load
 
@@ -78,8 +75,11 @@ def verify(
     moment of the database and stops nobody. A million disclosures take some fifty seconds of CPU time.
 
     With --key the checkpoints must be signed by these keys, which you have kept elsewhere, and not only by those in
-    this machine's folder. Whoever has the database and the signing key can make a new history that holds in itself:
-    that is found by `ledger consistency` with a checkpoint that was kept elsewhere.
+    this machine's folder. After keys rotate give the key of each period: where one of the folder has signed that was
+    not given, status is 1, and it says what was not shown.
+
+    Whoever has the database and the signing key can make a new history that holds in itself: that is found by `ledger
+    consistency` with a checkpoint that was kept elsewhere.
     """
     with reported():
         settings = load()
@@ -89,14 +89,25 @@ def verify(
         def known(origin: str) -> Sequence[Verifier]:
             return given or verifiers(store, origin)
 
-        with database_there(settings) as database, _progress() as progress:
-            run = Verification(database.dsn("log"), known, processes=processes, progress=progress)
+        def others(origin: str) -> Sequence[Verifier]:
+            """The log's keys in the folder that were not given; without --key all of the folder are known already."""
+            ours = any(key.name == origin for key in given)
+            return [key for key in verifiers(store, origin) if key not in given] if ours else []
+
+        with database_there(settings) as database, verified.progress() as progress:
+            run = Verification(database.dsn("log"), known, others=others, processes=processes, progress=progress)
             report = asyncio.run(run.run())
     if as_json:
-        show_json(_as_json(report))
+        show_json(verified.as_json(report))
     else:
-        _show(report)
-    raise typer.Exit(DOES_NOT_HOLD if len(report.findings) else 0)
+        verified.show(report)
+    not_shown = verified.not_shown(report)
+    if len(report.findings):
+        if not_shown:
+            note(not_shown)
+        raise typer.Exit(DOES_NOT_HOLD)
+    if not_shown:
+        fail(not_shown)
 
 
 @app.command()
@@ -323,66 +334,3 @@ def _key(text: str) -> Verifier:
         return verifier(text)
     except NoteError as error:
         raise typer.BadParameter(str(error), param_hint="--key") from None
-
-
-# What is shown --------------------------------------------------------------------------------------------------------
-
-
-class _Shown:
-    """Progress of several things at once."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=of)
-        self._progress.update(self._tasks[what], completed=done, total=of)
-
-
-@contextmanager
-def _progress() -> Iterator[_Shown]:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield _Shown(progress)
-
-
-def _as_json(report: Report) -> dict[str, Any]:
-    counts = {name: getattr(report, name) for name in _COUNTS}
-    found = [{"kind": one.kind, "where": one.where, "what": one.what} for one in report.findings.told]
-    return {"holds": not found, **counts, "counts": dict(report.findings.counts), "findings": found}
-
-
-_COUNTS = {
-    "disclosures": "disclosures, of which each is what its entry in the log commits to",
-    "pending": "of them not in the log yet",
-    "entries": "entries in the log",
-    "unsigned": "of them under no checkpoint yet",
-    "checkpoints": "signed checkpoints, whose roots follow from the entries",
-    "subject_entries": "entries that subjects are shown, numbered without gaps",
-    "unnumbered": "entries of the log whose subjects are not shown them yet",
-    "events": "events of the log, erasures and the like",
-    "unsigned_events": "of them from before events were signed",
-    "tombstones": "erased places, each with its event",
-    "let_go": "disclosures of months that are no longer kept, with their events",
-}
-
-
-def _show(report: Report) -> None:
-    """The counts, and then what does not hold: where, and what."""
-    show_table(("count", "of"), [(f"{getattr(report, name):,}", what) for name, what in _COUNTS.items()])
-    findings = report.findings
-    if not len(findings):
-        typer.echo("holds: everything is as it was signed")
-        return
-    show_table(("kind", "where", "what"), [(one.kind, one.where, one.what) for one in findings.told])
-    for kind, count in sorted(findings.counts.items()):
-        typer.echo(f"{kind}: {count}, {KINDS[kind]}")
-    typer.echo("does not hold: keep this database and its backups as they are, and compare them (docs/ledger.md)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ from typer.testing import CliRunner
 
 from gateway.auth.keys import KeyStore
 from gateway.cli import app
-from gateway.ledger.head import COSIGNATURES, verifiers
+from gateway.ledger.head import COSIGNATURES, signer, verifiers
+from gateway.ledger.notes import Note, Signature, checkpoint_of, read_note
 
 
 class Commands:
@@ -87,6 +89,68 @@ async def test_verify_with_a_key_that_was_kept_elsewhere(commands: Commands, tmp
     found = await commands.run("verify", "--key", kept)
     assert found.exit_code == 3
     assert "CHECKPOINT_SIGNATURE" in found.stdout
+
+
+async def test_verify_after_a_rotation_needs_each_periods_key(commands: Commands) -> None:
+    """What a key of the folder has signed that was not given is nothing that was found (3), and nothing that holds (0):
+    status 1, and in words how far the keys given reach."""
+    log = commands.log
+    await log.grow(3)
+    log.keys.rotate("checkpoints")
+    await log.grow(4)
+    await log.signed("KEY", "select ledger.begin_signing('x')")
+    await log.sequence()
+    await log.publish()
+    await log.fan_out()
+    new, old = verifiers(log.keys, ORIGIN)
+    assert (await commands.run("verify", "--key", str(old), "--key", str(new))).exit_code == 0
+
+    found = await commands.run("verify", "--key", str(old))
+    assert (found.exit_code, "holds" in found.stdout) == (1, False), found.output
+    for text in ("2 checkpoints and 1 event are signed by keys that were not given", "nothing was shown for them",
+                 "newest checkpoint is among them", "signed 3 of 8 entries", "give each with --key"):  # fmt: skip
+        assert text in found.stderr
+    told = json.loads((await commands.run("verify", "--json", "--key", str(old))).stdout)
+    assert (told["holds"], told["findings"]) == (None, [])
+    assert told["not_given"] == {"checkpoints": 2, "newest": True, "events": 1, "vouched": 3}
+
+    found = await commands.run("verify", "--key", str(new))
+    assert found.exit_code == 1
+    assert "1 checkpoint is signed by keys that were not given, and nothing was shown for it" in found.stderr
+    assert "The newest checkpoint is signed by a key that was given" in found.stderr
+
+    # What is found stays 3, and what was not shown is said beside it.
+    await log.owner.execute("update ledger.disclosure set matter = 'X' where case_number ~ '0号'")
+    found = await commands.run("verify", "--key", str(old))
+    assert (found.exit_code, "nothing was shown for them" in found.stderr) == (3, True)
+
+
+async def test_verify_finds_who_forges_a_checkpoint_whatever_keys_are_given(commands: Commands, tmp_path: Path) -> None:
+    """Without a key of the folder nobody gets from 3 to 1: an unknown signer, a wrong signature under a key given or
+    not given, another name."""
+    log = commands.log
+    await log.grow(3)
+    log.keys.rotate("checkpoints")
+    await log.grow(4)
+    await log.fan_out()
+    new, old = verifiers(log.keys, ORIGIN)
+    given = ("--key", str(old))
+    assert (await commands.run("verify", *given)).exit_code == 1
+    stored = checkpoint_of(read_note((await log.checkpoints())[-1]["note"].encode()).text)
+    stranger = signer(KeyStore(tmp_path / "other"), "checkpoints", ORIGIN)
+    ours = signer(log.keys, "checkpoints", ORIGIN)
+    for forged in (
+        stored.signed([stranger]),
+        Note(stored.text, (Signature(ORIGIN, new.key_id, bytes(64)),)),
+        Note(stored.text, (ours.sign(stored.text), Signature(ORIGIN, old.key_id, bytes(64)))),
+        dataclasses.replace(stored, origin="other.example/log").signed(
+            [dataclasses.replace(ours, name="other.example/log")]
+        ),
+    ):
+        await log.owner.execute("update ledger.checkpoint set note = $1 where size = 7", str(forged))
+        for keys in ((), given):
+            found = await commands.run("verify", *keys)
+            assert (found.exit_code, "CHECKPOINT_SIGNATURE" in found.stdout) == (3, True), found.output
 
 
 async def test_consistency_of_files_and_sizes(commands: Commands) -> None:
