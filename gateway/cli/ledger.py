@@ -17,10 +17,10 @@ import typer
 
 from gateway.auth.keys import KeyStore
 from gateway.cli import verified
-from gateway.cli.common import database_there, fail, note, reported, show_json
+from gateway.cli.common import database_there, fail, note, own_origin, reported, show_json
 from gateway.counted import counted
 from gateway.errors import OperatorError
-from gateway.ledger.head import CHECKPOINTS, LAST, LEAVES, TILES, log_name, text_of, verifiers
+from gateway.ledger.head import CHECKPOINTS, LEAVES, TILES, text_of, verifiers
 from gateway.ledger.merkle import Part, ProofError
 from gateway.ledger.notes import (
     MOST_BYTES,
@@ -206,7 +206,7 @@ async def _consistency(
 
 
 async def _witness(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
-    name = await _own_origin(settings, connection)
+    name = await own_origin(settings, connection)
     async with opened(url) as remote:
         found = _seen(url, await remote.checkpoint(), keys)
         if found.checkpoint.origin == name:
@@ -217,7 +217,7 @@ async def _witness(settings: Settings, connection: Connection, url: str, keys: S
 
 
 async def _cosignatures(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
-    origin = await _own_origin(settings, connection)
+    origin = await own_origin(settings, connection)
     async with opened(url) as remote:
         data = await remote.note(f"witness/{sha256(origin.encode()).hexdigest()}/checkpoint")
     try:
@@ -287,12 +287,6 @@ def _file(path: Path) -> bytes:
 
 def _is_url(text: str) -> bool:
     return text.startswith(("https://", "http://"))
-
-
-async def _own_origin(settings: Settings, connection: Connection) -> str:
-    """The name of our own log: that of its last checkpoint, else what it is going to be."""
-    last = await connection.fetchrow(LAST)
-    return str(last["note"]).partition("\n")[0] if last else log_name(settings.log_origin, settings.issuer)
 
 
 async def _with_connection(dsn: str, work: Work) -> None:

@@ -28,10 +28,13 @@ class Commands:
     def __init__(self, log: TestLog, environment: dict[str, str], folder: Path) -> None:
         self.log = log
         self.folder = folder
-        self._environment = environment
+        self.environment = environment
 
     async def run(self, *arguments: str) -> Any:
-        return await asyncio.to_thread(CliRunner().invoke, app, ["ledger", *arguments], env=self._environment)
+        return await self.invoke("ledger", *arguments)
+
+    async def invoke(self, *arguments: str) -> Any:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*arguments], env=self.environment)
 
     async def kept(self, name: str) -> str:
         """The last checkpoint in a file."""
@@ -123,6 +126,29 @@ async def test_verify_after_a_rotation_needs_each_periods_key(commands: Commands
     await log.owner.execute("update ledger.disclosure set matter = 'X' where case_number ~ '0号'")
     found = await commands.run("verify", "--key", str(old))
     assert (found.exit_code, "nothing was shown for them" in found.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("job", "pinned_by"), [("checkpoints", "consistency"), ("cosignatures", "ledger cosignatures")]
+)
+async def test_a_rotation_says_the_verifier_key_and_who_needs_it(commands: Commands, job: str, pinned_by: str) -> None:
+    """Under the name that the log has, which is not what the settings would call a new one."""
+    await commands.log.grow(3)
+    found = await commands.invoke("keys", "rotate", "--job", job)
+    assert found.exit_code == 0, found.output
+    (made,) = (key for key in commands.log.keys.all() if key.job == job and key.retired_at is None)
+    assert found.stdout.split() == [made.kid, str(verifiers(commands.log.keys, ORIGIN, (job,))[0])]
+    assert "before their next run" in found.stderr
+    assert pinned_by in found.stderr
+    assert "verifier key" in (await commands.invoke("keys", "rotate", "--help")).stdout
+
+
+async def test_a_rotation_where_the_database_does_not_answer(commands: Commands) -> None:
+    """The key is changed all the same; no verifier key is told under a name that may be wrong."""
+    commands.environment["GATEWAY_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    found = await commands.invoke("keys", "rotate", "--job", "checkpoints")
+    assert (found.exit_code, found.stdout.split()) == (0, [commands.log.keys.current("checkpoints").kid])
+    assert "it is in /log/verifiers" in found.stderr
 
 
 async def test_verify_finds_who_forges_a_checkpoint_whatever_keys_are_given(commands: Commands, tmp_path: Path) -> None:
