@@ -22,6 +22,7 @@ from gateway.auth.keys import KeyStore
 from gateway.errors import ClientError, OperatorError, StorageError, StorageUnavailable
 from gateway.ledger.events import Events
 from gateway.ledger.head import LAST, log_name
+from gateway.ledger.notes import check_name
 from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database
 from gateway.storage.embedded import kept_in
@@ -115,9 +116,9 @@ def events_of(settings: Settings) -> Events:
 
 
 async def own_origin(settings: Settings, connection: asyncpg.Connection[asyncpg.Record]) -> str:
-    """The name of our own log: that of its last checkpoint, else what it is going to be."""
+    """The name of our own log: that of its last checkpoint, else what it is going to be. Raises NoteError."""
     last = await connection.fetchrow(LAST)
-    return str(last["note"]).partition("\n")[0] if last else log_name(settings.log_origin, settings.issuer)
+    return check_name(last["note"].partition("\n")[0]) if last else log_name(settings.log_origin, settings.issuer)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

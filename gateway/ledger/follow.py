@@ -43,7 +43,7 @@ class NotGiven:
 class Leaves:
     """One walk over the log. `others`: its keys that were not given. What they have signed is no finding as long as a
     key given has signed a checkpoint, too: then keys were changed, and whose the others are is not for this machine to
-    say. Where none has, it is not the log whose key was kept."""
+    say. Where none has, nothing shows that it is the log whose key was kept."""
 
     connection: asyncpg.Connection[asyncpg.Record]
     keys: Callable[[str], Sequence[Verifier]]
@@ -94,7 +94,7 @@ class Leaves:
             self.findings.add(
                 "CHECKPOINT_SIGNATURE",
                 counted(self.not_given.checkpoints, "checkpoint"),
-                "signed by keys of this machine's folder, and none by a key that was given: it is another log",
+                "signed by keys of this machine's folder, none by a key that was given: whose log it is was not shown",
             )
         for level, number in self._missing:
             # One that is full and under no checkpoint yet has no root: nobody has published it.
@@ -159,7 +159,7 @@ class Leaves:
             try:
                 note.held_by(self.others(said.origin))
             except UnknownKey:
-                raise NoteError("it is signed by none of the log's keys") from None
+                raise NoteError("signed by no key that was given or is in this machine's folder of keys") from None
             self.not_given.checkpoints += 1
             self.not_given.newest = True
         else:
