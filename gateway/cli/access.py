@@ -117,5 +117,5 @@ def list_requests(as_json: Annotated[bool, typer.Option("--json", help="JSON, fo
 def end(request: Annotated[int, typer.Argument(help="Its number, as `list` has it")]) -> None:
     """End a request at once. Its record stays."""
     if on_ledger(lambda connection: connection.fetchval(_END, request)) is None:
-        fail("there is no such request")
+        fail("there is no such request; see: credit-gateway ledger access-request list")
     note("ended")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import asyncpg
 import typer
 
-from gateway.cli.common import database_there, note, reported
+from gateway.cli.common import database_there, note, reported, show_json
 from gateway.connect import platform_connector
 from gateway.counted import counted
 from gateway.errors import SettingsError, StorageError
@@ -23,20 +24,21 @@ app = typer.Typer(
 )
 
 _STATE = """
-select c.source_code, c.rereading, c.moved_at at time zone 'Asia/Shanghai' as moved_at,
+select c.source_code, c.rereading, c.moved_at,
     (select count(*) from core.source_row r where r.source_code = c.source_code) as rows,
     (select count(*) from core.feed_reject j where j.source_code = c.source_code and j.resolved_at is null) as aside
 from core.feed_cursor c order by 1"""
 _ASIDE = """
-select to_char(rejected_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI'), op, natural_key, reason
+select rejected_at, to_char(rejected_at at time zone 'Asia/Shanghai', 'YYYY-MM-DD HH24:MI') as minute,
+    op, natural_key, reason
 from core.feed_reject where resolved_at is null order by id desc limit 20"""
 
 
 @app.command()
-def status() -> None:
+def status(as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False) -> None:
     """How far it was read, and the last twenty changes that were put aside. Never shows contents."""
     with reported(), database_there(load()) as database:
-        asyncio.run(_status(database))
+        asyncio.run(_status(database, as_json))
 
 
 @app.command()
@@ -61,7 +63,7 @@ def reread() -> None:
         note("the feed will be read from its beginning")
 
 
-async def _status(database: Database) -> None:
+async def _status(database: Database, as_json: bool) -> None:
     try:
         connection = await asyncpg.connect(database.migrate_dsn, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
@@ -76,6 +78,17 @@ async def _status(database: Database) -> None:
             "no changes were read yet: `serve` follows them where it has GATEWAY_REGION_PLATFORM__BASE_URL,"
             " unless GATEWAY_REGION_PLATFORM__FOLLOW_CHANGES is false"
         )
+    if as_json:
+        show_json(
+            {
+                "sources": [{**row, "moved_at": shown(row["moved_at"])} for row in rows],
+                "aside": [
+                    {"at": shown(row["rejected_at"]), **{name: row[name] for name in ("op", "natural_key", "reason")}}
+                    for row in aside
+                ],
+            }
+        )
+        return
     for row in rows:
         again = ", being read from its beginning again" if row["rereading"] else ""
         typer.echo(
@@ -83,7 +96,7 @@ async def _status(database: Database) -> None:
             f" last read {shown(row['moved_at'])}{again}"
         )
     for row in aside:
-        typer.echo("  " + "  ".join(row))
+        typer.echo("  " + "  ".join((row["minute"], row["op"], row["natural_key"], row["reason"])))
 
 
 @asynccontextmanager

@@ -21,6 +21,8 @@ from rich.table import Column, Table
 from gateway.auth.keys import KeyStore
 from gateway.errors import ClientError, OperatorError, StorageError, StorageUnavailable
 from gateway.ledger.events import Events
+from gateway.ledger.head import LAST, log_name
+from gateway.ledger.notes import check_name
 from gateway.settings import Settings, load
 from gateway.storage.database import Database, open_database
 from gateway.storage.embedded import kept_in
@@ -111,6 +113,12 @@ def run_with_pool(role: str, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> 
 def events_of(settings: Settings) -> Events:
     """What signs events of the log, with the keys of this machine's folder."""
     return Events(KeyStore(settings.data_dir / "keys"), issuer=settings.issuer, origin=settings.log_origin)
+
+
+async def own_origin(settings: Settings, connection: asyncpg.Connection[asyncpg.Record]) -> str:
+    """The name of our own log: that of its last checkpoint, else what it is going to be. Raises NoteError."""
+    last = await connection.fetchrow(LAST)
+    return check_name(last["note"].partition("\n")[0]) if last else log_name(settings.log_origin, settings.issuer)
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -2,34 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import asyncpg
 import typer
 from joserfc.jwk import ECKey
 
 from gateway.auth.keys import JOBS, KeyStore, SigningKey
 from gateway.auth.tokens import JOB
-from gateway.cli.common import note, reported, show_json, show_table
+from gateway.cli.common import database_there, note, own_origin, reported, show_json, show_table
 from gateway.errors import OperatorError
-from gateway.settings import load
+from gateway.ledger.head import CHECKPOINTS, COSIGNATURES, signer
+from gateway.ledger.notes import NoteError
+from gateway.settings import Settings, load
 from gateway.zone import shown
+
+_PINNED_BY: Final = {
+    CHECKPOINTS: "whoever has pinned the old one (ledger verify | consistency | witness --key)",
+    COSIGNATURES: "every region that has pinned the old one (ledger cosignatures --key)",
+}
 
 app = typer.Typer(help="Rotate and list signing keys.", no_args_is_help=True)
 
 
 @app.command("rotate")
 def rotate(job: Annotated[str, typer.Option(help=f"One of: {', '.join(JOBS)}")] = JOB) -> None:
-    """Make a new key for a job; older public keys stay published. Prints the new key's kid."""
+    """Make a new key for a job; older public keys stay published. Prints the new key's kid.
+
+    For checkpoints and cosignatures it prints the verifier key, too, <name>+<id>+<base64>: give it to whoever has
+    pinned the old one, before their next run. They go on with --key OLD --key NEW.
+    """
     if job not in JOBS:
         raise typer.BadParameter(f"no such job; jobs are {', '.join(JOBS)}")
     with reported():
-        made = KeyStore(load().data_dir / "keys").rotate(job)
+        settings = load()
+        store = KeyStore(settings.data_dir / "keys")
+        made = store.rotate(job)
         note(f"new {made.algorithm} key for {job}; running servers use it from their next signature on")
         typer.echo(made.kid)
+        if job in _PINNED_BY:
+            _tell_verifier(settings, store, job)
+
+
+def _tell_verifier(settings: Settings, store: KeyStore, job: str) -> None:
+    """The verifier key, and who needs it. The key has been changed: what fails here is told and no failure."""
+    note(f"give its verifier key to {_PINNED_BY[job]}, before their next run")
+    try:
+        with database_there(settings) as database:
+            name = asyncio.run(_log_name(settings, database.dsn("log")))
+        typer.echo(str(signer(store, job, name).verifier))
+    except (OperatorError, NoteError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        note(
+            "it is in /log/verifiers, the first of its type, once the gateway runs: the name of the log could not be"
+            f" asked for here ({type(error).__name__})"
+        )
+
+
+async def _log_name(settings: Settings, dsn: str) -> str:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        return await own_origin(settings, connection)
+    finally:
+        await connection.close()
 
 
 @app.command("list")

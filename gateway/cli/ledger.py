@@ -9,26 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import asyncpg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gateway.auth.keys import KeyStore
-from gateway.cli.common import database_there, note, reported, show_json, show_table
+from gateway.cli import verified
+from gateway.cli.common import database_there, fail, note, own_origin, reported, show_json
 from gateway.counted import counted
 from gateway.errors import OperatorError
-from gateway.ledger.findings import KINDS
-from gateway.ledger.head import CHECKPOINTS, LAST, LEAVES, TILES, log_name, text_of, verifiers
+from gateway.ledger.head import CHECKPOINTS, LEAVES, TILES, text_of, verifiers
 from gateway.ledger.merkle import Part, ProofError
 from gateway.ledger.notes import (
+    COSIGNATURE,
+    ED25519,
     MOST_BYTES,
     MOST_SIZE,
     NoteError,
+    UnknownKey,
     Verifier,
     WrongSignature,
     check_name,
@@ -38,11 +38,15 @@ from gateway.ledger.notes import (
 )
 from gateway.ledger.remote import opened
 from gateway.ledger.tiles import WIDTH, TileHashes, tiles_for
-from gateway.ledger.verify import Report, Verification
+from gateway.ledger.verify import Verification
 from gateway.ledger.witness import Forked, Seen, consistent, cosign, keep_cosignatures, seen
 from gateway.settings import Settings, load
 
 DOES_NOT_HOLD = 3
+_WRONG_TYPE: Final = {
+    ED25519: "this key signs checkpoints; give the cosignatures' one, whose base64 begins with B in /log/verifiers",
+    COSIGNATURE: "this key cosigns; give the checkpoints' one, whose base64 begins with A in /log/verifiers",
+}
 
 app = typer.Typer(
     help="""The account and its transparency log (docs/ledger.md).
@@ -57,6 +61,9 @@ app = typer.Typer(
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work: TypeAlias = "Callable[[Connection | None], Awaitable[None]]"
 _SIGNED_AT = "select note from ledger.checkpoint where size = $1 order by at desc limit 1"
+_NEAREST = """select max(size) filter (where size < $1) as before, min(size) filter (where size > $1) as after
+    from ledger.checkpoint"""
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs")]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,7 +74,7 @@ Keys = Annotated[
 
 @app.command()
 def verify(
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs")] = False,
+    as_json: AsJson = False,
     processes: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; by default one a processor")] = None,
     keys: Keys = None,
 ) -> None:
@@ -78,8 +85,11 @@ def verify(
     moment of the database and stops nobody. A million disclosures take some fifty seconds of CPU time.
 
     With --key the checkpoints must be signed by these keys, which you have kept elsewhere, and not only by those in
-    this machine's folder. Whoever has the database and the signing key can make a new history that holds in itself:
-    that is found by `ledger consistency` with a checkpoint that was kept elsewhere.
+    this machine's folder. After keys rotate give the key of each period: where one of the folder has signed that was
+    not given, status is 1, and it says what was not shown.
+
+    Whoever has the database and the signing key can make a new history that holds in itself: that is found by `ledger
+    consistency` with a checkpoint that was kept elsewhere.
     """
     with reported():
         settings = load()
@@ -89,27 +99,45 @@ def verify(
         def known(origin: str) -> Sequence[Verifier]:
             return given or verifiers(store, origin)
 
-        with database_there(settings) as database, _progress() as progress:
-            run = Verification(database.dsn("log"), known, processes=processes, progress=progress)
+        def others(origin: str) -> Sequence[Verifier]:
+            """The log's keys in the folder that were not given; without --key all of the folder are known already."""
+            ours = any(key.name == origin for key in given)
+            return [key for key in verifiers(store, origin) if key not in given] if ours else []
+
+        with database_there(settings) as database, verified.progress() as progress:
+            run = Verification(database.dsn("log"), known, others=others, processes=processes, progress=progress)
             report = asyncio.run(run.run())
     if as_json:
-        show_json(_as_json(report))
+        show_json(verified.as_json(report))
     else:
-        _show(report)
-    raise typer.Exit(DOES_NOT_HOLD if len(report.findings) else 0)
+        verified.show(report)
+    not_shown = verified.not_shown(report)
+    if len(report.findings):
+        if not_shown:
+            note(not_shown)
+        raise typer.Exit(DOES_NOT_HOLD)
+    if not_shown:
+        fail(not_shown)
 
 
 @app.command()
 def consistency(
     old: Annotated[
-        str, typer.Argument(metavar="OLD", help="A checkpoint that was kept: file, size of our own log, or URL")
+        str,
+        typer.Argument(
+            metavar="OLD", help="A checkpoint that was kept: file, URL, or size at which one of our own log was signed"
+        ),
     ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="A later one: file, size of our own log, or URL")],
+    new: Annotated[
+        str,
+        typer.Argument(metavar="NEW", help="A later one: file, URL, or size at which one of our own log was signed"),
+    ],
     log: Annotated[
         str,
         typer.Option("--log", metavar="URL", help="Where the tree is read; by default NEW's URL, else our database"),
     ] = "",
     keys: Keys = None,
+    as_json: AsJson = False,
 ) -> None:
     """Prove that NEW continues OLD: that nothing in between was taken out, changed or put in.
 
@@ -124,9 +152,9 @@ def consistency(
         prefix = log or (new if _is_url(new) else "")
 
         async def work(connection: Connection | None) -> None:
-            await _consistency(settings, connection, (old, new), prefix, given)
+            await _consistency(settings, connection, (old, new), prefix, given, as_json)
 
-        _run(settings, work, database=not prefix or old.isdecimal() or new.isdecimal())
+        _run(settings, work, as_json, database=not prefix or old.isdecimal() or new.isdecimal())
 
 
 @app.command()
@@ -135,6 +163,7 @@ def witness(
     keys: Annotated[
         list[str], typer.Option("--key", metavar="VKEY", help="Its verifier key, which you have from its operator")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Cosign another region's checkpoint, after checking that it continues the last one that we have cosigned.
 
@@ -148,9 +177,9 @@ def witness(
 
         async def work(connection: Connection | None) -> None:
             assert connection is not None
-            await _witness(settings, connection, url, given)
+            await _witness(settings, connection, url, given, as_json)
 
-        _run(settings, work)
+        _run(settings, work, as_json)
 
 
 @app.command()
@@ -161,6 +190,7 @@ def cosignatures(
     keys: Annotated[
         list[str], typer.Option("--key", metavar="VKEY", help="The witness's verifier key, of type cosignature")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Fetch what a witness has cosigned of our log, check it against our own tree, and keep it.
 
@@ -168,22 +198,41 @@ def cosignatures(
     since. A witness that has cosigned another tree than ours is told of (status 3): somebody has shown it a fork.
     """
     with reported():
-        settings, given = load(), [_key(text) for text in keys]
+        settings, given = load(), [_key(text, COSIGNATURE) for text in keys]
 
         async def work(connection: Connection | None) -> None:
             assert connection is not None
-            await _cosignatures(settings, connection, url, given)
+            await _cosignatures(settings, connection, url, given, as_json)
 
-        _run(settings, work)
+        _run(settings, work, as_json)
 
 
 # What they do ---------------------------------------------------------------------------------------------------------
 
 
 async def _consistency(
-    settings: Settings, connection: Connection | None, given: tuple[str, str], prefix: str, keys: Sequence[Verifier]
+    settings: Settings,
+    connection: Connection | None,
+    given: tuple[str, str],
+    prefix: str,
+    keys: Sequence[Verifier],
+    as_json: bool,
 ) -> None:
-    old, new = [await _checkpoint(settings, text, connection, keys) for text in given]
+    names = tuple(f"{name}, {text}" for name, text in zip(("OLD", "NEW"), given, strict=True))
+    read = [await _read(text, connection) for text in given]
+    was, now = (_origin(name, data) for name, data in zip(names, read, strict=True))
+    if was != now:
+        raise OperatorError(f"{names[0]}, is of {was}, and {names[1]}, of {now}: give two checkpoints of one log")
+    store = KeyStore(settings.data_dir / "keys")
+    known = keys or verifiers(store, was, (CHECKPOINTS,))
+    try:
+        old, new = (_seen(name, data, known) for name, data in zip(names, read, strict=True))
+    except UnknownKey as error:
+        if keys:
+            raise
+        raise NoteError(
+            f"{error}. It is a checkpoint of {was}, and without --key the keys of this machine's folder were taken"
+        ) from None
     if prefix:
         async with opened(prefix) as remote:
             await consistent(old, new, remote.proof)
@@ -191,28 +240,42 @@ async def _consistency(
         assert connection is not None
         await consistent(old, new, _Own(connection).proof)
     first, last = sorted((old.checkpoint.size, new.checkpoint.size))
-    typer.echo(f"consistent: the {counted(last, 'entry', 'entries')} of {old.checkpoint.origin} begin with the {first}")
+    if as_json:
+        show_json({"holds": True, "origin": was, "first": first, "last": last})
+    else:
+        typer.echo(f"consistent: the {counted(last, 'entry', 'entries')} of {was} begin with the {first}")
 
 
-async def _witness(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
-    name = await _own_origin(settings, connection)
+async def _witness(
+    settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier], as_json: bool
+) -> None:
+    name = await own_origin(settings, connection)
     async with opened(url) as remote:
         found = _seen(url, await remote.checkpoint(), keys)
         if found.checkpoint.origin == name:
             raise OperatorError(f"{name} is our own log, and a log is no witness of itself: give another region's URL")
         made = await cosign(connection, KeyStore(settings.data_dir / "keys"), name, found, remote.proof)
-    note(f"cosigned {counted(found.checkpoint.size, 'entry', 'entries')} of {found.checkpoint.origin} as {name}")
-    typer.echo(str(made), nl=False)
+    origin, size = found.checkpoint.origin, found.checkpoint.size
+    note(f"cosigned {counted(size, 'entry', 'entries')} of {origin} as {name}")
+    if as_json:
+        show_json({"holds": True, "origin": origin, "size": size, "cosigned_by": name, "note": str(made)})
+    else:
+        typer.echo(str(made), nl=False)
 
 
-async def _cosignatures(settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier]) -> None:
-    origin = await _own_origin(settings, connection)
+async def _cosignatures(
+    settings: Settings, connection: Connection, url: str, keys: Sequence[Verifier], as_json: bool
+) -> None:
+    origin = await own_origin(settings, connection)
     async with opened(url) as remote:
-        data = await remote.note(f"witness/{sha256(origin.encode()).hexdigest()}/checkpoint")
-    try:
+        data = await remote.cosigned(origin)
+    if (found := _origin(url, data)) != origin:
+        raise OperatorError(f"{url}: what is cosigned there is of {found}, and our own log is {origin}")
+    with _about(url):
         checkpoint, names = await keep_cosignatures(connection, KeyStore(settings.data_dir / "keys"), data, keys)
-    except WrongSignature as error:
-        raise WrongSignature(f"{url}: {error}") from None
+    if as_json:
+        show_json({"holds": True, "origin": checkpoint.origin, "size": checkpoint.size, "cosigned_by": names})
+        return
     entries = counted(checkpoint.size, "entry of our log was", "entries of our log were")
     typer.echo(f"{entries} cosigned by {', '.join(names)}")
 
@@ -236,34 +299,44 @@ class _Own:
         return TileHashes(size, rows).proof(parts)
 
 
-async def _checkpoint(settings: Settings, text: str, connection: Connection | None, keys: Sequence[Verifier]) -> Seen:
-    """The checkpoint that an argument names, with its signature verified."""
+async def _read(text: str, connection: Connection | None) -> bytes:
+    """The checkpoint that an argument names: nothing of it has been verified."""
     if text.isdecimal():
         assert connection is not None
-        size = int(text)
-        rows = await connection.fetch(_SIGNED_AT, min(size, MOST_SIZE))
+        size = min(int(text), MOST_SIZE)
+        rows = await connection.fetch(_SIGNED_AT, size)
         if not rows:
-            raise OperatorError(
-                f"no checkpoint was signed at a size of {text}; take one of ledger.checkpoint, or a file"
-            )
-        data = text_of(rows[0]["note"]).encode()
-    elif _is_url(text):
+            found = await connection.fetchrow(_NEAREST, size)
+            nearest = " and ".join(str(one) for one in found or () if one is not None)
+            there = f"the nearest at which one was: {nearest}" if nearest else "none was signed yet"
+            raise OperatorError(f"no checkpoint was signed at a size of {text}; {there}")
+        return text_of(rows[0]["note"]).encode()
+    if _is_url(text):
         async with opened(text) as remote:
-            data = await remote.checkpoint()
-    else:
-        data = _file(Path(text))
-    if not keys:
-        origin = check_name(checkpoint_of(read_note(data).text).origin)
-        keys = verifiers(KeyStore(settings.data_dir / "keys"), origin, (CHECKPOINTS,))
-    return _seen(text, data, keys)
+            return await remote.checkpoint()
+    return _file(Path(text))
+
+
+def _origin(where: str, data: bytes) -> str:
+    with _about(where):
+        return check_name(checkpoint_of(read_note(data).text).origin)
 
 
 def _seen(where: str, data: bytes, keys: Sequence[Verifier]) -> Seen:
-    """The checkpoint, if it is signed. Raises NoteError, and WrongSignature that says of which checkpoint it is."""
-    try:
+    """The checkpoint, if it is signed. Raises NoteError that says of which checkpoint it is."""
+    with _about(where):
         return seen(data, keys)
+
+
+@contextmanager
+def _about(where: str) -> Iterator[None]:
+    """What is wrong with a note, said with which one it is."""
+    try:
+        yield
     except WrongSignature as error:
         raise WrongSignature(f"{where}: {error}: what is there was changed, or was never signed") from None
+    except NoteError as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 def _file(path: Path) -> bytes:
@@ -276,12 +349,6 @@ def _file(path: Path) -> bytes:
 
 def _is_url(text: str) -> bool:
     return text.startswith(("https://", "http://"))
-
-
-async def _own_origin(settings: Settings, connection: Connection) -> str:
-    """The name of our own log: that of its last checkpoint, else what it is going to be."""
-    last = await connection.fetchrow(LAST)
-    return str(last["note"]).partition("\n")[0] if last else log_name(settings.log_origin, settings.issuer)
 
 
 async def _with_connection(dsn: str, work: Work) -> None:
@@ -297,7 +364,7 @@ async def _with_connection(dsn: str, work: Work) -> None:
         await connection.close()
 
 
-def _run(settings: Settings, work: Work, *, database: bool = True) -> None:
+def _run(settings: Settings, work: Work, as_json: bool, *, database: bool = True) -> None:
     """Run it, with a connection of the role `log` where the database is wanted. What does not hold, a wrong signature
     of a known key included, is told with its evidence, and status 3; what can't be read or is of unknown keys is 1."""
     try:
@@ -306,83 +373,25 @@ def _run(settings: Settings, work: Work, *, database: bool = True) -> None:
                 asyncio.run(_with_connection(there.dsn("log"), work))
         else:
             asyncio.run(_with_connection("", work))
-    except Forked as error:
+    except (Forked, WrongSignature) as error:
+        evidence: Sequence[str] = error.evidence if isinstance(error, Forked) else ()
         note(f"does not hold: {error}")
-        for evidence in error.evidence:
-            typer.echo(evidence)
-        raise typer.Exit(DOES_NOT_HOLD) from None
-    except WrongSignature as error:
-        note(f"does not hold: {error}")
+        if as_json:
+            show_json({"holds": False, "what": str(error), "evidence": [*evidence]})
+        else:
+            for one in evidence:
+                typer.echo(one)
         raise typer.Exit(DOES_NOT_HOLD) from None
     except (NoteError, ProofError) as error:
         raise OperatorError(str(error)) from None
 
 
-def _key(text: str) -> Verifier:
+def _key(text: str, kind: int = ED25519) -> Verifier:
+    """A verifier key of that kind: both of a region have one name."""
     try:
-        return verifier(text)
+        found = verifier(text)
     except NoteError as error:
         raise typer.BadParameter(str(error), param_hint="--key") from None
-
-
-# What is shown --------------------------------------------------------------------------------------------------------
-
-
-class _Shown:
-    """Progress of several things at once."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=of)
-        self._progress.update(self._tasks[what], completed=done, total=of)
-
-
-@contextmanager
-def _progress() -> Iterator[_Shown]:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield _Shown(progress)
-
-
-def _as_json(report: Report) -> dict[str, Any]:
-    counts = {name: getattr(report, name) for name in _COUNTS}
-    found = [{"kind": one.kind, "where": one.where, "what": one.what} for one in report.findings.told]
-    return {"holds": not found, **counts, "counts": dict(report.findings.counts), "findings": found}
-
-
-_COUNTS = {
-    "disclosures": "disclosures, of which each is what its entry in the log commits to",
-    "pending": "of them not in the log yet",
-    "entries": "entries in the log",
-    "unsigned": "of them under no checkpoint yet",
-    "checkpoints": "signed checkpoints, whose roots follow from the entries",
-    "subject_entries": "entries that subjects are shown, numbered without gaps",
-    "unnumbered": "entries of the log whose subjects are not shown them yet",
-    "events": "events of the log, erasures and the like",
-    "unsigned_events": "of them from before events were signed",
-    "tombstones": "erased places, each with its event",
-    "let_go": "disclosures of months that are no longer kept, with their events",
-}
-
-
-def _show(report: Report) -> None:
-    """The counts, and then what does not hold: where, and what."""
-    show_table(("count", "of"), [(f"{getattr(report, name):,}", what) for name, what in _COUNTS.items()])
-    findings = report.findings
-    if not len(findings):
-        typer.echo("holds: everything is as it was signed")
-        return
-    show_table(("kind", "where", "what"), [(one.kind, one.where, one.what) for one in findings.told])
-    for kind, count in sorted(findings.counts.items()):
-        typer.echo(f"{kind}: {count}, {KINDS[kind]}")
-    typer.echo("does not hold: keep this database and its backups as they are, and compare them (docs/ledger.md)")
+    if found.kind != kind:
+        raise typer.BadParameter(_WRONG_TYPE[found.kind], param_hint="--key")
+    return found

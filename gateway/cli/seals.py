@@ -114,7 +114,7 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
     try:
         identity = uuid.UUID(which)
     except ValueError:
-        fail("a seal is named by its id, a UUID")
+        fail("a seal is named by its id, a UUID; see: credit-gateway ledger seals")
 
     async def work(connection: Connection) -> int:
         async with connection.transaction():
@@ -125,7 +125,7 @@ def unseal(which: Annotated[str, typer.Argument(metavar="SEAL", help="Its id, as
 
     given = on_ledger(work)
     if given < 0:
-        fail("there is no such seal, or it has ended")
+        fail("there is no such seal, or it has ended; see: credit-gateway ledger seals")
     note(f"ended; {counted(given, 'disclosure is', 'disclosures are')} told to whom it concerns")
 
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import asyncpg
 
+from gateway.counted import counted
 from gateway.ledger.findings import Findings
 from gateway.ledger.merkle import Frontier
-from gateway.ledger.notes import NoteError, Verifier, checkpoint_of, read_note
+from gateway.ledger.notes import Checkpoint, Note, NoteError, UnknownKey, Verifier, checkpoint_of, read_note
 from gateway.ledger.tiles import HEIGHT, Edge
 
 _BATCH: Final = 2_000
@@ -25,19 +26,37 @@ _COSIGNED: Final = "select size, name, root from ledger.cosignature order by siz
 _TILES: Final = "select level, n, hash from ledger.tile"
 
 
+@dataclass(slots=True)
+class NotGiven:
+    """What is signed by keys of this log that were not among those given: of this nothing is shown."""
+
+    checkpoints: int = 0
+    newest: bool = False  # whether the newest checkpoint is one of these
+    events: int = 0
+    vouched: int = 0  # entries under the last checkpoint that a key given has signed
+
+    def __bool__(self) -> bool:
+        return bool(self.checkpoints or self.events)
+
+
 @dataclass
 class Leaves:
-    """One walk over the log."""
+    """One walk over the log. `others`: its keys that were not given. What they have signed is no finding as long as a
+    key given has signed a checkpoint, too: then keys were changed, and whose the others are is not for this machine to
+    say. Where none has, nothing shows that it is the log whose key was kept."""
 
     connection: asyncpg.Connection[asyncpg.Record]
     keys: Callable[[str], Sequence[Verifier]]
     findings: Findings
+    others: Callable[[str], Sequence[Verifier]] = lambda origin: ()
+    not_given: NotGiven = field(default_factory=NotGiven)
     size: int = 0
     checkpoints: int = 0
     signed: int = 0  # entries under the last checkpoint that holds
     origin: str = ""
     _held: int = 0  # size of the last checkpoint whose root the leaves give
     _broken: int = 0  # checkpoints whose root they don't give
+    _given: bool = False  # whether a key given has signed one
     _tiles: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     _missing: list[tuple[int, int]] = field(default_factory=list)
@@ -71,6 +90,12 @@ class Leaves:
             self.size += len(found)
             progress(self.size)
         await self._ahead(signed, cosigned)
+        if self.not_given.checkpoints and not self._given:
+            self.findings.add(
+                "CHECKPOINT_SIGNATURE",
+                counted(self.not_given.checkpoints, "checkpoint"),
+                "signed by keys of this machine's folder, none by a key that was given: whose log it is was not shown",
+            )
         for level, number in self._missing:
             # One that is full and under no checkpoint yet has no root: nobody has published it.
             if (number + 1) << HEIGHT * (level + 1) <= self.signed:
@@ -121,10 +146,26 @@ class Leaves:
                 raise NoteError("it is of another log")
             if (said.size, said.root) != (row["size"], row["root"]):
                 raise NoteError("its note says something else")
-            note.held_by(self.keys(said.origin))
+            self._signed(note, said)
             self.origin = said.origin
         except NoteError as error:
             self.findings.add("CHECKPOINT_SIGNATURE", where, str(error))
+
+    def _signed(self, note: Note, said: Checkpoint) -> None:
+        """Raises NoteError where it is signed by no key of the log, or a key of these has not signed it."""
+        try:
+            note.held_by(self.keys(said.origin))
+        except UnknownKey:
+            try:
+                note.held_by(self.others(said.origin))
+            except UnknownKey:
+                raise NoteError("signed by no key that was given or is in this machine's folder of keys") from None
+            self.not_given.checkpoints += 1
+            self.not_given.newest = True
+        else:
+            self._given = True
+            self.not_given.newest = False
+            self.not_given.vouched = max(self.not_given.vouched, said.size)
 
     async def _ahead(self, signed: _Ahead, cosigned: _Ahead) -> None:
         """What was signed beyond the entries that there are."""

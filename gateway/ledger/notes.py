@@ -33,6 +33,10 @@ class NoteError(ValueError):
     """A note, a checkpoint or a key that can't be read, or does not hold. The text is ours and repeats no input."""
 
 
+class UnknownKey(NoteError):
+    """A note has no signature of a key that is known, and so says nothing of whose it is."""
+
+
 class WrongSignature(NoteError):
     """A note has a signature that names a known key, and which that key has not made of this text."""
 
@@ -159,7 +163,7 @@ class Note:
 
     def held_by(self, keys: Iterable[Verifier]) -> list[Signature]:
         """The signatures of these keys, all verified. Raises WrongSignature where one of theirs does not hold, and
-        NoteError where none is there; others are passed over, as the standard wants it."""
+        UnknownKey where none is there; others are passed over, as the standard wants it."""
         found = []
         for key in keys:
             for signature in self.signatures:
@@ -168,7 +172,7 @@ class Note:
                         raise WrongSignature("a signature of a known key does not hold")
                     found.append(signature)
         if not found:
-            raise NoteError(
+            raise UnknownKey(
                 "no signature of a known key; keys are changed: /log/verifiers there has all, newest first. Have the"
                 " new one confirmed by the operator, and give each with --key VKEY"
             )

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from gateway.auth.keys import KeyStore
 from gateway.ledger.head import (
     CHECKPOINTS,
+    COSIGNATURES,
     LAST,
     LEAVES,
     Fetch,
@@ -111,6 +112,7 @@ class Publisher:
         kid = self._keys.current(CHECKPOINTS).kid
         if self._signer is None or self._signer[0] != kid or self._signer[1].name != name:
             self._signer = kid, signer(self._keys, CHECKPOINTS, name)
+            self._keys.current(COSIGNATURES)  # made with it: other regions pin it before we have cosigned anything
         return self._signer[1]
 
     async def _extend(self, connection: asyncpg.Connection[asyncpg.Record], edge: Edge, size: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -44,7 +45,19 @@ class RemoteLog:
         """A note below the prefix."""
         found = await self._get(path, MOST_BYTES)
         if found is None:
-            raise RemoteError(f"there is nothing at {self._url}/{path}")
+            hint = "" if self._url.endswith("/log") else "; the URL of a gateway's log ends in /log"
+            raise RemoteError(f"there is nothing at {self._url}/{path}{hint}")
+        return found
+
+    async def cosigned(self, origin: str) -> bytes:
+        """The last checkpoint of the log of that origin that this one's region has cosigned."""
+        found = await self._get(f"witness/{sha256(origin.encode()).hexdigest()}/checkpoint", MOST_BYTES)
+        if found is None:
+            await self.checkpoint()  # raises where there is no log at all
+            raise RemoteError(
+                f"{self._url}: this witness has not cosigned our log, {origin}, yet; its operator does it with:"
+                " credit-gateway ledger witness <URL of our log> --key <our verifier key>"
+            )
         return found
 
     async def proof(self, parts: Sequence[Part], size: int) -> list[bytes]:

@@ -26,8 +26,9 @@ from uuid import UUID
 import asyncpg
 
 from gateway.errors import OperatorError
+from gateway.ledger.events import Keys, signed
 from gateway.ledger.findings import MOST, Findings
-from gateway.ledger.follow import Leaves
+from gateway.ledger.follow import Leaves, NotGiven
 from gateway.ledger.judged import Covering, columns, covered, erased, judge, seals
 from gateway.ledger.judged import let_go as let_go_by
 from gateway.ledger.notes import Verifier
@@ -103,6 +104,7 @@ class Report:
     tombstones: int = 0
     let_go: int = 0  # disclosures of months that are no longer kept
     findings: Findings = field(default_factory=Findings)
+    not_given: NotGiven = field(default_factory=NotGiven)
 
 
 @dataclass(slots=True)
@@ -120,18 +122,21 @@ class _Known:
 
 
 class Verification:
-    """One run. `keys`: the verifier keys of the log under an origin. `processes`: beside this one."""
+    """One run. `keys`: the verifier keys of the log under an origin; `others`: those of its keys that were not given,
+    and whose signatures are counted as such (Report.not_given). `processes`: beside this one."""
 
     def __init__(
         self,
         dsn: str,
-        keys: Callable[[str], Sequence[Verifier]],
+        keys: Keys,
         *,
+        others: Keys = lambda origin: (),
         processes: int | None = None,
         progress: Progress = lambda what, done, of: None,
     ) -> None:
         self._dsn = dsn
         self._keys = keys
+        self._others = others
         self._processes = processes or min(8, os.cpu_count() or 1)
         self._progress = progress
         self._report = Report()
@@ -181,9 +186,12 @@ class Verification:
         if state is None:
             raise OperatorError("there is no log in this database; run: credit-gateway migrate")
         events = await connection.fetch(EVENTS)
-        judged = judge(events, self._keys, self._report.findings)
+        judged = judge(events, self._any_key, self._report.findings)
         self._report.events = len(judged)
         self._report.unsigned_events = sum(event.row["signature"] is None for event in judged)
+        self._report.not_given.events = sum(
+            event.right and event.row["signature"] is not None and not signed(event.row, self._keys) for event in judged
+        )
         let_go = [*let_go_by(judged)]
         gone = Gone(tuple(window for _, window in let_go))
         in_force, ended = seals(judged, await connection.fetch(SEALS), self._report.findings)
@@ -194,6 +202,9 @@ class Verification:
             self._report.findings.add("SUBJECT_ENTRIES", f"ledger.log_state, fanned {state['fanned']}", what)
         told = tuple(count for count, _ in let_go)
         return _Known(state["size"], state["fanned"], state["taken"], erased(judged), gone, told, held, ended)
+
+    def _any_key(self, origin: str) -> Sequence[Verifier]:
+        return [*self._keys(origin), *self._others(origin)]
 
     # Rows, by several processes ---------------------------------------------------------------------------------------
 
@@ -240,7 +251,7 @@ class Verification:
 
     async def _in_order(self, connection: asyncpg.Connection[asyncpg.Record], known: _Known) -> None:
         report = self._report
-        leaves = Leaves(connection, self._keys, report.findings)
+        leaves = Leaves(connection, self._keys, report.findings, self._others, report.not_given)
         await leaves.run(lambda index: self._progress("entries", index, known.size))
         report.entries, report.checkpoints = leaves.size, leaves.checkpoints
         report.unsigned = max(0, leaves.size - leaves.signed)

@@ -64,9 +64,10 @@ def seen(data: bytes, keys: Sequence[Verifier]) -> Seen:
     checkpoint = checkpoint_of(note.text)
     own = [key for key in keys if key.kind == ED25519 and key.name == checkpoint.origin]
     if not own:
+        others = ", ".join(sorted({key.name for key in keys})) or "none"
         raise NoteError(
-            "the checkpoint is of a log whose verifier key was not given; /log/verifiers there has it: have it"
-            " confirmed by its operator, and give --key VKEY"
+            f"it is a checkpoint of {check_name(checkpoint.origin)}, and the verifier keys given are of {others};"
+            " /log/verifiers there has its key: have it confirmed by its operator, and give it with --key VKEY"
         )
     note.held_by(own)
     return Seen(checkpoint, note)
@@ -139,6 +140,12 @@ async def keep_cosignatures(
             " database share the folder of keys"
         ) from None
     own = [key for key in witnesses if key.kind == COSIGNATURE]
+    there = {line.name for line in note.signatures} - {checkpoint.origin}
+    if not there & {key.name for key in own}:
+        others = ", ".join(sorted({key.name for key in own})) or "none"
+        raise NoteError(
+            f"it is cosigned by {', '.join(sorted(there)) or 'nobody'}, and the verifier keys given are of {others}"
+        )
     lines = note.held_by(own)
     if any(cosigned_at(line) > time.time() + AHEAD for line in lines):
         raise NoteError("a cosignature is of the future")

@@ -257,6 +257,8 @@ async def test_requests_are_recorded_by_command(people: People, monkeypatch: pyt
     listed = json.loads((await asyncio.to_thread(run, "list", "--json")).stdout)
     assert (listed[-1]["subject"], listed[-1]["case_number"], listed[-1]["ended_at"]) == (other, "by-hand", None)
     assert (await asyncio.to_thread(run, "end", number)).exit_code == 0
+    nobodys = await asyncio.to_thread(run, "end", str(int(number) + 1))
+    assert (nobodys.exit_code, "credit-gateway ledger access-request list" in nobodys.stderr) == (1, True)
     assert (await stack.ask(ALL, None, token=token)).code == "FORBIDDEN"
     for wrong in (["91652700MA00000001"], ["Sxyz"], [stack.organ[:-1]]):
         assert (await asyncio.to_thread(run, "add", *wrong, *given, "--until", tomorrow)).exit_code == 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 from e2e_stack import Account, Gateway, make_client, serving, valid
 from typer.testing import CliRunner
@@ -130,6 +133,13 @@ async def test_the_command_reads_on_and_tells(known: None, platform: Running[Any
     )
     told = (await run("status")).stdout
     assert told.startswith("REGION_PLATFORM: 1 row known, 0 put aside, last read ")
+    told = json.loads((await run("status", "--json")).stdout)
+    (source,) = told["sources"]
+    read_at = dt.datetime.fromisoformat(source.pop("moved_at"))
+    assert source == {"source_code": "REGION_PLATFORM", "rows": 1, "aside": 0, "rereading": False}
+    assert read_at.utcoffset() == dt.timedelta(hours=8)
+    assert abs(dt.datetime.now(dt.UTC) - read_at) < dt.timedelta(minutes=5)
+    assert told["aside"] == []
     assert (await run("reread")).exit_code == 0
     assert "being read from its beginning again" in (await run("status")).stdout
     assert (await run("read")).stdout.startswith("1 page: 0 new, 0 changed, 1 the same")
@@ -137,6 +147,22 @@ async def test_the_command_reads_on_and_tells(known: None, platform: Running[Any
     failed = await run("read")
     assert (failed.exit_code, failed.stdout.splitlines()[0][:8]) == (1, "0 pages:")
     assert "UNREACHABLE" in failed.stderr
+
+
+async def test_what_was_put_aside_is_told(known: None, database: Database) -> None:
+    owner = await asyncpg.connect(database.migrate_dsn)
+    try:
+        await owner.execute(
+            "insert into core.feed_reject (source_code, cursor, place, natural_key, op, reason, rejected_at)"
+            " values ('REGION_PLATFORM', '', 1, 'key', 'UPSERT', 'no code', '2026-03-01T20:00:00Z')"
+        )
+        told = json.loads((await run("status", "--json")).stdout)
+        at = "2026-03-02T04:00:00+08:00"
+        assert told["aside"] == [{"at": at, "op": "UPSERT", "natural_key": "key", "reason": "no code"}]
+        assert "  2026-03-02 04:00  UPSERT  key  no code\n" in (await run("status")).stdout
+    finally:
+        await owner.execute("delete from core.feed_reject where natural_key = 'key'")
+        await owner.close()
 
 
 @pytest.fixture

@@ -361,7 +361,9 @@ async def test_seals_are_made_by_command(
     assert listed[-1]["until"] == "2999-01-01T08:00:00+08:00"
     assert (await run("unseal", identity)).exit_code == 0
     assert await sealed_leaves(stack) == 0
-    assert (await run("unseal", identity)).exit_code == 1
+    for nothing in (identity, "7"):
+        refused = await run("unseal", nothing)
+        assert (refused.exit_code, "see: credit-gateway ledger seals" in refused.stderr) == (1, True)
     numbered = await stack.owner.fetchval("select disclosure_id::text from ledger.subject_entry limit 1")
     for wrong in (["--disclosure", numbered], ["--disclosure", str(uuid.uuid4())], ["--disclosure", "x"],
                   ["--client", "nobody"], ["--matter", "GRUNT"]):  # fmt: skip

@@ -17,7 +17,7 @@ from gateway.auth.keys import KeyStore
 from gateway.errors import OperatorError
 from gateway.ledger.head import CHECKPOINTS, origin_of, signer, verifiers
 from gateway.ledger.merkle import EMPTY, root_of, whole
-from gateway.ledger.notes import Checkpoint, NoteError, checkpoint_of, read_note
+from gateway.ledger.notes import COSIGNATURE, ED25519, Checkpoint, NoteError, checkpoint_of, read_note, verifier
 from gateway.ledger.published import Published
 from gateway.ledger.tiles import Tile, split, unbundle
 
@@ -30,6 +30,15 @@ async def test_an_empty_log_has_a_checkpoint(log: TestLog, published: Published)
     found = checkpoint_of(note.text)
     assert (found.origin, found.size, found.root) == (ORIGIN, 0, EMPTY)
     note.held_by(verifiers(log.keys, ORIGIN))
+
+
+async def test_both_verifier_keys_are_there_from_the_first_checkpoint_on(log: TestLog, published: Published) -> None:
+    """Another region pins the key by which we cosign before we have cosigned anything."""
+    assert await log.publish()
+    lines = (await published.verifiers() or b"").decode().splitlines()
+    assert [verifier(line).kind for line in lines] == [ED25519, COSIGNATURE]
+    # As docs/ledger.md has it, one sees of a key which it is.
+    assert [line.split("+", 2)[2][0] for line in lines] == ["A", "B"]
 
 
 async def test_it_grows_as_the_leaves_do(log: TestLog) -> None:
