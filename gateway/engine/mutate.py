@@ -40,6 +40,7 @@ from gateway.engine.selection import collect
 from gateway.engine.sql import disclosed
 from gateway.engine.values import Places, resolved
 from gateway.errors import BadUserInput, ClientError, QueryTooCostly, Refused, StorageUnavailable
+from gateway.storage.identifiers import organisation_uuid
 from gateway.storage.lane import Ask
 from gateway.storage.persons import masked_identity
 from gateway.storage.writes import WRITES
@@ -219,6 +220,11 @@ def _values(steps: tuple[Step, ...], variables: Mapping[str, Any], principal: Pr
     return made
 
 
+def _concerned(written: Mapping[str, Any]) -> str:
+    """The id of the subject of a change."""
+    return str(written["written:subject"] or organisation_uuid(written["written:uscc"]))
+
+
 def _at(step: Step, error: ClientError) -> ClientError:
     error.locations = error.locations or step.places
     return error
@@ -269,8 +275,8 @@ class _Run:
                 written, revealed = await self._revealed(step, step.change, written, numbers)
             part, ids, snapshot = await self._read(ask, step.payload, written)
             parts.append(part)
-            if revealed:  # shown, whatever is selected
-                ids = ",".join(dict.fromkeys(found for found in (*ids.split(","), revealed[0]["subject"]) if found))
+            # Whom it concerns, whatever is selected.
+            ids = ",".join(dict.fromkeys(found for found in (*ids.split(","), _concerned(written)) if found))
             shown.append((ids, snapshot))
             told.append(revealed)
         self._check_shown(shown)

@@ -49,11 +49,11 @@ class Pages(Fields):
         more = ("hasPreviousPage" if page.backward else "hasNextPage") in infos
         place = "" if page.sealed is None else self._opened(field, page.sealed, row)
         more = more or bool(place and "endCursor" in infos)
+        if rows.about is not None and self._mode == "shown":
+            self._tell_all(rows.about, row)
         if not edges and not more and not infos & {"startCursor", "endCursor"}:
             self._check_scope(rows, row)  # whatever of it is skipped, it was asked for
             return self._connection_text(field, alias, edges, row)  # counts alone read no page
-        if rows.about is not None and self._mode == "shown":
-            self._tell_all(rows.about, row)
         found, total = "", None
         counts = any(isinstance(item, p.TotalCount | p.TotalIsExact) for item in field.items)
         if rows.search is not None:
@@ -326,9 +326,30 @@ class Pages(Fields):
             columns = ", ".join([f"{made.number} as n", *self._counted(made, row, alias)])
             row.joins.append(f"left join lateral ({made.parts} select {columns}) {alias} on true")
             return f"{alias}.n"
+        if self._mode == "shown" and rows.relation == "record" and not rows.match:
+            return self._total_of_all(rows, row)
+        return f"({self._count(rows, row)})"
+
+    def _count(self, rows: Rows, row: Row) -> str:
+        own = Row(self._alias("t"), rows.relation)
+        return f"select count(*) from {self._schema}.{rows.relation} {own.alias}{self._where(rows, own, row)}"
+
+    def _total_of_all(self, rows: Rows, row: Row) -> str:
+        """The number of records, whosever they are. A filter may leave one: that it is there is shown of its subject,
+        as the total of a search is of those of a name. So the first are read; where there are more they are counted."""
+        first, alias = self._alias("f"), self._alias("c")
         own = Row(self._alias("t"), rows.relation)
         where = self._where(rows, own, row)
-        return f"(select count(*) from {self._schema}.{rows.relation} {own.alias}{where})"
+        subject, view = own.column("subject_id"), f"{self._schema}.{rows.relation}"
+        found = f"select {subject} as subject_id from {view} {own.alias}{where} limit {NAMED + 1}"
+        few = f"{first}.n <= {NAMED}"
+        row.joins.append(
+            f"left join lateral (select case when {few} then {first}.n else ({self._count(rows, row)}) end as n,"
+            f" case when {few} then ({self._ids(f'select unnest({first}.s) as subject_id')}) end as counted"
+            f" from (select count(*) as n, array_agg(r.subject_id) as s from ({found}) r) {first}) {alias} on true"
+        )
+        self._tell(row, f"{alias}.counted")
+        return f"{alias}.n"
 
     def _counted(self, total: Total, row: Row, alias: str, beyond: str = "0") -> list[str]:
         """The column of a total that tells whom it counted, for the account: how many bear a name is what is shown of
@@ -336,12 +357,16 @@ class Pages(Fields):
         if self._mode != "shown":
             return []
         self._tell(row, f"{alias}.counted")
-        ids = (
-            f"select string_agg(s.external_id::text, ',') from (select distinct c.subject_id from ({total.subjects}) c)"
+        ids = self._ids(total.subjects)
+        return [f"case when {total.number} > {beyond} and {total.number} <= {NAMED} then ({ids}) end as counted"]
+
+    def _ids(self, subjects: str) -> str:
+        """A statement with the ids of subjects, each once, out of one with their keys."""
+        return (
+            f"select string_agg(s.external_id::text, ',') from (select distinct c.subject_id from ({subjects}) c)"
             f" c cross join lateral (select v.external_id from {self._schema}.subject v where v.id = c.subject_id"
             " limit 1) s"
         )
-        return [f"case when {total.number} > {beyond} and {total.number} <= {NAMED} then ({ids}) end as counted"]
 
     def _tell_all(self, keys: SubjectKeys, row: Row) -> None:
         """Whoever was asked for by code is told: that there is nothing of them is an answer about them, too."""

@@ -15,6 +15,7 @@ from gateway.engine.changes import Change, Own, Refusal, written
 from gateway.engine.values import Arguments, Constant, Value
 from gateway.errors import BadUserInput, ClientError, Forbidden
 from gateway.resolvers import paging
+from gateway.resolvers.subjects import key_of
 from gateway.storage.identifiers import id_of, mask_identity_numbers
 from gateway.storage.writes import MOST_YEARS
 
@@ -29,6 +30,7 @@ def listed(arguments: Arguments) -> Rows:
     return Rows(
         "consent",
         where=() if subject is None else (Condition("uscc", "=", (subject,)),),
+        about=None if subject is None else key_of(subject),
         order="recorded_desc",
         page=paging.page(arguments, "c", "recorded_on", descending=True),
     )

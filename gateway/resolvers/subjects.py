@@ -41,9 +41,7 @@ def by_uscc(arguments: Arguments) -> Rows:
     """Query.subject: one code."""
     uscc = arguments.value("uscc")
     assert uscc is not None
-    return Rows(
-        "subject", keys=SubjectKeys(uscc, uscc.typed("text", _code), uscc.typed("text", organisation_hash), many=False)
-    )
+    return Rows("subject", keys=key_of(uscc))
 
 
 def by_usccs(arguments: Arguments) -> Rows:
@@ -51,6 +49,11 @@ def by_usccs(arguments: Arguments) -> Rows:
     usccs = arguments.value("usccs")
     assert usccs is not None
     return Rows("subject", keys=keys_of(usccs))
+
+
+def key_of(uscc: Value) -> SubjectKeys:
+    """One code."""
+    return SubjectKeys(uscc, uscc.typed("text", _code), uscc.typed("text", organisation_hash), many=False)
 
 
 def keys_of(usccs: Value) -> SubjectKeys:

@@ -2,7 +2,8 @@
 
 In: the accesses. Out: CREATE FUNCTION, applied with the views; and for the engine each function's parameters. Who asks
 is read from gateway.scope alone, never from a parameter: organisation, client, matter, case, own subject, narrowing. A
-function checks, writes, and returns JSON text: what the payload needs, or {"refused": …} with nothing written.
+function checks, writes, and returns JSON text: what the payload needs and whom it concerns (`subject`, null where
+nobody of that code, `uscc`, is on record), or {"refused": …} with nothing written.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def _record_consent(_: Access) -> str:
         from asked where asked.refused is null
         returning external_id, node_id
     )
-    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id)::text from made),
+    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id,
+            'uscc', {given}subject_uscc, 'subject', {subject.replace("n.id", "n.external_id")})::text from made),
         (select json_build_object('refused', asked.refused)::text from asked));
 """
 
@@ -72,7 +74,7 @@ def _revoke_consent(access: Access) -> str:
     party = "SUBJECT" if access is SELF else "GRANTEE"
     return f"""\
     with own as (
-        select c.id, c.external_id from {base(CONSENT, access)}
+        select c.id, c.external_id, c.subject_uscc from {base(CONSENT, access)}
         where c.external_id = {given}consent
             and {own}
     ), made as (
@@ -80,7 +82,9 @@ def _revoke_consent(access: Access) -> str:
         select own.id, '{party}', {_CLIENT}, {SCOPE_USCC}, {_CASE}, {given}reason from own
         on conflict do nothing
     )
-    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{{"refused":"CONSENT"}}');
+    select coalesce((select json_build_object('consent', own.external_id, 'uscc', own.subject_uscc, 'subject',
+            (select n.external_id from core.subject n where n.uscc = own.subject_uscc))::text from own),
+        '{{"refused":"CONSENT"}}');
 """
 
 

@@ -90,6 +90,34 @@ async def test_a_subject_that_is_not_on_record_can_consent_too(engine: Engine, w
     assert found["recordConsent"]["consent"]["subject"] is None
 
 
+async def test_whom_a_change_concerns_is_told_whatever_is_selected(
+    engine: Engine, world: World, owner: Connection
+) -> None:
+    """So is whom consents were asked about, by code, whether there are any or none."""
+    told = "select subject_ids from ledger.disclosure where case_number = $1 order by at desc limit 1"
+
+    async def names(case: str, query: str, variables: dict[str, Any]) -> list[Any]:
+        found = await ask(engine, replace(world.principal("restricted"), case_number=case), query, variables)
+        assert isinstance(found, dict), found
+        return [found, {*await owner.fetchval(told, case)}]
+
+    for code in (SHOP, STRANGER):
+        whom = {small_world.organisation_uuid(code)}
+        count = "query C($u: Uscc!) { viewer { consents(uscc: $u) { totalCount } } }"
+        before, shown = await names(f"count {code}", count, {"u": code})
+        assert shown == whom
+        recorded, shown = await names(f"record {code}", RECORD, {"input": given(uscc=code)})
+        assert shown == whom
+        revoke = "mutation R($id: ID!) { revokeConsent(input: {consentId: $id}) { __typename } }"
+        _, shown = await names(f"revoke {code}", revoke, {"id": recorded["recordConsent"]["consentId"]})
+        assert shown == whom
+        after, _ = await names(f"again {code}", count, {"u": code})
+        assert [one["viewer"]["consents"]["totalCount"] for one in (after, before)] == [
+            before["viewer"]["consents"]["totalCount"] + 1,
+            before["viewer"]["consents"]["totalCount"],
+        ]
+
+
 async def test_the_two_sides_see_it_and_nobody_else(engine: Engine, world: World) -> None:
     consent = await recorded(engine, world.principal("restricted"), uscc=SHOP)
 

@@ -277,3 +277,45 @@ def test_what_is_filtered_by_kind_area_days_and_cursor_is_one_statement() -> Non
         assert len(texts) == 1
     several = [{"f": {}, "o": order} for order in ORDERS] + [{"f": {"regionCode": "6527"}}]
     assert len({explained(Case("restricted", each, OF_RECORDS))[1] for each in several}) == 5
+
+
+# Whom a total of records tells of -------------------------------------------------------------------------------------
+
+TOTAL = "query T($f: RecordFilter) { records(filter: $f) { totalCount } }"
+
+
+async def counted(world: World, view: str, given: dict[str, Any], remark: str = "") -> tuple[int, set[str]]:
+    """A total alone, and whom its disclosure names."""
+    world.account.disclosures.clear()
+    found = await world.ask(view, f"{TOTAL} # {remark}", {"f": given})
+    (disclosure,) = world.account.disclosures
+    names = set(filter(None, str(disclosure.subject_ids, "ascii").split(",")))
+    return found["data"]["records"]["totalCount"], names
+
+
+@pytest.mark.parametrize("view", ["restricted", "internal"])
+async def test_a_total_of_few_records_tells_of_their_subjects(world: World, owner: Any, view: str) -> None:
+    """A filter may leave one record: that it is there is an answer about its subject. Expected is what lists show."""
+    days = [row[0] for row in await owner.fetch("select distinct decided_on::text from core.record order by 1")]
+    assert len(days) > 3
+    told = 0
+    for day in days:
+        given = {"decidedFrom": day, "decidedTo": day}
+        page = "query P($f: RecordFilter) { records(filter: $f, first: 100) { edges { node { subject { id } } } } }"
+        listed = (await world.ask(view, page, {"f": given}))["data"]["records"]["edges"]
+        number, names = await counted(world, view, given)
+        assert number == len(listed)
+        if number <= pages.NAMED:
+            shown = {uuid.UUID(bytes=urlsafe_b64decode(e["node"]["subject"]["id"] + "==")[1:]) for e in listed}
+            assert names == {str(one) for one in shown}
+            told += bool(names)
+    assert told > 1
+
+
+async def test_a_total_of_many_records_is_a_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, names = await counted(world, "internal", {}, "as it is")
+    assert (number <= pages.NAMED) is bool(names)
+    monkeypatch.setattr(pages, "NAMED", number)
+    assert (await counted(world, "internal", {}, "just not"))[1]
+    monkeypatch.setattr(pages, "NAMED", number - 1)
+    assert await counted(world, "internal", {}, "one more") == (number, set())

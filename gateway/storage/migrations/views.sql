@@ -2760,14 +2760,15 @@ begin atomic
         from asked where asked.refused is null
         returning external_id, node_id
     )
-    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id)::text from made),
+    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id,
+            'uscc', record_consent.subject_uscc, 'subject', (select n.external_id from core.subject n where n.uscc = record_consent.subject_uscc))::text from made),
         (select json_build_object('refused', asked.refused)::text from asked));
 end;
 create function v_restricted_scoped.revoke_consent(consent uuid, reason text) returns text
     language sql volatile security definer
 begin atomic
     with own as (
-        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        select c.id, c.external_id, c.subject_uscc from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
             and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
@@ -2779,7 +2780,9 @@ begin atomic
         select own.id, 'GRANTEE', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
         on conflict do nothing
     )
-    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+    select coalesce((select json_build_object('consent', own.external_id, 'uscc', own.subject_uscc, 'subject',
+            (select n.external_id from core.subject n where n.uscc = own.subject_uscc))::text from own),
+        '{"refused":"CONSENT"}');
 end;
 create function v_restricted_scoped.claim_key(key_hash text, request_hash text)
     returns table (state text, reply text, shown text)
@@ -3926,7 +3929,7 @@ create function v_self.revoke_consent(consent uuid, reason text) returns text
     language sql volatile security definer
 begin atomic
     with own as (
-        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        select c.id, c.external_id, c.subject_uscc from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
             and (c.subject_uscc = (select o.uscc from core.subject o where o.id = (select ((select current_setting('gateway.scope')::jsonb) ->> 'subject')::bigint)))
@@ -3935,7 +3938,9 @@ begin atomic
         select own.id, 'SUBJECT', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
         on conflict do nothing
     )
-    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+    select coalesce((select json_build_object('consent', own.external_id, 'uscc', own.subject_uscc, 'subject',
+            (select n.external_id from core.subject n where n.uscc = own.subject_uscc))::text from own),
+        '{"refused":"CONSENT"}');
 end;
 create function v_self.claim_key(key_hash text, request_hash text)
     returns table (state text, reply text, shown text)
@@ -5192,14 +5197,15 @@ begin atomic
         from asked where asked.refused is null
         returning external_id, node_id
     )
-    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id)::text from made),
+    select coalesce((select json_build_object('consent', made.external_id, 'consent_id', made.node_id,
+            'uscc', record_consent.subject_uscc, 'subject', (select n.external_id from core.subject n where n.uscc = record_consent.subject_uscc))::text from made),
         (select json_build_object('refused', asked.refused)::text from asked));
 end;
 create function v_internal.revoke_consent(consent uuid, reason text) returns text
     language sql volatile security definer
 begin atomic
     with own as (
-        select c.id, c.external_id from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
+        select c.id, c.external_id, c.subject_uscc from core.consent c left join core.consent_revocation w on w.consent_id = c.id left join core.subject s on s.uscc = c.subject_uscc
         where c.external_id = revoke_consent.consent
             and ((select 1 / (jsonb_typeof((select current_setting('gateway.scope')::jsonb)) = 'object' and (select current_setting('gateway.scope')::jsonb) ? 'matter')::int = 1))
             and (c.grantee_uscc = (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'))
@@ -5211,7 +5217,9 @@ begin atomic
         select own.id, 'GRANTEE', ((select current_setting('gateway.scope')::jsonb) ->> 'client'), (select (select current_setting('gateway.scope')::jsonb) ->> 'uscc'), ((select current_setting('gateway.scope')::jsonb) ->> 'case'), revoke_consent.reason from own
         on conflict do nothing
     )
-    select coalesce((select json_build_object('consent', own.external_id)::text from own), '{"refused":"CONSENT"}');
+    select coalesce((select json_build_object('consent', own.external_id, 'uscc', own.subject_uscc, 'subject',
+            (select n.external_id from core.subject n where n.uscc = own.subject_uscc))::text from own),
+        '{"refused":"CONSENT"}');
 end;
 create function v_internal.reveal_identity(subject uuid) returns text
     language sql volatile security definer
