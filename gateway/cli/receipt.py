@@ -1,7 +1,8 @@
 """credit-gateway receipt verify: whether receipts hold, and whether the log has what they promise. Offline.
 
 In: files with receipts (the compact JWS, or the answer that it came in), proofs as /receipts/{id} gave them, the JWKS
-of /oauth/jwks. Out: a line for each receipt on stdout; status 0 where all hold, 1 where one does not, 2 usage.
+of /oauth/jwks. Out: a line for each file on stdout.
+Exit status: 0 all hold, 1 something could not be looked at, 2 wrong usage, 3 something does not hold.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from gateway.counted import counted
 from gateway.errors import OperatorError
 from gateway.ledger import receipt as form
 from gateway.ledger.head import CHECKPOINTS
-from gateway.ledger.receipt import PublicKeys, Receipt, Unproven
+from gateway.ledger.receipt import NotLookedAt, Proof, PublicKeys, Unproven
 from gateway.settings import load
 
 app = typer.Typer(help="Verify receipts of answers (docs/ledger.md).", no_args_is_help=True)
 
+NOT_LOOKED_AT = 1
+DOES_NOT_HOLD = 3
 _MOST_KEYS = 4 * 1024 * 1024  # bytes of a JWKS
-_STATUSES = ("VALID", "SUPERSEDED", "UNDER_OBJECTION", "NOT_KEPT")
 _MOST_FILE = form.MOST + 16 * 1024 * 1024  # bytes of a file: an answer, and the receipt in it
 
 
@@ -39,7 +41,7 @@ def _receipt() -> None:
 
 @app.command("verify")
 def verify(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Receipts; - is standard input")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Receipts, or proofs alone; - is standard input")],
     proof: Annotated[
         list[Path] | None,
         typer.Option(help="What /receipts/{id} answered; again for each receipt, in any order"),
@@ -53,22 +55,35 @@ def verify(
 
     Says for each that fails the step: file, header, key, signature, claims, proof, checkpoint, inclusion. A receipt
     says who was shown which fields of whom, and for what. It has no value of the answer: who changes one isn't found.
+
+    Once a --proof is given, each receipt must have its own among them. A FILE that is itself what /receipts/{id}
+    answered is verified without a receipt, as a subject does with its receiptId: its entry is in the log that was
+    signed. That the entry is the one of this id, and what it commits to, is the gateway's word.
+
+    Status: 0 all hold, 1 something could not be looked at (a missing file or proof, an unknown key), 2 wrong usage, 3
+    something does not hold (forged, changed), whatever else could not be looked at.
     """
     with reported():
         known = _keys(keys)
-        proofs = [(path, _read(str(path), form.MOST_PROOF)) for path in proof or ()]
-    used: set[int] = set()
-    results = [_verified(file, known, proofs, used) for file in files]
-    for place, (path, _) in enumerate(proofs):
-        if place not in used:
-            text = "the proof is of none of these receipts"
-            results.append({"file": str(path), "holds": False, "step": "proof", "error": text})
+    proofs: list[tuple[str, Proof]] = []
+    unread = []
+    for name in map(str, proof or ()):
+        try:
+            proofs.append((name, form.read_proof(_read(name, form.MOST_PROOF))))
+        except (OperatorError, Unproven) as error:
+            unread.append(_failed(name, error))
+    results = [_verified(file, known, proofs if proof else None) for file in files]
+    ids = {found.get("disclosure") for found in results}
+    text = "it is of none of these receipts, as far as they hold; to verify it alone, give it without --proof"
+    strangers = [_failed(name, NotLookedAt("proof", text)) for name, one in proofs if one.of not in ids]
+    results += unread + strangers
     if as_json:
         show_json(results)
     else:
         for found in results:
-            typer.echo(_line(found))
-    raise typer.Exit(0 if all(found["holds"] for found in results) else 1)
+            typer.echo(_printable(_line(found)))
+    said = [found["holds"] for found in results]
+    raise typer.Exit(DOES_NOT_HOLD if False in said else NOT_LOOKED_AT if None in said else 0)
 
 
 def _keys(path: Path | None) -> PublicKeys:
@@ -106,70 +121,93 @@ def _read(name: str, most: int) -> bytes:
     return data
 
 
-def _verified(file: str, keys: PublicKeys, proofs: Sequence[tuple[Path, bytes]], used: set[int]) -> dict[str, Any]:
+def _verified(file: str, keys: PublicKeys, proofs: Sequence[tuple[str, Proof]] | None) -> dict[str, Any]:
+    """What there is to say of a file. `proofs`: one of them must be the receipt's; None: nobody has asked for it."""
+    found: dict[str, Any] = {}
     try:
-        receipt = form.read(_receipt_in(_read(file, _MOST_FILE)), keys, now=time.time())
-        found: dict[str, Any] = {"file": file, "holds": True, "disclosure": receipt.disclosure, "key": receipt.kid}
+        data = _read(file, _MOST_FILE)
+        parsed = _parsed(data)
+        if form.is_proof(parsed):
+            return _entry(file, form.read_proof(data), keys)
+        receipt = form.read(_receipt_in(parsed), keys, now=time.time())
         claims = receipt.claims
+        found = {"file": file, "holds": True, "disclosure": receipt.disclosure, "key": receipt.kid}
         found |= {name: claims[name] for name in ("iss", "iat", "view", "purpose")}
         found |= {"subjects": len({str(one) for one in claims["subjects"]}), "log": receipt.origin, "included": None}
-        place = _proof_of(receipt, proofs)
-        if place is not None:
-            used.add(place)
-            checkpoint = form.prove(receipt, proofs[place][1], keys)
-            found["included"] = checkpoint.size
-            # Nobody signs it: what the gateway said when the proof was fetched.
-            status = json.loads(proofs[place][1]).get("status")
-            found["status"] = status if status in _STATUSES else None
+        own = [one for _, one in proofs or () if one.of == receipt.disclosure]
+        if proofs is not None and not own:
+            raise NotLookedAt("proof", f"no proof was given for it: {_fetched(found)}")
+        for one in own:
+            found |= {"included": form.prove(receipt, one, keys).size, "status": one.status}
         return found
-    except OperatorError as error:
-        return {"file": file, "holds": False, "step": "file", "error": str(error)}
-    except Unproven as error:
-        return {"file": file, "holds": False, "step": error.step, "error": str(error)}
+    except (OperatorError, Unproven) as error:
+        return found | _failed(file, error)
 
 
-def _receipt_in(data: bytes) -> str:
-    """The receipt in a file: alone, or in the answer that it came with. Raises Unproven."""
+def _entry(file: str, proof: Proof, keys: PublicKeys) -> dict[str, Any]:
+    """The same of a proof that comes without its receipt. Raises Unproven."""
+    checkpoint = form.prove_entry(proof, keys)
+    found = {"file": file, "holds": True, "id": proof.of, "entry": proof.entry, "index": proof.index}
+    return found | {"log": checkpoint.origin, "included": checkpoint.size, "status": proof.status}
+
+
+def _failed(file: str, error: OperatorError | Unproven) -> dict[str, Any]:
+    """`holds` is None where it could not be looked at."""
+    open_ = isinstance(error, OperatorError | NotLookedAt)
+    step = error.step if isinstance(error, Unproven) else "file"
+    return {"file": file, "holds": None if open_ else False, "step": step, "error": str(error)}
+
+
+def _parsed(data: bytes) -> Any:
+    """A file as JSON where it is an object, {} where it can't be read as one; any other as its text."""
     text = data.decode("utf-8", "replace").strip()
     if not text.startswith("{"):
         return text
     try:
-        found = json.loads(text)
-        found = found["extensions"]["receipt"]
-    except (ValueError, RecursionError, KeyError, TypeError):
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _receipt_in(parsed: Any) -> str:
+    """The receipt in a file: alone, or in the answer that it came with. Raises Unproven."""
+    if isinstance(parsed, str):
+        return parsed
+    try:
+        found = parsed["extensions"]["receipt"]
+    except (KeyError, TypeError):
         found = None
     if not isinstance(found, str):
-        raise Unproven("file", "no receipt: there is no extensions.receipt in this answer")
+        refused = form.refusal_in(parsed)
+        raise NotLookedAt(
+            "file", refused or "neither an answer with extensions.receipt nor what /receipts/{id} answers"
+        )
     return found
 
 
-def _proof_of(receipt: Receipt, proofs: Sequence[tuple[Path, bytes]]) -> int | None:
-    """Which proof is this receipt's; where there is one alone it must be."""
-    if len(proofs) == 1:
-        return 0
-    for place, (_, data) in enumerate(proofs):
-        try:
-            found = json.loads(data)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict) and found.get("disclosure") == receipt.disclosure:
-            return place
-    return None
-
-
 def _line(found: dict[str, Any]) -> str:
-    name = _printable(found["file"])
+    name = found["file"]
     if not found["holds"]:
-        return f"{name}: FAILS at {found['step']}: {found['error']}"
+        fails = "NOT VERIFIED" if found["holds"] is None else "FAILS"
+        return f"{name}: {fails} at {found['step']}: {found['error']}"
+    where = f"in the log {found['log']} of {counted(found['included'] or 0, 'entry', 'entries')}"
+    if found.get("status") is not None:
+        where += f"; status {found['status']} when the proof was fetched (not signed)"
+    if "index" in found:
+        word = f"that it is the one of {found['id']}, and what was shown to whom, is the gateway's word"
+        return f"{name}: entry {found['index']} is {where}; {word}"
+    if found["included"] is None:
+        where = f"its log was not looked at: {_fetched(found)}"
     subjects = counted(found["subjects"], "subject")
-    url = shlex.quote(_printable(f"{found['iss']}/receipts/{found['disclosure']}"))
-    where = f"its log was not looked at: curl -s {url} > proof.json, then give --proof proof.json"
-    if found["included"] is not None:
-        where = f"in the log {found['log']} of {counted(found['included'], 'entry', 'entries')}"
-        if found.get("status") is not None:
-            where += f"; status {found['status']} when the proof was fetched (not signed)"
     holds = "the receipt holds, the values beside it aren't in it"
     return f"{name}: {holds}; disclosure {found['disclosure']}, {subjects}; {where}"
+
+
+def _fetched(found: dict[str, Any]) -> str:
+    """How the proof of a receipt is fetched: curl asks again until it is in the log, and keeps no refusal."""
+    url = shlex.quote(f"{found['iss']}/receipts/{found['disclosure']}")
+    file = f"proof-{found['disclosure'][:8]}.json"
+    return f"curl -sSf --retry 5 {url} -o {file}, then give --proof {file}"
 
 
 def _printable(text: str) -> str:

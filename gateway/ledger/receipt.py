@@ -2,7 +2,8 @@
 
 In: what was disclosed and the key to sign with; or texts and public keys, from anywhere. Out: a compact JWS (EdDSA,
 `typ` credit-receipt+jws) whose payload is canonical JSON (RFC 8785); or what it says, or Unproven with the step that
-failed. Whatever is read may have been made by somebody who wants us to believe it.
+failed, NotLookedAt where it did not come to that. Whatever is read may have been made by somebody who wants us to
+believe it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gateway.auth.jose import JwtError, Key
 from gateway.auth.keys import SigningKey
 from gateway.ledger.head import CHECKPOINTS
 from gateway.ledger.merkle import ProofError, leaf_hash, verify_inclusion
-from gateway.ledger.notes import ED25519, Checkpoint, NoteError, Verifier, checkpoint_of, read_note
+from gateway.ledger.notes import ED25519, Checkpoint, NoteError, Verifier, WrongSignature, checkpoint_of, read_note
 
 JOB: Final = "receipts"
 TYP: Final = "credit-receipt+jws"
@@ -32,11 +33,14 @@ ALGORITHM: Final = "EdDSA"
 PROMISE: Final = 2  # seconds after which a receipt's entry is in the log
 MOST: Final = jose.MOST_SIGNED  # characters of a receipt; one about a thousand subjects has some hundred thousand
 MOST_PROOF: Final = 256 * 1024  # bytes of a proof; one has some thousand
+STATUSES: Final = ("VALID", "SUPERSEDED", "UNDER_OBJECTION", "NOT_KEPT")  # of a proof: said, not signed
 _MOST_PATH: Final = 64
+_MOST_SAID: Final = 200  # characters of a refusal that are repeated
 LEEWAY: Final = 300  # seconds between the clocks of who signs and who verifies
 _HEADER: Final = {"alg", "kid", "typ"}
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID: Final = re.compile(rf"{_UUID.pattern}|[A-Za-z0-9_-]{{54}}")  # of a disclosure, or of one subject's entry
 _CLAIMS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "iss": str,
     "iat": int,
@@ -56,11 +60,15 @@ _CLAIMS: Final[Mapping[str, type | tuple[type, ...]]] = {
 
 
 class Unproven(Exception):
-    """What was to be verified does not hold. `step`: where; the text is ours and repeats no input."""
+    """What was to be verified does not hold. `step`: where; the text is ours, but for what a refusal says."""
 
     def __init__(self, step: str, text: str) -> None:
         super().__init__(text)
         self.step = step
+
+
+class NotLookedAt(Unproven):
+    """Whether it holds is open: it can't be read, or its key is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def public_keys(jwks: Any) -> PublicKeys:
     """Those of a JWKS as /oauth/jwks has it: Ed25519 with a `job`. Others are passed over. Raises Unproven."""
     keys = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(keys, list) or len(keys) > 10_000:
-        raise Unproven("keys", "not a JWKS: save what /oauth/jwks answers")
+        raise NotLookedAt("keys", "not a JWKS: save what /oauth/jwks answers")
     receipts: dict[str, Key] = {}
     checkpoints: list[bytes] = []
     for data in keys:
@@ -145,9 +153,9 @@ def public_keys(jwks: Any) -> PublicKeys:
 def read(text: str, keys: PublicKeys, *, now: float) -> Receipt:
     """The receipt, if one of these keys signed it and it says what a receipt must. Raises Unproven."""
     if len(text) > MOST:
-        raise Unproven("file", f"too long: a receipt has at most {MOST} characters")
+        raise NotLookedAt("file", f"too long: a receipt has at most {MOST} characters")
     if not _COMPACT.fullmatch(text):
-        raise Unproven(
+        raise NotLookedAt(
             "file", "not a receipt: give the compact JWS alone, or the answer's body alone (curl without -i)"
         )
     header = _json(_unbase64url(text.partition(".")[0], "header"), "header")
@@ -159,7 +167,7 @@ def read(text: str, keys: PublicKeys, *, now: float) -> Receipt:
         raise Unproven("header", f"typ must be {TYP}: it was signed for another use")
     key = keys.receipts.get(header["kid"])
     if key is None:
-        raise Unproven("key", "no key for receipts has this kid; take the keys of the gateway that signed it")
+        raise NotLookedAt("key", "no key for receipts has this kid; take the keys of the gateway that signed it")
     try:
         payload = jose.verify_bytes(text, key, ALGORITHM)
     except JwtError:
@@ -196,43 +204,115 @@ def _checked(claims: dict[str, Any], now: float) -> dict[str, Any]:
     return claims
 
 
-def prove(receipt: Receipt, proof: bytes, keys: PublicKeys) -> Checkpoint:
-    """The signed checkpoint of the log in which the receipt's entry is, by a proof as /receipts/{id} gives it. Raises
-    Unproven."""
-    if len(proof) > MOST_PROOF:
-        raise Unproven("proof", f"too long: a proof has at most {MOST_PROOF} bytes")
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof as /receipts/{id} gives it: of its form alone anything has been verified."""
+
+    of: str
+    index: int
+    size: int
+    path: Sequence[Any]
+    checkpoint: str
+    entry: str | None
+    status: str | None
+
+
+def read_proof(data: bytes) -> Proof:
+    """The proof in what /receipts/{id} answered. Raises NotLookedAt."""
+    if len(data) > MOST_PROOF:
+        raise NotLookedAt("proof", f"too long: a proof has at most {MOST_PROOF} bytes")
     try:
-        found = json.loads(proof)
+        found = json.loads(data)
     except (ValueError, RecursionError):
-        raise Unproven("proof", "not JSON: save what /receipts/{id} answers") from None
-    if not isinstance(found, dict) or found.get("disclosure") != receipt.disclosure:
-        raise Unproven("proof", "the proof is of another receipt; ask for /receipts/{id} by its own disclosure")
-    index, size, path, note = found.get("index"), found.get("size"), found.get("path"), found.get("checkpoint")
-    if type(index) is not int or type(size) is not int or not isinstance(path, list) or not isinstance(note, str):
-        raise Unproven("proof", "a proof must have index, size, path and checkpoint")
-    checkpoint = _checkpoint(note, receipt.origin, keys)
-    if checkpoint.size != size:
-        raise Unproven("checkpoint", "the checkpoint is of another size than the proof")
+        raise NotLookedAt("proof", "not JSON: save what /receipts/{id} answers") from None
+    if (refused := refusal_in(found)) is not None:
+        raise NotLookedAt("proof", f"{refused} (curl -sSf --retry 5)")
+    if not is_proof(found):
+        raise NotLookedAt("proof", "a proof must have disclosure or receiptId, index, size, path and checkpoint")
+    of = found["disclosure"] if "disclosure" in found else found["receiptId"]
+    entry, status = found.get("entry"), found.get("status")
+    return Proof(
+        of, found["index"], found["size"], found["path"], found["checkpoint"],
+        entry if isinstance(entry, str) else None, status if status in STATUSES else None,
+    )  # fmt: skip
+
+
+def is_proof(found: Any) -> bool:
+    """Whether JSON has the form of a proof."""
+    if not isinstance(found, dict):
+        return False
+    of = found.get("disclosure", found.get("receiptId"))
+    return (
+        isinstance(of, str)
+        and _ID.fullmatch(of) is not None
+        and type(found.get("index")) is int
+        and type(found.get("size")) is int
+        and isinstance(found.get("path"), list)
+        and isinstance(found.get("checkpoint"), str)
+    )
+
+
+def refusal_in(found: Any) -> str | None:
+    """What to do about JSON that is a refusal of the gateway; None for any other."""
+    errors = found.get("errors") if isinstance(found, dict) else None
+    if not isinstance(errors, list) or not errors or found.get("data") is not None:
+        return None
+    message = errors[0].get("message") if isinstance(errors[0], dict) else None
+    said = message[:_MOST_SAID] if isinstance(message, str) else "without a message"
+    return f"it is a refusal of the gateway ({said}): fetch it again"
+
+
+def prove(receipt: Receipt, proof: Proof, keys: PublicKeys) -> Checkpoint:
+    """The signed checkpoint of the log in which the receipt's entry is. Raises Unproven."""
+    if proof.of != receipt.disclosure:
+        raise NotLookedAt("proof", "the proof is of another receipt; ask for /receipts/{id} by its own disclosure")
+    return _included(proof, receipt.entry, _checkpoint(proof, keys, receipt.origin))
+
+
+def prove_entry(proof: Proof, keys: PublicKeys) -> Checkpoint:
+    """The signed checkpoint of the log in which the entry is that the proof itself names. That the entry is of this id
+    is not proved: it is a commitment, which is opened by the gateway alone. Raises Unproven."""
     try:
-        steps = [base64.b64decode(step, validate=True) for step in path[:_MOST_PATH]]
-        if len(path) > _MOST_PATH or any(len(step) != 32 for step in steps):
-            raise ProofError
-        verify_inclusion(index, size, leaf_hash(receipt.entry), steps, checkpoint.root)
-    except (ProofError, ValueError, TypeError):
-        text = "the path does not lead from the receipt's entry to the checkpoint's root"
-        raise Unproven("inclusion", text) from None
+        entry = _unbase64url(proof.entry or "")
+    except Unproven:
+        entry = b""
+    if len(entry) != 32:
+        raise NotLookedAt("proof", "without its receipt a proof must have its entry, a SHA-256")
+    return _included(proof, entry, _checkpoint(proof, keys, None))
+
+
+def _checkpoint(proof: Proof, keys: PublicKeys, origin: str | None) -> Checkpoint:
+    """The proof's checkpoint, signed by the log that it names: one of ours, and this one where it is known."""
+    try:
+        note = read_note(proof.checkpoint.encode())
+        checkpoint = checkpoint_of(note.text)
+    except (NoteError, UnicodeEncodeError) as error:
+        text = str(error) if isinstance(error, NoteError) else "not a signed note"
+        raise NotLookedAt("checkpoint", text) from None
+    try:
+        note.held_by([Verifier(checkpoint.origin, ED25519, public) for public in keys.checkpoints])
+    except WrongSignature as error:
+        raise Unproven("checkpoint", str(error)) from None
+    except NoteError:
+        text = "no key for checkpoints has signed it; take the keys of the gateway that did (/oauth/jwks)"
+        raise NotLookedAt("checkpoint", text) from None
+    if origin is not None and checkpoint.origin != origin:
+        raise Unproven("checkpoint", "the checkpoint is of another log than the receipt names")
+    if checkpoint.size != proof.size:
+        raise Unproven("checkpoint", "the checkpoint is of another size than the proof")
     return checkpoint
 
 
-def _checkpoint(text: str, origin: str, keys: PublicKeys) -> Checkpoint:
+def _included(proof: Proof, entry: bytes, checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, if the path leads from the entry to its root."""
     try:
-        note = read_note(text.encode())
-        note.held_by([Verifier(origin, ED25519, public) for public in keys.checkpoints])
-        checkpoint = checkpoint_of(note.text)
-    except (NoteError, UnicodeEncodeError) as error:
-        raise Unproven("checkpoint", str(error) if isinstance(error, NoteError) else "not a signed note") from None
-    if checkpoint.origin != origin:
-        raise Unproven("checkpoint", "the checkpoint is of another log than the receipt names")
+        steps = [base64.b64decode(step, validate=True) for step in proof.path[:_MOST_PATH]]
+        if len(proof.path) > _MOST_PATH or any(len(step) != 32 for step in steps):
+            raise ProofError
+        verify_inclusion(proof.index, proof.size, leaf_hash(entry), steps, checkpoint.root)
+    except (ProofError, ValueError, TypeError):
+        text = "the path does not lead from the entry to the checkpoint's root"
+        raise Unproven("inclusion", text) from None
     return checkpoint
 
 

@@ -110,7 +110,7 @@ async def test_the_log_has_what_a_receipt_promises(stack: Stack) -> None:
     assert (proof.status, proof.headers["cache-control"], proof.json["status"]) == (200, "no-store", "VALID")
     keys = receipt.public_keys((await get(stack, "/oauth/jwks")).json)
     read = receipt.read(text, keys, now=time.time())
-    assert receipt.prove(read, proof.body, keys).size == proof.json["size"]
+    assert receipt.prove(read, receipt.read_proof(proof.body), keys).size == proof.json["size"]
 
     for job in ("receipts", "checkpoints"):  # old receipts and proofs outlive their keys
         KeyStore(stack.settings.data_dir / "keys").rotate(job)
@@ -118,9 +118,10 @@ async def test_the_log_has_what_a_receipt_promises(stack: Stack) -> None:
     _, newer = await claims_of(stack, again)
     assert newer["disclosure"] != claims["disclosure"]
     keys = receipt.public_keys((await get(stack, "/oauth/jwks")).json)
-    receipt.prove(receipt.read(text, keys, now=time.time()), proof.body, keys)
+    receipt.prove(receipt.read(text, keys, now=time.time()), receipt.read_proof(proof.body), keys)
     await logged(stack, f"/receipts/{newer['disclosure']}")
-    receipt.prove(receipt.read(text, keys, now=time.time()), (await get(stack, path)).body, keys)
+    newer_proof = receipt.read_proof((await get(stack, path)).body)
+    receipt.prove(receipt.read(text, keys, now=time.time()), newer_proof, keys)
 
 
 async def test_until_then_it_is_told_when_to_ask_again(stack: Stack) -> None:
@@ -130,6 +131,8 @@ async def test_until_then_it_is_told_when_to_ask_again(stack: Stack) -> None:
         _, claims = await claims_of(stack, reply)
         early = await get(stack, f"/receipts/{claims['disclosure']}")
     assert (early.status, early.headers["retry-after"], early.code) == (503, "2", "LEDGER_UNAVAILABLE")
+    with pytest.raises(receipt.NotLookedAt, match="a refusal of the gateway"):
+        receipt.read_proof(early.body)
     assert (await logged(stack, f"/receipts/{claims['disclosure']}")).status == 200
 
 
