@@ -35,7 +35,9 @@ TOPIC: Final = "public"
 ALL: Final = "*"
 _OVERHEAD: Final = 700  # bytes of an entry besides key and body
 _CODES: Final = 20_000  # changes of subjects that are remembered one by one
-_SHARE: Final = 16  # of the whole size, for one entry at most; with less than that left there is no more room
+_SHARE: Final = 128  # of the whole size, for one entry at most; with less than that left there is no more room
+_LATELY: Final = 10  # questions for each entry until counts are halved: seconds to minutes, and a while for a few
+_AT_LEAST: Final = 1_000  # questions
 _CLEARLY: Final = 2  # times more; of those that are asked for in turn one is always once ahead
 _SPELLINGS: Final = 4  # whole requests that are known of one entry
 _SPELLING: Final = 400  # bytes of one besides its own and its headers'
@@ -149,6 +151,7 @@ class Kept:
         """Called before a request that may be kept is answered; None where it can't be now, or is not worth it."""
         if not self._listener.confirmed:
             return None
+        self._often.lately = _AT_LEAST + _LATELY * len(self._entries)
         asked = self._often.count(key)
         if self._bytes * _SHARE > self._limit * (_SHARE - 1):
             first, entry = next(iter(self._entries.items()))

@@ -314,7 +314,7 @@ class Heard:
         return self.confirmed
 
 
-def filled(size: int = 100_000, now: float = 0.0) -> tuple[Kept, Heard]:
+def filled(size: int = 1_000_000, now: float = 0.0) -> tuple[Kept, Heard]:
     heard = Heard()
     return Kept(heard, size=size, clock=lambda: now), heard  # type: ignore[arg-type]
 
@@ -365,43 +365,43 @@ async def ask(kept: Kept, key: bytes) -> bool:
         return True
     entry = kept.begin(key)
     if entry is not None:
-        kept.put(key, entry, Basis(frozenset({key.decode()}), 1e9), b'{"data":1}')
+        kept.put(key, entry, Basis(frozenset({key.decode()}), 1e9), b'{"data":"' + b"x" * 2_000)
     return False
 
 
 async def test_within_its_bytes() -> None:
     """Keys count as well; what is large has no place, what was not asked for longest goes first, for what is asked for
     more often."""
-    kept, _ = filled(size=40_000)
+    kept, _ = filled(size=400_000)
     assert not keep(kept, b"a" * 3_000)
     assert not keep(kept, b"a", body=b'{"data":' + b"x" * 3_000)
-    for number in range(100):
-        for _ in range(1 if number < 50 else 4):
+    for number in range(290):
+        for _ in range(1 if number < 145 else 4):
             await ask(kept, b"%d" % number)
-            assert kept._bytes <= 40_000
+            assert kept._bytes <= 400_000
         await ask(kept, b"0")
     assert await ask(kept, b"0")
-    assert await ask(kept, b"80")
+    assert await ask(kept, b"230")
     assert not await ask(kept, b"1")
 
 
-@pytest.mark.parametrize(("clearly", "least", "most"), [(2, 300, 500), (-1_000_000, 0, 0)])
+@pytest.mark.parametrize(("clearly", "least", "most"), [(2, 1_200, 1_400), (-1_000_000, 0, 0)])
 async def test_who_asks_for_all_in_turn_pushes_nothing_out(
     monkeypatch: pytest.MonkeyPatch, clearly: int, least: int, most: int
 ) -> None:
-    """A hundred in turn, of which some fifty have room. Without the control none is ever found."""
+    """Of 290 in turn half have room. Without the control none is ever found."""
     monkeypatch.setattr("gateway.web.kept._CLEARLY", clearly)
-    kept, _ = filled(size=40_000)
+    kept, _ = filled(size=400_000)
     hits = 0
     for _ in range(10):
-        for number in range(100):
+        for number in range(290):
             hits += await ask(kept, b"%d" % number)
     assert least <= hits <= most
 
 
 async def test_what_has_become_popular_gets_a_place_and_what_no_longer_stands_gives_its_own() -> None:
-    kept, heard = filled(size=40_000)
-    for number in range(100):
+    kept, heard = filled(size=400_000)
+    for number in range(290):
         await ask(kept, b"%d" % number)
     assert not await ask(kept, b"new")
     assert not await ask(kept, b"new")
