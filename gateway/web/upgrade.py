@@ -65,6 +65,12 @@ class WebSocket(WebSocketsSansIOProtocol):
             known = partial(_known, self.conn, self.config.ws_max_size)
             cast("dict[str, object]", self.scope)[KNOWN] = known
 
+    def refuse(self, answer: bytes) -> None:
+        """End it where its handshake can't be read as one: nothing would ever be heard of it again."""
+        self.close_sent = True
+        self.transport.write(answer)
+        self.transport.close()
+
     def handle_cont(self, event: Frame) -> None:
         """Called with a further piece of a message. Kept one by one, pieces of a byte would take fifty times more."""
         pieces = cast("list[bytes | bytearray]", self.frames)

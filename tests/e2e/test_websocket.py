@@ -349,6 +349,91 @@ async def raw(base: str, payload: str = "{}") -> AsyncIterator[Raw]:
         writer.transport.abort()
 
 
+async def _begin_after(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *before: bytes) -> int:
+    """The status of a handshake on a connection that had these requests before, each answered."""
+    for request in before:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+    writer.write(HANDSHAKE)
+    return int((await reader.readuntil(b"\r\n\r\n"))[9:12])
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+ASKED = b'{"query":"{ sources { code } }"}'
+QUESTION = (
+    b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ASKED)
+) + ASKED
+
+
+async def test_a_connection_that_was_used_may_become_a_socket(stack: Stack) -> None:
+    """After answers of all kinds, those that are known by their bytes too; the socket then is one as any other, and
+    counts as one connection."""
+    parts = urlsplit(stack.base)
+    for before in ((HEALTH,), (QUESTION, QUESTION, QUESTION), (QUESTION, HEALTH)):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        assert await _begin_after(reader, writer, *before) == 101
+        socket = Raw(reader, writer)
+        writer.write(_masked_frame(1, b'{"type":"connection_init"}'))
+        assert json.loads((await socket.frame())[1]) == {"type": "connection_ack"}
+        assert await socket.ended(1.0) == 0
+        writer.close()
+
+
+async def test_a_session_may_ask_for_its_token_and_then_begin_a_socket(stack: Stack) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        async with session.get(f"{stack.base}/healthz") as reply:
+            assert reply.status == 200
+            await reply.read()
+        async with session.ws_connect(f"{stack.base}/graphql", protocols=("graphql-transport-ws",)) as socket:
+            await socket.send_json({"type": "connection_init"})
+            assert await socket.receive_json(timeout=10) == {"type": "connection_ack"}
+
+
+async def _heard(base: str, sent: bytes) -> bytes:
+    parts = urlsplit(base)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(sent)
+    async with asyncio.timeout(20):
+        heard = await reader.read()
+    writer.close()
+    return heard
+
+
+async def test_a_handshake_behind_an_answer_that_is_under_way_is_an_ordinary_request(stack: Stack) -> None:
+    """And the last of its connection: what follows it is nobody's."""
+    for before in (HEALTH, QUESTION):
+        heard = await _heard(stack.base, before + HANDSHAKE + HEALTH)
+        assert [part[:3] for part in heard.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
+        assert b"connection: close" in heard
+
+
+@pytest.mark.parametrize("before", [b"", HEALTH])
+async def test_what_stands_behind_a_handshake_is_not_taken_for_frames(stack: Stack, before: bytes) -> None:
+    parts = urlsplit(stack.base)
+    for behind in (HEALTH, _masked_frame(1, b'{"type":"connection_init"}')):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        if before:
+            writer.write(before)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        writer.write(HANDSHAKE + behind)
+        heard = await reader.read()
+        assert [part[:3] for part in heard.split(b"HTTP/1.1 ")[1:]] == [b"400"]
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"A: %s\r\n\r\n" % (b"x" * 9_000)],
+)
+async def test_a_handshake_that_is_none_is_told_so(stack: Stack, more: bytes) -> None:
+    """Such a connection stayed, with nobody to end it."""
+    heard = await _heard(stack.base, HANDSHAKE.removesuffix(b"\r\n") + more)
+    assert heard.startswith(b"HTTP/1.1 400"), heard
+
+
 BEGINNINGS = {
     "a frame": _masked_frame(1, b" " * 100_000, announced=190_000),
     "the head of a frame": b"\x81",
