@@ -102,7 +102,10 @@ class Settings(BaseSettings):
         "X-Forwarded-For", description="Header in which our proxies tell the client's address; the other is ignored"
     )
     client_timeout: float = Field(
-        10.0, gt=0, description="Seconds that a client may take for a header, for a body, and without reading an answer"
+        10.0,
+        gt=0,
+        description="Seconds that a client may take for a header, for a body or a socket's message, and without reading"
+        " an answer",
     )
     max_connections: int = Field(4_096, gt=0, description="Open connections at most, in each process")
     max_connections_per_address: int = Field(

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
@@ -42,6 +45,8 @@ MOST_KEPT = 100_000  # characters of all documents that are kept; as trees they 
 # What the rule on merging may compare: pairs of fields and of fragments, which are more than the square of a document.
 # Its module reads it whenever a validation begins.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = MOST_COMPARED = 2_000
+# Root fields that are for a POST alone and for no cache: they tell of who asks, or are asked with a secret.
+POSTED: Final = frozenset({"viewer", "progress"})
 # How graphql-core says that a bound of ours, of its own or of Python's stack is passed; a test holds each.
 _TOO_MANY = ("tokens. Parsing aborted.", "comments. Parsing aborted.")
 _TOO_DEEP = ("Document is nested too deeply.", "Validation aborted.", "Maximum introspection depth exceeded")
@@ -50,7 +55,7 @@ _TOO_DEEP = ("Document is nested too deeply.", "Validation aborted.", "Maximum i
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation: its node, its variables' coercers, the variables that stand under @skip or @include, and those
-    that have identity numbers (persons.py)."""
+    that have identity numbers (persons.py). `posted`: it asks for something that is for a POST alone."""
 
     name: str | None  # unique in a document, so part of a plan's key
     node: OperationDefinitionNode
@@ -59,6 +64,7 @@ class Operation:
     secrets: Secrets = NONE
     mutation: bool = False
     subscription: bool = False
+    posted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
     operations: dict[str | None, Operation] = {}
     conditions = _conditions(node)
     secrets = secrets_of(schema, node, text)
+    posted = any(name in text for name in POSTED)
     for definition in node.definitions:
         if isinstance(definition, OperationDefinitionNode):
             name = definition.name.value if definition.name else None
@@ -172,10 +179,28 @@ def _document(contract: str, schema: GraphQLSchema, text: str, node: DocumentNod
                 secrets.of(coerce.names),
                 mutation=kind is OperationType.MUTATION,
                 subscription=kind is OperationType.SUBSCRIPTION,
+                posted=posted and not POSTED.isdisjoint(_root_fields(definition, fragments)),
             )
     if not operations:
         raise Refused([ValidationFailed("the document has no operation", "文档中没有操作")])
     return Document(contract, hashlib.sha256(text.encode()).digest(), schema, fragments, operations, node, size)
+
+
+def _root_fields(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> set[str]:
+    """The names of all fields of the root, whatever their aliases and conditions. Each fragment is looked at once."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    left = [operation.selection_set]
+    while left:
+        for selection in left.pop().selections:
+            if isinstance(selection, FieldNode):
+                found.add(selection.name.value)
+            elif isinstance(selection, InlineFragmentNode):
+                left.append(selection.selection_set)
+            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen:
+                seen.add(selection.name.value)
+                left.append(fragments[selection.name.value].selection_set)
+    return found
 
 
 class _Conditions(Visitor):

@@ -29,7 +29,7 @@ from gateway.engine.documents import Document, Documents, Operation
 from gateway.engine.fragments import under_scope
 from gateway.engine.introspection import introspect
 from gateway.engine.merged import only
-from gateway.engine.mutate import Database, Mutations, Reveal
+from gateway.engine.mutate import ByGet, Database, Mutations, Reveal
 from gateway.engine.permits import permitted
 from gateway.engine.persisted import Persisted
 from gateway.engine.persons import Tries, hide, not_posted
@@ -220,9 +220,14 @@ class Engine:
         return self._limits
 
     async def operation(self, principal: Principal, request: Request, done: Done) -> tuple[Document, Operation]:
-        """The request's document and operation."""
+        """The request's document and operation. Raises BadUserInput where it is for a POST alone and came by GET."""
         document = done.document = await self._document(principal, request, done)
         operation = done.operation = document.operation(request.operation_name)
+        if operation.posted and request.reads_only:
+            raise ByGet(
+                "viewer and progress are taken by POST alone, whose answers nobody keeps; send it so",
+                "viewer 和 progress 只接受 POST（其答复不被缓存），请以 POST 方式查询",
+            )
         return document, operation
 
     async def planned(self, principal: Principal, request: Request, done: Done) -> Planned:
@@ -312,7 +317,7 @@ class Engine:
             await self._account_for(principal, request, done)
         elif consulted.behind:
             self._inquiries.refresh(compiled, consulted, found.shown)
-        if done.basis is not None and not principal.access.disclosed:
+        if done.basis is not None and not principal.access.disclosed and not planned.operation.posted:
             until = consulted.until
             if request.persisted is not None or principal.only_registered:
                 until = min(until, time.time() + _REGISTERED)

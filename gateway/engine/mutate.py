@@ -74,7 +74,7 @@ class Reveal(Protocol):
 
 
 class ByGet(BadUserInput):
-    """A mutation that came by GET (GraphQL over HTTP: 405)."""
+    """A mutation, or what else is for a POST alone, that came by GET (GraphQL over HTTP: 405)."""
 
     status = 405
 

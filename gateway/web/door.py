@@ -28,8 +28,9 @@ NEVER: Final = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one connection and all of them may take. `seconds`: for a header, for a body, and without taking anything of
-    an answer; `idle` seconds between requests, `linger` after a refusal, `sweep` between two looks at the connections.
+    """What one connection and all of them may take. `seconds`: for a header, for a body or a
+    socket's message, and without taking anything of an answer; `idle` seconds between requests, `linger` after a
+    refusal, `sweep` between two looks at the connections.
     """
 
     seconds: float = 10.0
@@ -40,6 +41,7 @@ class Bounds:
     headers: int = 100
     url_bytes: int = 16 * KIB
     request_bytes: int = 2 * KIB * KIB  # of all that belongs to one request, frames of chunks and trailers too
+    stranger_bytes: int = 192 * KIB  # of a socket's message without a token: the longest document, all of it escaped
     pipelined: int = 32  # requests that wait for an answer before them
     connections: int = 4_096
     connections_per_address: int = 256  # 0: no limit

@@ -86,6 +86,7 @@ class Protocol(HttpToolsProtocol):
         self._hosts = self._codings = 0  # headers of these kinds
         self._first = True  # no request has begun to be answered
         self._upgrades = b""  # to what the client wants to go over
+        self._over = False  # the newest request goes over to WebSocket
         self._last: bytes | None = None  # the refusal that waits for the answers before it
         self._taken = -1  # bytes that the client had taken at the last sweep; -1: all of them
         self._stuck = 0.0  # since when it has taken none
@@ -223,9 +224,12 @@ class Protocol(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as error:
             if self._should_upgrade():
-                self._upgrade()
+                if error.args[0] < len(data):
+                    self._refuse(_malformed())  # nobody knows that it is a socket before it was answered
+                else:
+                    self._upgrade()
                 return
             # Answered like any other; but what follows it, if anything does, is not for us.
             self._owes, self._deadline = _END, NEVER
@@ -237,19 +241,27 @@ class Protocol(HttpToolsProtocol):
                 self._unfinished()
 
     def _should_upgrade(self) -> bool:
-        """To WebSocket, at the one place that has it, by the first request of its connection."""
-        scope = self.scope
+        """To WebSocket; asked at several moments of one request."""
+        return self._over
+
+    def _may_upgrade(self) -> bool:
+        """Whether the request whose header is whole may: at the one place that has it, where nothing is under way
+        before it. Otherwise it is answered like any other (RFC 9110 §7.8)."""
+        cycle = self.cycle
         return (
             self.config.ws_protocol_class is not None
-            and self._first
-            and scope["method"] == "GET"
-            and scope["http_version"] == "1.1"
+            and self.parser.get_method() == b"GET"
+            and self.parser.get_http_version() == "1.1"
             and self.url.partition(b"?")[0] == SOCKETS
             and self._upgrades == b"websocket"
+            and (cycle is None or (cycle.response_complete and cycle.keep_alive))
+            and not self.flow.write_paused
+            and not self.transport.is_closing()
+            and not self._door.stopping
         )
 
     def _upgrade(self) -> None:
-        """Hand the connection over, with its handshake; nobody can have sent more before it was answered."""
+        """Hand the connection over, with its handshake."""
         assert self._key is not None
         made = websocket(self._door, self._key)(
             config=self.config, server_state=self.server_state, app_state=self.app_state
@@ -262,6 +274,8 @@ class Protocol(HttpToolsProtocol):
         transport.set_protocol(made)
         made.connection_made(transport)
         made.data_received(b"\r\n".join(lines) + b"\r\n\r\n")
+        if not made.handshake_initiated:
+            made.refuse(self._door.refusal(400, self.server_state.default_headers))
 
     def _unfinished(self) -> None:
         """A header or a body has not come whole: from now on it is awaited, and bounded."""
@@ -317,14 +331,15 @@ class Protocol(HttpToolsProtocol):
             raise _malformed()  # RFC 9112 §3.2
         if len(self.pipeline) >= bounds.pipelined:
             raise _Refusal(0, "pipelined")
+        self._over = self.parser.should_upgrade() and self._may_upgrade()
         super().on_headers_complete()
         self._owes, self._deadline = _BODY, _UNSET
         self.headers = _TRAILERS
         if self.scope["http_version"] != "1.1" and (codings or self.scope["http_version"] != "1.0"):
             raise _malformed()  # RFC 9112 §6.1; other versions are not spoken. What has begun is taken back
+        if self._over:
+            return
         if self.parser.should_upgrade():
-            if self._should_upgrade():
-                return
             self.cycle.keep_alive = False
         self._first = False
         # Held weakly: a request that its own scope kept alive would stay, with its body, until the collector comes.
@@ -339,7 +354,7 @@ class Protocol(HttpToolsProtocol):
         """Called by the parser."""
         super().on_message_complete()
         self._owes, self._size = _NOTHING, 0
-        if self.parser.should_upgrade() and self._should_upgrade():
+        if self._over:
             return
         # An answer that did not wait for the body has ended already.
         self._deadline = self.loop.time() + self._bounds.idle if self.cycle.response_complete else NEVER

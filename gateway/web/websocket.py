@@ -26,6 +26,7 @@ from gateway.errors import ClientError, RateLimited, Refused, StorageUnavailable
 from gateway.web.reading import NotHttp, json_object, parameters
 from gateway.web.sse import Receive, Scope, Send
 from gateway.web.streams import Stopping, Streams
+from gateway.web.upgrade import KNOWN
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 INIT: Final = 3.0  # s until connection_init
@@ -217,6 +218,8 @@ class _Socket:
         except ClientError as error:
             await self._all.endpoint.refused(error, Request("", language=self._language))
             raise
+        if principal.client_id is not None and (known := self._scope.get(KNOWN)) is not None:
+            known()
         self._view = principal.view
         self._who = self._all.streams.who(self._all.authenticator, authorization, purpose)
         await self._say('{"type":"connection_ack"}')

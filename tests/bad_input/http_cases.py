@@ -42,6 +42,8 @@ CASES: tuple[Case, ...] = (
     Case("head", "HEAD", "HEAD 方法", http("HEAD", "/graphql"), "", 405),
     Case("get-above-public", "GET with a token", "带令牌的 GET",
          _graphql("?query=%7B__typename%7D", "restricted"), INPUT, 405),
+    Case("get-viewer", "GET of the viewer", "以 GET 查询 viewer",
+         _graphql("?query=%7Bviewer%7Bview%7D%7D"), INPUT, 405),
     Case("get-nothing", "GET without a query", "GET 缺少 query", _graphql(""), INPUT),
     Case("get-twice", "a parameter twice", "参数重复", _graphql("?query=%7Ba%7D&query=%7Bb%7D"), INPUT),
     Case("get-bytes", "a query string that is not UTF-8", "查询字符串不是 UTF-8", _graphql("?query=%FF%FE"), INPUT),

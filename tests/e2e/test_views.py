@@ -21,6 +21,7 @@ QUESTION = {
     "internal": f"query Q($uscc: Uscc!) {{ {COMMON % ('version history { version status }', 'reason', ABOVE)} }}",
 }
 NAME = "query N($uscc: Uscc!) { subject(uscc: $uscc) { name } viewer { view clientId } }"
+BY_GET = "query N($uscc: Uscc!) { subject(uscc: $uscc) { name } }"
 JSON_BODY = {"content-type": "application/json", "accept": GRAPHQL}
 
 
@@ -161,9 +162,9 @@ async def test_purpose_and_matter(stack: Stack) -> None:
 
 async def test_get_is_for_the_public_view(stack: Stack) -> None:
     uscc = stack.enterprises()[0]
-    query = f"?query={quote(NAME)}&variables={quote(json.dumps({'uscc': uscc}))}"
+    query = f"?query={quote(BY_GET)}&variables={quote(json.dumps({'uscc': uscc}))}"
     public = await stack.send("GET", None, {"accept": GRAPHQL}, query)
-    assert public.data["viewer"] == {"view": "PUBLIC", "clientId": None}
+    assert public.data["subject"]["name"]
     assert public.headers["content-type"] == f"{GRAPHQL}; charset=utf-8"
     for view in ("restricted", "internal"):
         headers = {"accept": GRAPHQL, "authorization": f"Bearer {stack.tokens[view]}"}
@@ -173,6 +174,32 @@ async def test_get_is_for_the_public_view(stack: Stack) -> None:
         assert "POST" in refused.headers["allow"]
     above = await stack.ask(NAME, {"uscc": uscc}, "restricted")
     assert above.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ viewer { view clientId } }",
+        "{ sources { code } mine: viewer { __typename } }",
+        "query Q { ...a } fragment a on Query { ...b ... on Query { sources { code } } } fragment b on Query {"
+        " viewer { view } ...c } fragment c on Query { __typename }",
+        "{ sources { code } viewer @skip(if: true) { view } }",
+    ],
+)
+async def test_who_asks_is_told_by_post_alone(stack: Stack, document: str) -> None:
+    """A GET can be kept by caches and logs."""
+    for language, word in (("en", "POST alone"), ("zh", "只接受 POST")):
+        for accept in (GRAPHQL, "application/json", "text/event-stream"):
+            headers = {"accept": accept, "accept-language": language}
+            refused = await stack.send("GET", None, headers, f"?query={quote(document)}")
+            assert (refused.status, refused.code, refused.headers["allow"]) == (405, "BAD_USER_INPUT", "POST")
+            assert word in refused.json["errors"][0]["message"]
+            assert "etag" not in refused.headers
+            assert refused.headers["cache-control"] == "no-store"
+    assert (await stack.ask(document)).status == 200
+    several = f"?query={quote('query A { sources { code } } query B { viewer { view } }')}&operationName="
+    assert (await stack.send("GET", None, {"accept": GRAPHQL}, several + "A")).status == 200
+    assert (await stack.send("GET", None, {"accept": GRAPHQL}, several + "B")).status == 405
 
 
 async def test_media_types(stack: Stack) -> None:

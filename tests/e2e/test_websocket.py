@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket as socketlib
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,8 +20,10 @@ from e2e_stack import Stack, serving
 from test_subscriptions import SUBSCRIBE, short_token, write
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from gateway.engine.documents import MOST_CHARACTERS
 from gateway.storage.database import Database
 from gateway.storage.embedded import RunningServer
+from gateway.web.door import Bounds
 from gateway.web.upgrade import WebSocket
 from tests import machine
 
@@ -288,8 +291,244 @@ async def test_a_socket_is_no_way_around_the_rate_of_an_address(stack: Stack, wo
         assert codes == [""] * 4 + ["RATE_LIMITED"] * 6  # the handshake was the first of the five
 
 
-def _masked_frame(opcode: int, payload: bytes) -> bytes:
-    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
+def _masked_frame(opcode: int, payload: bytes, *, ends: bool = True, announced: int = 0) -> bytes:
+    """A frame; `announced`: as long as it says to be, where that is more than it has."""
+    size = announced or len(payload)
+    length = bytes((0x80 | size,)) if size < 126 else bytes((0x80 | 127,)) + size.to_bytes(8, "big")
+    return bytes((0x80 * ends | opcode,)) + length + bytes(4) + payload
+
+
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+class Raw:
+    """A socket of frames as they please, after its beginning."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame: opcode and payload."""
+        first, size = await self.reader.readexactly(2)
+        if size == 126:
+            size = int.from_bytes(await self.reader.readexactly(2), "big")
+        return first & 15, await self.reader.readexactly(size)
+
+    async def ended(self, seconds: float) -> int:
+        """The code with which it is closed, pings answered meanwhile; 0: it is still open."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    opcode, payload = await self.frame()
+                    if opcode == 8:
+                        return int.from_bytes(payload[:2], "big")
+                    if opcode == 9:
+                        self.writer.write(_masked_frame(10, payload))
+        except TimeoutError:
+            return 0
+
+
+@asynccontextmanager
+async def raw(base: str, payload: str = "{}") -> AsyncIterator[Raw]:
+    parts = urlsplit(base)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        made = Raw(reader, writer)
+        writer.write(HANDSHAKE)
+        await reader.readuntil(b"\r\n\r\n")
+        init = f'{{"type":"connection_init","payload":{payload}}}'.encode()
+        writer.write(_masked_frame(1, init))
+        assert json.loads((await made.frame())[1]) == {"type": "connection_ack"}
+        yield made
+    finally:
+        writer.transport.abort()
+
+
+async def _begin_after(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *before: bytes) -> int:
+    """The status of a handshake on a connection that had these requests before, each answered."""
+    for request in before:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+    writer.write(HANDSHAKE)
+    return int((await reader.readuntil(b"\r\n\r\n"))[9:12])
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+ASKED = b'{"query":"{ sources { code } }"}'
+QUESTION = (
+    b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ASKED)
+) + ASKED
+
+
+async def test_a_connection_that_was_used_may_become_a_socket(stack: Stack) -> None:
+    """After answers of all kinds, those that are known by their bytes too; the socket then is one as any other, and
+    counts as one connection."""
+    parts = urlsplit(stack.base)
+    for before in ((HEALTH,), (QUESTION, QUESTION, QUESTION), (QUESTION, HEALTH)):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        assert await _begin_after(reader, writer, *before) == 101
+        socket = Raw(reader, writer)
+        writer.write(_masked_frame(1, b'{"type":"connection_init"}'))
+        assert json.loads((await socket.frame())[1]) == {"type": "connection_ack"}
+        assert await socket.ended(1.0) == 0
+        writer.close()
+
+
+async def test_a_session_may_ask_for_its_token_and_then_begin_a_socket(stack: Stack) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        async with session.get(f"{stack.base}/healthz") as reply:
+            assert reply.status == 200
+            await reply.read()
+        async with session.ws_connect(f"{stack.base}/graphql", protocols=("graphql-transport-ws",)) as socket:
+            await socket.send_json({"type": "connection_init"})
+            assert await socket.receive_json(timeout=10) == {"type": "connection_ack"}
+
+
+async def _heard(base: str, sent: bytes) -> bytes:
+    parts = urlsplit(base)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(sent)
+    async with asyncio.timeout(20):
+        heard = await reader.read()
+    writer.close()
+    return heard
+
+
+async def test_a_handshake_behind_an_answer_that_is_under_way_is_an_ordinary_request(stack: Stack) -> None:
+    """And the last of its connection: what follows it is nobody's."""
+    for before in (HEALTH, QUESTION):
+        heard = await _heard(stack.base, before + HANDSHAKE + HEALTH)
+        assert [part[:3] for part in heard.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
+        assert b"connection: close" in heard
+
+
+@pytest.mark.parametrize("before", [b"", HEALTH])
+async def test_what_stands_behind_a_handshake_is_not_taken_for_frames(stack: Stack, before: bytes) -> None:
+    parts = urlsplit(stack.base)
+    for behind in (HEALTH, _masked_frame(1, b'{"type":"connection_init"}')):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        if before:
+            writer.write(before)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        writer.write(HANDSHAKE + behind)
+        heard = await reader.read()
+        assert [part[:3] for part in heard.split(b"HTTP/1.1 ")[1:]] == [b"400"]
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"A: %s\r\n\r\n" % (b"x" * 9_000)],
+)
+async def test_a_handshake_that_is_none_is_told_so(stack: Stack, more: bytes) -> None:
+    """Such a connection stayed, with nobody to end it."""
+    heard = await _heard(stack.base, HANDSHAKE.removesuffix(b"\r\n") + more)
+    assert heard.startswith(b"HTTP/1.1 400"), heard
+
+
+BEGINNINGS = {
+    "a frame": _masked_frame(1, b" " * 100_000, announced=190_000),
+    "the head of a frame": b"\x81",
+    "fragments": _masked_frame(1, b" " * 50_000, ends=False) + _masked_frame(0, b" " * 50_000, ends=False),
+    "nothing in fragments": _masked_frame(1, b"", ends=False),
+    "behind another message": _masked_frame(1, b'{"type":"pong"}') + _masked_frame(1, b" ", ends=False),
+}
+
+
+async def _dripping(socket: Raw, beginning: bytes) -> int:
+    """How a socket ends whose client has begun so, and goes on with pings and pieces of nothing."""
+    socket.writer.write(beginning)
+    fragments = beginning[0] == 0x01 and beginning is not BEGINNINGS["a frame"]
+
+    async def drip() -> None:
+        while fragments:
+            socket.writer.write(_masked_frame(9, b"x") + _masked_frame(0, b"", ends=False))
+            await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(drip())
+    try:
+        return await socket.ended(8.0)
+    finally:
+        task.cancel()
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+async def test_a_message_that_does_not_end_closes_it(stack: Stack, beginning: str) -> None:
+    """Within the time that a body has, which is 2 s here."""
+    async with raw(stack.base) as socket:
+        began = machine.seconds()
+        assert await _dripping(socket, BEGINNINGS[beginning]) == 4408
+        assert machine.seconds() - began > 1.5
+
+
+async def test_without_the_time_a_message_may_drip_for_ever(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WebSocket, "data_received", WebSocketsSansIOProtocol.data_received)
+    async with raw(stack.base) as socket:
+        assert await _dripping(socket, BEGINNINGS["fragments"]) == 0
+
+
+async def test_messages_that_end_and_pings_of_an_idle_socket_do_not_close_it(stack: Stack) -> None:
+    """For longer than a message may take: pieces in time, one message begun in the packet that ended the one before,
+    pings, and nothing at all."""
+    ping = b'{"type":"ping"}'
+    halves = _masked_frame(1, ping[:7], ends=False), _masked_frame(0, ping[7:])
+    async with raw(stack.base) as socket:
+        assert await socket.ended(3.5) == 0
+        socket.writer.write(halves[0])
+        for _ in range(20):  # there is no moment at which nothing is begun
+            await asyncio.sleep(0.2)
+            socket.writer.write(halves[1] + _masked_frame(9, b"x") + halves[0])
+            assert sorted([await socket.frame(), await socket.frame()]) == [(1, b'{"type":"pong"}'), (10, b"x")]
+        socket.writer.write(halves[1])
+        assert await socket.ended(3.5) == 0
+
+
+async def test_a_message_of_many_pieces_takes_no_more_than_its_bytes(stack: Stack, world: Database) -> None:
+    """Kept one by one, pieces of a byte take fifty times as much."""
+    patient = stack.settings.model_copy(update={"client_timeout": 60.0})  # the machine may be slow
+    async with serving(patient, world) as base, raw(base) as socket:
+        tracemalloc.start()
+        try:
+            socket.writer.write(_masked_frame(1, b"", ends=False))
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(50):
+                socket.writer.write(_masked_frame(0, b" ", ends=False) * 1_000)
+                await socket.writer.drain()
+            socket.writer.write(_masked_frame(9, b"read"))
+            while await socket.frame() != (10, b"read"):
+                pass
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert after - before < 800_000
+
+
+async def test_who_has_no_token_says_no_more_than_a_document_has(stack: Stack) -> None:
+    """The longest document, each of its characters escaped, is taken; what is longer is refused by its head alone.
+    With a token messages are as long as bodies."""
+    start, end = '{"id":"1","type":"subscribe","payload":{"query":"{viewer{view}}', '"}}'
+    longest = (start + "\\u0020" * (MOST_CHARACTERS - 100) + end).encode()
+    assert len(longest) <= Bounds().stranger_bytes == 6 * MOST_CHARACTERS
+    async with raw(stack.base) as socket:
+        socket.writer.write(_masked_frame(1, longest))
+        assert json.loads((await socket.frame())[1])["payload"] == {"data": {"viewer": {"view": "PUBLIC"}}}
+        assert json.loads((await socket.frame())[1])["type"] == "complete"
+        socket.writer.write(_masked_frame(1, b"", announced=Bounds().stranger_bytes + 1))
+        assert await socket.ended(8.0) == 1009
+    token = json.dumps({"Authorization": f"Bearer {stack.tokens['restricted']}"})
+    async with raw(stack.base, token) as socket:
+        socket.writer.write(_masked_frame(1, b'{"type":"ping"}' + b" " * 1_000_000))
+        assert await socket.frame() == (1, b'{"type":"pong"}')
+        socket.writer.write(_masked_frame(1, b"", announced=1_048_577))
+        assert await socket.ended(8.0) == 1009
 
 
 async def _flooded(base: str, most: int, seconds: float) -> bool:
@@ -298,11 +537,7 @@ async def _flooded(base: str, most: int, seconds: float) -> bool:
     connection = socket_of_little()
     await asyncio.get_running_loop().sock_connect(connection, (parts.hostname, parts.port))
     reader, writer = await asyncio.open_connection(sock=connection, limit=1_024)
-    writer.write(
-        b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    )
+    writer.write(HANDSHAKE)
     await reader.readuntil(b"\r\n\r\n")
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(_masked_frame(1, b'{"type":"connection_init"}'))

@@ -155,7 +155,13 @@ async def test_what_a_subject_shows_of_others_is_not_kept_past_their_change(worl
 async def test_what_depends_on_who_asks_or_is_refused_is_not_kept(world: World) -> None:
     """Neither the viewer, nor an error, nor the schema; a header that asks for more goes the long way; and a request
     with a token is never answered from here."""
-    for document in ("{ viewer { view clientId } }", "{ __schema { queryType { name } } }", "{ nonsense }", "{"):
+    for document in (
+        "{ viewer { view clientId } }",
+        "{ viewer { __typename } sources { code } }",
+        "{ __schema { queryType { name } } }",
+        "{ nonsense }",
+        "{",
+    ):
         assert not await world.hits(document)
     assert not await world.hits(TITLES, c="123")
     assert await world.hits(TITLES, c=FIRM)
