@@ -1,4 +1,5 @@
-"""The account of requests that asked sources and then ended without an answer: left, timed out, failed.
+"""The account of requests that asked sources and then ended without an answer: left, timed out, failed; and of those
+that their client's own deadline ended.
 
 In: how far such a request came. Out: its disclosure, written behind it. What a source was asked can't be taken back, so
 it is told all the same: who asked, for what, about whom; `INTERRUPTED` where nobody knows what came of it.
@@ -22,6 +23,7 @@ _ATTEMPTS: Final = 20
 _PAUSE: Final = 1.0  # s between two of them
 _DRAIN: Final = 3.0  # s that closing waits
 _MOST: Final = 10_000  # waiting at once
+_REFUSED: Final = 1_000  # waiting at once, before one more that asked no source is not taken
 
 
 class Afterwards:
@@ -31,12 +33,16 @@ class Afterwards:
         self._account = account
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, principal: Principal, request: Request, done: Done, outcome: str) -> None:
-        """Account for a request that asked sources; nothing for one that did not, or for the public."""
-        if not principal.access.disclosed or not done.asked_sources:
+    def add(self, principal: Principal, request: Request, done: Done, outcome: str, *, refused: bool = False) -> None:
+        """Account for a request that asked sources, or was `refused`; nothing for any other, or for the public. Of one
+        that asked none no variables are kept, as of any refusal."""
+        if not principal.access.disclosed or not (done.asked_sources or refused):
             return
-        told = disclosure(principal, request, replace(done, shown=b"", snapshot=None), outcome)
-        if len(self._tasks) >= _MOST:
+        done, most = replace(done, shown=b"", snapshot=None), _MOST
+        if not done.asked_sources:
+            done.operation, most = None, _REFUSED
+        told = disclosure(principal, request, done, outcome)
+        if len(self._tasks) >= most:
             self._lost(told)
             return
         task = asyncio.get_running_loop().create_task(self._write(told))

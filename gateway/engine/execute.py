@@ -43,6 +43,7 @@ from gateway.engine.request import (
     check_sizes,
     disclosure,
     ends_at,
+    too_late,
     too_many,
     with_extensions,
 )
@@ -159,7 +160,7 @@ class Engine:
         try:
             return await work
         except (StorageUnavailable, LedgerUnavailable) as error:
-            self._afterwards.add(principal, request, done, error.code)
+            self._afterwards.add(principal, request, done, error.code, refused=too_late(request, self._limits, done))
             raise
         except ClientError as error:
             await self.account_for_refusal(principal, request, error.code, done)
@@ -390,7 +391,8 @@ class Engine:
         """Disclose that a client was refused, and which sources were asked before; nothing for the public.
 
         The variables of what was refused are not kept: they could hold anything. It has time of its own: who is
-        refused for having waited too long has none left.
+        refused for having waited too long has none left. What the database or the ledger refuses is not asked of them
+        at once: see `accounted`.
         """
         if principal.client_id is not None and code not in ("LEDGER_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
             done = done or Done()

@@ -129,6 +129,13 @@ def ends_at(request: Request, limits: Limits, done: Done) -> float:
     return ours if request.deadline is None else min(ours, request.arrived + request.deadline)
 
 
+def too_late(request: Request, limits: Limits, done: Done) -> bool:
+    """Whether the client's own deadline, shorter than our time, is over: no fault of the database's."""
+    if request.deadline is None or request.deadline >= limits.storage + done.waited:
+        return False
+    return time.monotonic() >= request.arrived + request.deadline
+
+
 def budget(request: Request, limits: Limits) -> float:
     """Seconds that the request's sources have from now on. The client's own deadline leaves some for the statement."""
     if request.deadline is None:

@@ -187,7 +187,7 @@ def _viewed(character: str, small: bool) -> str:
     category = unicodedata.category(plain)
     if category in ("Cf", "Mn", "Me"):
         return "\x01"
-    return " " if plain.isspace() or category == "Pd" or plain in "−·•・‧∙⋅●" else "\x00"
+    return " " if plain.isspace() or category == "Pd" or plain in "−·•・‧∙⋅●/\\_⁄∕⧸∖⧵" else "\x00"
 
 
 # A small digit behind a number is that of a note; a whole number of them is hidden.
@@ -198,7 +198,8 @@ def mask_identity_numbers(text: str) -> str:
     """Text with every resident identity number in it masked to 6527**********1234, one of 15 digits to 6527*******1123.
 
     What only looks like one (a day of birth in the right place) is masked too, a code that holds is not. Digits of
-    other widths, and spaces, hyphens, dots and characters without width between them, hide nothing. Linear.
+    other widths, and spaces, hyphens, dots, slashes, underscores and characters without width between them, hide
+    nothing. Linear.
     """
     if len(text) < 15:
         return text

@@ -12,7 +12,8 @@ import unicodedata
 
 from gateway.storage.identifiers import mask_identity_numbers, valid_resident_id, valid_uscc
 
-_BETWEEN = re.compile(r"[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff'’‘`\"“”]+")
+_SLASHES = r"/\\_／＼＿⁄∕⧸∖⧵"  # in a class of characters
+_BETWEEN = re.compile(rf"[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff'’‘`\"“”{_SLASHES}]+")
 _FIRST = re.compile(r"[\s\u200b-\u200f\u2060\ufeff'’‘`\"“”]*[\dOoIiLl|ＯｏＩｉＬｌ①-⑨]")  # tells texts apart at once
 _TAKEN_FOR_DIGITS = str.maketrans("OoIiLl|", "0011111")
 _MORE_XS = str.maketrans("×✕ХхΧχ", "XXXXXX")
@@ -23,8 +24,14 @@ _BEGINS = re.compile(rf"{_PROVINCE}[0-9A-Z]{{4}}(?:19|20)[0-9]{{2}}{_DAY}")
 _BEGINS_AS_OLD = re.compile(rf"{_PROVINCE}[0-9A-Z]{{4}}[0-9]{{2}}{_DAY}")
 _CENTURIES = frozenset(("19", "20", "L9"))  # of birth, as a whole number has them, in the letters that a code has
 _TO_DAY = 14  # characters up to the end of the day of birth
-# A piece of a cell with several codes, or with words around one.
-_PIECE = re.compile(r"[0-9A-Za-z|](?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff]{0,3}[0-9A-Za-z|×✕ХхΧχ]){13,}")
+# Two days, as a term is written: their digits may read as an older number with one too many.
+_DATE = r"(?:19|20)[0-9]{2}([-/.])(?:0?[1-9]|1[0-2])\%d(?:0?[1-9]|[12][0-9]|3[01])"
+_TERM = re.compile(rf"{_DATE % 1}\s*[-‐-―−/]?\s*{_DATE % 2}")
+# A piece of a cell with several codes, or with words around one: what slashes separate by itself first, then as one.
+_PIECES = [
+    re.compile(rf"[0-9A-Za-z|](?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff{slashes}]{{0,3}}[0-9A-Za-z|×✕ХхΧχ]){{13,}}")
+    for slashes in ("", _SLASHES)
+]
 # The departments of GB 32100 with their kinds, then the province of the division (10: of the whole state).
 _AS_A_CODE = re.compile(
     r"(?:1[1-39]|2[19]|3[1-59]|4[19]|5[1-59]|6[129]|7[129]|8[19]|9[1-39])(?:10|1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12])"
@@ -43,7 +50,7 @@ def nearly_identity_number(text: str) -> bool:
     unified social credit code, unless that has a department or division which no code has, or holds as an identity
     number as well and begins with a prefecture that there is.
     """
-    if not 15 <= len(text) <= 60 or not _FIRST.match(text):
+    if not 15 <= len(text) <= 60 or not _FIRST.match(text) or _TERM.fullmatch(text):
         return False
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text).translate(_MORE_XS)
     folded = (plain if plain.isalnum() else _BETWEEN.sub("", plain)).upper()
@@ -91,14 +98,16 @@ def hide_nearly(text: str, *, pieces: bool = False) -> str:
         return stripped[:4] + "*" * (len(stripped) - 8) + stripped[-4:]
     if not pieces or (text.isascii() and text.isalnum()):
         return text
-    return _PIECE.sub(lambda piece: hide_nearly(piece[0]), text)
+    for pieces_of in _PIECES:
+        text = pieces_of.sub(lambda piece: hide_nearly(piece[0]), text)
+    return text
 
 
 # Where a text says that a number of a person follows, what follows is taken for one, with a digit too few or too many.
 _SAID = re.compile(
     r"((?:身份证|公民身份|居民身份|证件号)(?:件)?(?:的)?(?:号码|号|编号|码)?[^0-9A-Za-z，,。；;\n]{0,8})"
-    r"([0-9](?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff]{0,3}[0-9]){12,17}"
-    r"(?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff]{0,3}[0-9Xx×])?)(?![0-9])"
+    rf"([0-9](?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff{_SLASHES}]{{0,3}}[0-9]){{12,17}}"
+    rf"(?:[\s\-‐-―−.·\u200b-\u200f\u2060\ufeff{_SLASHES}]{{0,3}}[0-9Xx×])?)(?![0-9])"
 )
 
 

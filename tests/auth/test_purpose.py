@@ -81,6 +81,8 @@ NUMBER = "652799196009290017"  # no such division: nobody's
         f"博财{NUMBER[:-1]}",
         "6527 9919 6009 2900 17",
         "652701900101123",
+        "案652722/19880229/123X",
+        "案652722_19880229＼123X",
     ],
 )
 def test_a_case_number_with_an_identity_number_is_refused(case: str) -> None:

@@ -1,10 +1,13 @@
 """What sources were asked is on record, whatever becomes of the request: left, timed out, failed. An inquiry at a bank
-is on record before the bank hears of it, and without that there is none."""
+is on record before the bank hears of it, and without that there is none. Who is refused by a deadline of its own is on
+record, too."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -37,6 +40,7 @@ class Ledger:
     in_statement: ClassVar[bool] = False
 
     async def record(self, disclosure: Disclosure) -> None:
+        await asyncio.sleep(0)  # as whoever writes: there a deadline can end it
         if self.away:
             self.away -= 1
             raise LedgerUnavailable("away", "away")
@@ -130,6 +134,72 @@ async def test_it_is_tried_again_while_the_ledger_is_away(
     assert caught.value.code == "LEDGER_UNAVAILABLE"
     await stage.engine.close()
     assert stage.ledger.told() == [("LEDGER_UNAVAILABLE", {"COURTS": {"*": {"status": "ANSWERED"}}})]
+
+
+NAME = "query Q($uscc: Uscc!) { subject(uscc: $uscc) { name } }"
+BARE = "{ __typename }"  # has no statement: its account is all that takes time
+
+
+@pytest.mark.parametrize(("query", "outcome"), [(NAME, "STORAGE_UNAVAILABLE"), (BARE, "LEDGER_UNAVAILABLE")])
+async def test_who_is_refused_by_a_deadline_of_its_own_is_accounted_for(
+    stage: Stage, world: World, query: str, outcome: str
+) -> None:
+    variables = {"uscc": small_world.FIRM} if query == NAME else {}
+    request = Request(query, "Q" if variables else None, variables, arrived=time.monotonic() - 1, deadline=0.001)
+    for principal in (world.principal("restricted"), ANONYMOUS):
+        with contextlib.suppress(Refused):  # the public is told what has no statement
+            await stage.engine.answer(principal, request)
+    await stage.engine.close()
+    assert stage.ledger.told() == [(outcome, {})]
+    kept = stage.ledger.kept[0]
+    assert (kept.variables, kept.subject_ids, kept.operation_name) == (None, b"", request.operation_name)
+    assert (kept.matter, kept.document_hash is not None) == ("GRANT", True)
+
+
+class Away:
+    """A database that does not answer."""
+
+    async def fetch(self, *_: Any, **__: Any) -> Any:
+        raise StorageUnavailable("away", "away")
+
+
+@pytest.mark.parametrize("deadline", [None, 10.0, 60.0])
+async def test_where_the_database_does_not_answer_in_time_nothing_is_written(
+    stage: Stage, world: World, deadline: float | None
+) -> None:
+    away: Any = {"restricted": Away()}
+    sources: Any = stage
+    engine = Engine(build_contracts(), away, stage.ledger, sources, Limits(50_000, 5_000, storage=20.0))
+    arrived = time.monotonic() - (30 if deadline == 60.0 else 0)  # ours is over, and the client would wait
+    request = Request(NAME, None, {"uscc": small_world.FIRM}, arrived=arrived, deadline=deadline)
+    with pytest.raises(Refused):
+        await engine.answer(world.principal("restricted"), request)
+    await engine.close()
+    assert stage.ledger.kept == []
+
+
+async def test_few_refusals_wait_for_a_ledger_that_is_away(
+    stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They never take the place of those who asked sources."""
+    monkeypatch.setattr("gateway.engine.afterwards._PAUSE", 0.01)
+    monkeypatch.setattr("gateway.engine.afterwards._REFUSED", 2)
+    stage.ledger.away = 1_000_000
+
+    async def fails() -> None:
+        raise StorageUnavailable("x", "x")
+
+    stage.then = fails
+    late = Request(NAME, None, {"uscc": small_world.FIRM}, arrived=time.monotonic() - 1, deadline=0.001)
+    for _ in range(5):
+        with pytest.raises(Refused):
+            await stage.engine.answer(world.principal("restricted"), late)
+    with pytest.raises(Refused):
+        await ask(stage, world)
+    stage.ledger.away = 0
+    await stage.engine.close()
+    assert [bool(sources) for _, sources in stage.ledger.told()].count(False) == 2
+    assert [bool(sources) for _, sources in stage.ledger.told()].count(True) == 1
 
 
 async def test_an_answer_has_one_row_and_the_public_none(stage: Stage, world: World) -> None:

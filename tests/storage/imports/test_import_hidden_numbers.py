@@ -3,6 +3,7 @@ table, reject, line on a terminal or search; codes that organisations have are t
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gateway.storage import names
 from gateway.storage.database import Database
 from gateway.storage.identifiers import uscc_check_digit, valid_uscc
 from gateway.storage.imports import import_file, parse
-from gateway.storage.nearly import hide_nearly, hide_said, is_code_of_organisation, nearly_identity_number
+from gateway.storage.nearly import hide_nearly, hide_said, is_code_of_organisation, masked, nearly_identity_number
 from tests.storage.imports.rows_of_a_clerk import IDENTITY, csv_bytes, load, penalty
 
 MISTYPED = [
@@ -29,6 +30,8 @@ MISTYPED = [
     IDENTITY.replace("1", "l"),
     IDENTITY[:-1] + "8",
     f"{IDENTITY[:6]}-{IDENTITY[6:14]}-{IDENTITY[14:17]}",
+    f"{IDENTITY[:6]}/{IDENTITY[6:14]}/{IDENTITY[14:17]}",
+    f"{IDENTITY[:6]}＿{IDENTITY[6:14]}＼{IDENTITY[14:17]}",
     "652701900101123",
     "6527019001011234",
 ]
@@ -53,6 +56,39 @@ def test_codes_that_do_not_hold_are_none(code: str) -> None:
     assert hide_nearly(code) == code
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026/11/28",
+        "2022/11/28-2023/11/28",
+        "2020-01-02/2021-12-31",
+        "博州财审〔2026〕12号",
+        "(2026)新27民初123号",
+        "91652799YL0000039P/12652799YL0000047F",
+        "91652799YL0000039P_2026/11/28",
+    ],
+)
+def test_what_has_slashes_and_is_no_number_stays(text: str) -> None:
+    assert masked(text) == text
+    assert hide_said(text) == text
+
+
+@pytest.mark.parametrize("between", ["/", "_", "\\", "／"])
+def test_a_mistyped_number_beside_a_code_is_hidden(between: str) -> None:
+    short, code = IDENTITY[:-1], "91652799YL0000039P"
+    for text in (f"{short}{between}{code}", f"{code}{between}{short}"):
+        assert hide_nearly(text, pieces=True) == text.replace(short, f"6527*********{short[-4:]}")
+
+
+@pytest.mark.parametrize("unit", ["6/", "652701/", "a_", "1///", "身份证1/"])
+def test_looking_for_what_is_nearly_one_takes_linear_time(unit: str) -> None:
+    text = (unit * 500_000)[:500_000]
+    began = time.process_time()
+    hide_nearly(text, pieces=True)
+    hide_said(text)
+    assert time.process_time() - began < 4
+
+
 def test_a_number_whose_digits_hold_as_a_code_too_is_still_one() -> None:
     passing = next(
         number for n in range(10_000) if valid_uscc(number := f"65270119900101{n:04d}")
@@ -73,7 +109,10 @@ def test_the_quick_look_at_a_code_sees_what_the_long_one_does(first: str, day: b
 @pytest.mark.parametrize(
     "behind", ["身份证号", "身份证号码：", "公民身份号码为 ", "身份证", "居民身份证号（", "证件号码:"]
 )
-@pytest.mark.parametrize("number", [IDENTITY[:-1], IDENTITY[:-4], IDENTITY + "5", "１２３４５６７８９０１２３４５６７"])
+@pytest.mark.parametrize(
+    "number",
+    [IDENTITY[:-1], IDENTITY[:-4], IDENTITY + "5", "１２３４５６７８９０１２３４５６７", "652701/1990/0101_12"],
+)
 def test_behind_the_word_for_it_whatever_is_near_is_hidden(behind: str, number: str) -> None:
     text = f"当事人样例甲（{behind}{number}），账号6217000012345678901"
     told = hide_said(text)
