@@ -37,7 +37,8 @@ SIGNED_WITH: Final = {CHECKPOINTS: ED25519, COSIGNATURES: COSIGNATURE}
 
 Fetch: TypeAlias = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]  # rows of a statement
 
-LAST: Final = "select size, root, note from ledger.checkpoint order by size desc, at desc limit 1"
+LAST: Final = """select size, root, note, extract(epoch from at)::float8 as seconds from ledger.checkpoint
+    order by size desc, at desc limit 1"""
 LEAVES: Final = "select hash from ledger.leaf where index >= $1 and index < $2 order by index"
 # A row for each full tile: its root, which is a hash of the level above.
 TILES: Final = "select hash from ledger.tile where level = $1 and n >= $2 and n < $3 order by n"

@@ -91,6 +91,8 @@ class Publisher:
         if head is None or last is None or (last["size"], last["note"]) != (head.checkpoint.size, head.note):
             # We have just begun, another process has signed meanwhile, or whether we had committed was not known.
             seen, head = head, await read_head(fetch, self._keys)
+            if last is not None:
+                self._at.set(last["seconds"])
             if seen is not None:
                 await _goes_on(fetch, seen, head)
         size = await connection.fetchval(_SIZE)

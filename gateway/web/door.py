@@ -28,9 +28,9 @@ NEVER: Final = math.inf
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one connection and all of them may take. `seconds`: for a header, for a body or a
-    socket's message, and without taking anything of an answer; `idle` seconds between requests, `linger` after a
-    refusal, `sweep` between two looks at the connections.
+    """What one connection and all of them may take. `seconds`: for a header, for a body or a socket's message, and
+    without taking anything of an answer; `idle` seconds between requests, `linger` after a refusal, `sweep` between two
+    looks at the connections.
     """
 
     seconds: float = 10.0

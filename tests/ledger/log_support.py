@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +19,7 @@ from gateway.storage.database import Database
 ORIGIN = "gateway.example/log"
 ISSUER = "https://gateway.example"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connected: TypeAlias = "Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]"
 
 # Subjects overlap, so that each has several entries; some rows have none, some variables, some neither.
 WRITE = """
@@ -94,6 +97,16 @@ class TestLog:
 async def open_log(database: Database, owner: Connection, folder: Path) -> TestLog:
     """A log over the module's database; the caller closes `log.log`."""
     return TestLog(owner, await asyncpg.connect(database.dsn("log")), KeyStore(folder / "keys"))
+
+
+@asynccontextmanager
+async def listening(connected: Connected) -> AsyncIterator[str]:
+    """A server of a test's own, which gets each connection; the URL of the log that it stands for."""
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/log"
+    finally:
+        server.close()
 
 
 async def emptied(owner: Connection) -> None:

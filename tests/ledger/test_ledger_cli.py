@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from log_support import ORIGIN, TestLog, emptied, open_log
+from log_support import ORIGIN, TestLog, emptied, listening, open_log
 from typer.testing import CliRunner
 
 from gateway.auth.keys import KeyStore
@@ -326,11 +326,8 @@ async def serving(files: Mapping[str, bytes]) -> AsyncIterator[str]:
         writer.close()
         await writer.wait_closed()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/log"
-    finally:
-        server.close()
+    async with listening(connected) as url:
+        yield url
 
 
 async def test_a_checkpoint_whose_signature_is_wrong_does_not_hold(commands: Commands) -> None:

@@ -79,6 +79,9 @@ async def test_two_levels_of_tiles(log: TestLog, published: Published) -> None:
     other = log.restarted()
     assert await other.publish()
     assert other.metric("credit_log_checkpoints_total") == 0  # it has looked, and signed nothing
+    assert other.metric("credit_log_checkpoint_seconds") == await log.owner.fetchval(
+        "select extract(epoch from max(at))::float8 from ledger.checkpoint"
+    )
     assert await other.grow(1)
     assert other.metric("credit_log_checkpoints_total") == 1
     assert (await log.checkpoints())[-1]["root"] == root_of(await log.leaves())
